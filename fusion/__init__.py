@@ -1,0 +1,101 @@
+"""Bind, fuse and transfer across modalities, data sources and earlier models.
+
+Everything public is importable from here; importing this module loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fusion.component import API, Component
+from fusion.errors import (
+    CheckpointError,
+    DataError,
+    FusionError,
+    PluginError,
+    RecipeError,
+    RunError,
+    TrainingError,
+)
+from fusion.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from fusion.batch import Batch, Row, Source, Target
+    from fusion.embeddings import Embeddings
+    from fusion.encoder import Encoder, Encoding, Processor
+    from fusion.fuser import Fuser
+    from fusion.inference import Predictor, load
+    from fusion.model import Model
+    from fusion.objective import Objective, Prediction, Task
+    from fusion.recipe import Recipe
+    from fusion.recipe_file import read_recipe
+    from fusion.registry import Registry
+    from fusion.run import Run
+    from fusion.training.loop import train
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Batch": "fusion.batch",
+    "Row": "fusion.batch",
+    "Source": "fusion.batch",
+    "Target": "fusion.batch",
+    "Embeddings": "fusion.embeddings",
+    "Encoder": "fusion.encoder",
+    "Encoding": "fusion.encoder",
+    "Processor": "fusion.encoder",
+    "Fuser": "fusion.fuser",
+    "Predictor": "fusion.inference",
+    "load": "fusion.inference",
+    "Model": "fusion.model",
+    "Objective": "fusion.objective",
+    "Prediction": "fusion.objective",
+    "Task": "fusion.objective",
+    "Recipe": "fusion.recipe",
+    "read_recipe": "fusion.recipe_file",
+    "Registry": "fusion.registry",
+    "Run": "fusion.run",
+    "train": "fusion.training.loop",
+}
+
+__all__ = [
+    "API",
+    "Batch",
+    "CheckpointError",
+    "Component",
+    "DataError",
+    "Embeddings",
+    "Encoder",
+    "Encoding",
+    "Fuser",
+    "FusionError",
+    "Model",
+    "Objective",
+    "PluginError",
+    "Prediction",
+    "Predictor",
+    "Processor",
+    "Recipe",
+    "RecipeError",
+    "Registry",
+    "Row",
+    "Run",
+    "RunError",
+    "Source",
+    "Target",
+    "Task",
+    "TrainingError",
+    "hookimpl",
+    "load",
+    "read_recipe",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fusion' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,47 @@
+"""The data that flows: rows from a source, and the batch that a step sees."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Row = Mapping[str, Any]
+"""One row of a source; a key that is absent or None is an absent modality or an absent target."""
+
+
+class Source(Protocol):
+    """Rows with random access; a `datasets.Dataset` already is one. Must be picklable."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Row: ...
+
+
+class Target(NamedTuple):
+    """What an objective wants to read from a row: the type and shape of one value, and its range."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...] = ()
+    below: int | None = None  # values lie in 0..below-1
+
+    @property
+    def missing(self) -> float:
+        """The mark of a row without this target: -100 in integers, NaN in floats."""
+        return float("nan") if self.dtype.is_floating_point else -100
+
+
+class Batch(NamedTuple):
+    """b rows of one step; the inputs of a modality hold its n present rows only, in row order.
+
+    `shown` is what the fuser may see: `present` less modality dropout, or one subset in evaluation.
+    `content` is equal where two rows hold the same sample of a modality, and 0 where that is unknown.
+    """
+
+    present: dict[str, Tensor]  # (b,) bool; first, because Accelerate reads the batch size off it
+    shown: dict[str, Tensor]  # (b,) bool
+    inputs: dict[str, dict[str, Tensor]]  # (n, ...)
+    targets: dict[str, Tensor]  # (b, ...)
+    content: dict[str, Tensor]  # (b,) long
+    source: Tensor  # (b,) long
+    row: Tensor  # (b,) long

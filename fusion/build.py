@@ -1,0 +1,152 @@
+"""Turn what a recipe names into what it means: look components up, check their options, build them."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fusion import options
+from fusion.batch import Source
+from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
+from fusion.recipe import Pick, Recipe
+from fusion.registry import Registry
+
+if TYPE_CHECKING:
+    from fusion.model import Model
+
+
+class Named(NamedTuple):
+    """A place in a recipe where a component is picked: its path, its kind and the keys of the core."""
+
+    path: str
+    kind: str
+    core: frozenset[str]
+    given: dict[str, Any]
+
+
+def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
+    """Yield every place of a recipe, as plain data that may be malformed, where a component is picked."""
+    evaluation = recipe.get("evaluate")
+    sections = [
+        ("sources", "source", recipe.get("sources"), {"weight"}),
+        ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
+        ("objectives", "objective", recipe.get("objectives"), {"weight"}),
+    ]
+    if isinstance(evaluation, Mapping):
+        sections.append(("evaluate.sources", "source", evaluation.get("sources"), {"weight"}))
+    for path, kind, section, core in sections:
+        for key, given in section.items() if isinstance(section, Mapping) else ():
+            if isinstance(given, dict) and isinstance(given.get("name"), str):
+                yield Named(f"{path}.{key}", kind, frozenset(core | {"name"}), given)
+    fuser = recipe.get("fuser")
+    if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
+        yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), {"name": "mean", **fuser})
+
+
+def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Problem]:
+    """Return what is wrong with the components of a recipe: unknown names, unknown or ill-typed options."""
+    problems = []
+    for pick in picks(recipe):
+        try:
+            component = registry.find(pick.kind, pick.given["name"]).component
+            chosen = {key: value for key, value in pick.given.items() if key not in pick.core}
+            problems += options.check(component, chosen, pick.path)[1]
+        except PluginError as error:
+            problems.append(Problem(f"{pick.path}.name", str(error)))
+    return problems
+
+
+def complete(recipe: Recipe, registry: Registry) -> Recipe:
+    """Return the recipe with every option written out, defaults included, so that it can be run again.
+
+    Raises RecipeError with all problems at once.
+    """
+    data = recipe.model_dump(mode="json")
+    problems = component_problems(data, registry)
+    if problems:
+        raise RecipeError(problems)
+    for pick in picks(data):
+        component = registry.find(pick.kind, pick.given["name"]).component
+        given = {key: value for key, value in pick.given.items() if key not in pick.core}
+        pick.given.update(options.check(component, given, pick.path)[0])
+    return Recipe(**data)
+
+
+def shrink(recipe: Recipe, registry: Registry) -> Recipe:
+    """Return a version of the recipe that runs in seconds: tiny builds, few steps, few rows."""
+    data = recipe.model_dump(mode="json")
+    for pick in picks(data):
+        pick.given.update(registry.find(pick.kind, pick.given["name"]).component.tiny)
+    data["train"] |= {
+        "steps": min(8, recipe.train.steps),
+        "batch": min(16, recipe.train.batch),
+        "workers": 0,
+        "log_every": 2,
+    }
+    data["evaluate"]["limit"] = min(32, recipe.evaluate.limit or 32)
+    return complete(Recipe(**data), registry)
+
+
+def build_sources(chosen: Mapping[str, Pick], registry: Registry, path: str = "sources") -> dict[str, Source]:
+    """Build the sources of a section. Raises DataError for one that cannot be built, naming its path."""
+    sources: dict[str, Source] = {}
+    for name, pick in chosen.items():
+        try:
+            sources[name] = _build(registry, "source", pick, f"{path}.{name}")
+            len(sources[name])
+        except (OSError, DataError) as error:
+            raise DataError(f"{path}.{name}: {error}") from error
+    return sources
+
+
+def build_model(recipe: Recipe, registry: Registry) -> "Model":
+    """Build encoders, fuser and objectives with random weights; seed torch before for known ones."""
+    from fusion.encoder import Encoder
+    from fusion.fuser import Fuser
+    from fusion.model import Model
+    from fusion.objective import Objective
+
+    common = (recipe.modalities, recipe.width)
+    encoders = {
+        name: _expect(Encoder, _build(registry, "encoder", pick, f"encoders.{name}"), pick, registry)
+        for name, pick in recipe.encoders.items()
+    }
+    fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
+    objectives = {
+        name: _expect(Objective, _build(registry, "objective", pick, f"objectives.{name}", *common), pick, registry)
+        for name, pick in recipe.objectives.items()
+    }
+    weights = {name: pick.weight for name, pick in recipe.objectives.items()}
+    model = Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry))
+    for name, pick in recipe.encoders.items():
+        if pick.tune.mode == "frozen":
+            model.freeze(name)
+    return model
+
+
+def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
+    """Return for each picked component, by path, its name and the plugin that it comes from."""
+    return {
+        pick.path: f"{pick.given['name']} of {registry.find(pick.kind, pick.given['name']).origin}"
+        for pick in picks(recipe.model_dump(mode="json"))
+    }
+
+
+def _build(registry: Registry, kind: str, pick: Pick, path: str, *positional: Any) -> Any:
+    offer = registry.find(kind, pick.name)
+    values, problems = options.check(offer.component, pick.options, path)
+    if problems:
+        raise RecipeError(problems)
+    try:
+        return offer.component.resolve()(*positional, **values)
+    except (FusionError, OSError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{path}: {pick.name} of {offer.origin} cannot be built: {error!r}") from error
+
+
+def _expect(kind: type[Any], built: Any, pick: Pick, registry: Registry) -> Any:
+    if not isinstance(built, kind):
+        offer = registry.find(kind.__name__.lower(), pick.name)
+        raise PluginError(
+            f"{pick.name} of {offer.origin} builds a {type(built).__name__}, not a fusion.{kind.__name__}"
+        )
+    return built

@@ -1,0 +1,78 @@
+"""The component: a named, buildable part that a plugin offers."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fusion.errors import PluginError
+
+API = 1
+"""Version of the contract between the core and its plugins; a plugin may state its own as FUSION_API."""
+
+KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MODALITY = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Option(NamedTuple):
+    """One keyword-only parameter of a component's `build`: what a recipe may set."""
+
+    name: str
+    type: Any
+    default: Any  # `inspect.Parameter.empty` when the recipe has to give it
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    def __str__(self) -> str:
+        kind = self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
+        return f"{self.name}: {kind}" + ("" if self.required else f" = {self.default!r}")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part that a recipe can pick by name.
+
+    `build` is a callable or the string "package.module:attribute", which is imported on first use.
+    Its positional parameters come from the framework, its keyword-only parameters are the options that
+    a recipe may set. `tiny` holds options for a build of seconds with random weights and no network.
+    """
+
+    name: str
+    build: str | Callable[..., Any]
+    modality: str | None = None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not KEBAB.fullmatch(self.name):
+            raise PluginError(f"component name {self.name!r} is not kebab-case; use a name like 'my-encoder'")
+        if self.modality is not None and not MODALITY.fullmatch(self.modality):
+            raise PluginError(
+                f"component {self.name}: modality {self.modality!r} is not a lower-case identifier; "
+                "use a name like 'depth' or 'heart_rate'"
+            )
+
+    def resolve(self) -> Callable[..., Any]:
+        """Import and return what `build` points to. Raises PluginError when it cannot be imported."""
+        if not isinstance(self.build, str):
+            return self.build
+        module, _, attribute = self.build.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise PluginError(f"component {self.name}: cannot import {self.build!r}: {error}") from error
+        if not callable(found):
+            raise PluginError(f"component {self.name}: {self.build!r} is not callable")
+        return found  # type: ignore[no-any-return]
+
+    def options(self) -> dict[str, Option]:
+        """Read the options off the signature of `build`, in its order."""
+        signature = inspect.signature(self.resolve(), eval_str=True)
+        return {
+            parameter.name: Option(parameter.name, parameter.annotation, parameter.default)
+            for parameter in signature.parameters.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }

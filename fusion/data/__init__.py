@@ -1,0 +1,1 @@
+"""From sources to batches: order, decoding, collation, loading."""

@@ -1,0 +1,131 @@
+"""Measure a model on the evaluation sources of its recipe."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
+from torch import Tensor
+
+from fusion.batch import Target
+from fusion.build import build_sources
+from fusion.data.collate import Collator
+from fusion.data.loader import Reader, Sweep, load
+from fusion.evaluation import showcase
+from fusion.evaluation.retrieval import distinct, retrieval
+from fusion.evaluation.sweep import Rows, collect, join
+from fusion.evaluation.zero_shot import accuracy, prototypes
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+
+
+class Evaluation(NamedTuple):
+    """Flat metrics with stable keys, and what the report draws beyond them."""
+
+    metrics: dict[str, Any]
+    details: dict[str, Any]
+
+
+def evaluate(
+    model: Model,
+    recipe: Recipe,
+    registry: Registry,
+    accelerator: Accelerator,
+    trained: Mapping[str, Any],
+) -> Evaluation:
+    """Measure retrieval, zero-shot classification and every subset, over all rows and per source.
+
+    All ranks call it, each reads its part of the rows. `trained` are the metrics of the training, which
+    say what modalities were seen together: retrieval between others is marked emergent.
+    """
+    if not recipe.evaluate.sources:
+        return Evaluation({}, {})
+    sources = build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
+    targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
+    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
+    sweep = Sweep(
+        Reader(sources, Collator(processors, targets)),
+        recipe.evaluate.batch,
+        accelerator.process_index,
+        accelerator.num_processes,
+        recipe.evaluate.limit,
+    )
+    model.eval()
+    parts, bad = [], 0
+    for loaded in load(sweep, range(len(sweep)), recipe.train.workers):
+        batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+        parts.append(collect(model, batch, recipe.subsets()))
+        bad += len(loaded.bad)
+    rows = join(parts, accelerator.num_processes)
+    bad = int(accelerator.reduce(torch.tensor(bad, device=accelerator.device)).item())
+    classes = _class_vectors(model, recipe)
+    metrics = {"evaluate/rows": len(rows.place["row"]), "evaluate/bad_rows": bad}
+    metrics |= measure(model, recipe, rows, classes)
+    for number, name in enumerate(sources if len(sources) > 1 else ()):
+        part = rows.where(rows.place["source"] == number)
+        metrics |= {f"source/{name}/{key}": value for key, value in measure(model, recipe, part, classes).items()}
+    for query, gallery in recipe.retrieval_pairs():
+        if f"retrieval/{query}->{gallery}/mrr" in metrics:
+            metrics[f"retrieval/{query}->{gallery}/emergent"] = not _met(trained, query, gallery)
+    return Evaluation(metrics, showcase.details(recipe, rows, list(sources.values()), metrics))
+
+
+def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) -> dict[str, Any]:
+    """Return the metrics of these rows."""
+    labels = rows.targets[recipe.evaluate.target]
+    metrics: dict[str, Any] = {}
+    for query, gallery in recipe.retrieval_pairs():
+        both = rows.having((query, gallery))
+        if both.any():
+            items = [
+                distinct(rows.vectors[name][both], labels[both], rows.content[name][both]) for name in (query, gallery)
+            ]
+            found = retrieval(*items)
+            metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
+    if classes is not None and recipe.evaluate.zero_shot is not None:
+        for name in recipe.modalities:
+            known = rows.present[name] & (labels != -100)
+            if name != recipe.evaluate.zero_shot.modality and known.any():
+                metrics[f"zero_shot/{name}/accuracy"] = accuracy(rows.vectors[name][known], labels[known], classes)
+                metrics[f"zero_shot/{name}/rows"] = int(known.sum())
+    return metrics | _tasks(model, rows)
+
+
+def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
+    """Every task for every subset, over the rows that have all of the subset and the target."""
+    metrics: dict[str, Any] = {}
+    for (subset, name), score in rows.scores.items():
+        task = model.tasks[name]
+        target = rows.targets[task.target]
+        marked = target.isnan() if target.is_floating_point() else target == -100
+        chosen = rows.having(subset) & ~marked.flatten(1).all(dim=1) if target.ndim > 1 else rows.having(subset) & ~marked
+        if not chosen.any():
+            continue
+        key = f"subsets/{'+'.join(subset)}" + (f"/{name}" if len(model.tasks) > 1 else "")
+        answers = {"": score}
+        if len(subset) > 1 and all(((single,), name) in rows.scores for single in subset):
+            # the baseline that needs no fuser: the single modalities' answers, averaged
+            answers["averaged/"] = task.average([rows.scores[(single,), name] for single in subset])
+        for kind, answer in answers.items():
+            collection = task.metrics()
+            for metric in collection.values():
+                metric.sync_on_compute = False  # every rank has all rows already
+            collection.update(answer[chosen], target[chosen])
+            metrics |= {f"{key}/{kind}{metric}": value.item() for metric, value in collection.compute().items()}
+        metrics[f"{key}/rows"] = int(chosen.sum())
+    return metrics
+
+
+def _class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
+    zero_shot = recipe.evaluate.zero_shot
+    if zero_shot is None:
+        return None
+    return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
+
+
+def _met(trained: Mapping[str, Any], first: str, second: str) -> bool:
+    """Whether any row of the training had both modalities."""
+    kinds = [key.removeprefix("train/rows/").split("+") for key in trained if key.startswith("train/rows/")]
+    return any(first in kind and second in kind for kind in kinds)

@@ -1,0 +1,63 @@
+"""Retrieval between two modalities: recall@k, mean reciprocal rank and class hit@1."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CUTOFFS = (1, 5, 10)
+BUDGET = 2**24
+"""Similarities held at once: a chunk of queries against the whole gallery, never all against all."""
+
+
+class Items(NamedTuple):
+    """The distinct samples of a modality, and for each row which of them it holds."""
+
+    vectors: Tensor  # (u, w)
+    labels: Tensor  # (u,) long, -100 where there is none
+    of_row: Tensor  # (r,) long
+
+
+def distinct(vectors: Tensor, labels: Tensor, content: Tensor) -> Items:
+    """Merge rows that hold the same sample: equal content that is not 0.
+
+    `vectors` (r, w), `labels` (r,), `content` (r,). Without this a caption that many images share
+    would compete with itself.
+    """
+    own = torch.arange(len(content), device=content.device)
+    keys = torch.stack([content, torch.where(content == 0, own, -1)], dim=1)
+    kinds, of_row = keys.unique(dim=0, return_inverse=True)
+    first = torch.full((len(kinds),), len(content), device=content.device)
+    first = first.scatter_reduce(0, of_row, own, "amin")
+    return Items(vectors[first], labels[first], of_row)
+
+
+def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
+    """Return the metrics of searching each distinct query in the gallery of distinct samples.
+
+    Both are of the same rows, and a gallery item is right for a query when some row holds both (so with
+    five captions an image has five right ones). The rank of a query is that of its best right item, ties
+    with wrong ones counted against it. hit@1: the first item has the query's label, over the queries
+    whose class is in the gallery.
+    """
+    pairs = torch.stack([queries.of_row, gallery.of_row], dim=1).unique(dim=0)  # (p, 2), sorted by query
+    count = len(queries.vectors)
+    bounds = torch.searchsorted(pairs[:, 0].contiguous(), torch.arange(count + 1, device=pairs.device)).tolist()
+    known = torch.isin(queries.labels, gallery.labels) & (queries.labels != -100)
+    ranks, hits = [], []
+    size = max(1, BUDGET // len(gallery.vectors))
+    for start in range(0, count, size):
+        stop = min(start + size, count)
+        similarity = queries.vectors[start:stop] @ gallery.vectors.T  # (c, u)
+        hits.append(gallery.labels[similarity.argmax(dim=1)] == queries.labels[start:stop])
+        query, item = pairs[bounds[start] : bounds[stop]].unbind(dim=1)
+        right = torch.zeros_like(similarity, dtype=torch.bool)
+        right[query - start, item] = True
+        best = similarity.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
+        ranks.append(1 + ((similarity >= best) & ~right).sum(dim=1))
+    rank, hit = torch.cat(ranks), torch.cat(hits)
+    metrics = {f"recall@{k}": (rank <= k).double().mean().item() for k in CUTOFFS}
+    metrics["mrr"] = (1 / rank.double()).mean().item()
+    if known.any():
+        metrics["hit@1"] = hit[known].double().mean().item()
+    return metrics | {"queries": count, "gallery": len(gallery.vectors)}

@@ -1,0 +1,100 @@
+"""What the report shows of the evaluation rows: a map, confusion matrices, retrieved examples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusion.batch import Source
+from fusion.evaluation.retrieval import distinct
+from fusion.evaluation.sweep import Rows
+from fusion.recipe import Recipe
+from fusion.report.media import describe
+
+POINTS = 200
+PAIRS, QUERIES, RESULTS = 4, 3, 3
+
+
+def details(
+    recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return evaluation.json: plain data from which the report is drawn."""
+    labels = rows.targets[recipe.evaluate.target]
+    return {
+        "classes": recipe.classes,
+        "modalities": list(recipe.modalities),
+        "confusion": _confusion(rows, labels, recipe),
+        "map": _map(rows, labels, recipe.modalities),
+        "examples": _examples(recipe, rows, labels, sources, metrics),
+    }
+
+
+def _confusion(rows: Rows, labels: Tensor, recipe: Recipe) -> dict[str, list[list[int]]]:
+    """Counts by true class (row) and predicted class (column), for tasks that predict the label."""
+    matrices = {}
+    for (subset, _), score in rows.scores.items():
+        chosen = rows.having(subset) & (labels != -100)
+        classes = score.shape[1] if score.ndim == 2 else 0
+        if classes == len(recipe.classes) and chosen.any():
+            cells = labels[chosen] * classes + score[chosen].argmax(dim=1)
+            counts = torch.bincount(cells, minlength=classes * classes).view(classes, classes)
+            matrices["+".join(subset)] = counts.tolist()
+    return matrices
+
+
+def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """t-SNE (van der Maaten 2008) of the cosine distances between a sample of all modalities."""
+    from sklearn.manifold import TSNE
+
+    picked, kept = {}, []
+    for name in modalities:
+        present = rows.present[name]
+        if present.any():
+            items = distinct(rows.vectors[name][present], labels[present], rows.content[name][present])
+            spread = torch.linspace(0, len(items.labels) - 1, min(POINTS, len(items.labels))).long()
+            picked[name] = items.labels[spread]
+            kept.append(items.vectors[spread])
+    if sum(map(len, kept)) < 4:
+        return {}
+    vectors = torch.cat(kept).numpy()
+    tsne = TSNE(metric="cosine", init="random", perplexity=min(30, len(vectors) - 1), random_state=0)
+    points = torch.from_numpy(tsne.fit_transform(vectors)).split([len(part) for part in kept])
+    return {
+        name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": picked[name].tolist()}
+        for name, part in zip(picked, points, strict=True)
+    }
+
+
+def _examples(
+    recipe: Recipe, rows: Rows, labels: Tensor, sources: Sequence[Source], metrics: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The first results of a few queries, for pairs that never met in training before the others."""
+    pairs = [pair for pair in recipe.retrieval_pairs() if rows.having(pair).any()]
+    pairs.sort(key=lambda pair: not metrics[f"retrieval/{pair[0]}->{pair[1]}/emergent"])
+    examples = []
+    for query, gallery in pairs[:PAIRS]:
+        both = rows.where(rows.having((query, gallery)))
+        known = labels[rows.having((query, gallery))]
+        spread = torch.linspace(0, len(known) - 1, min(QUERIES, len(known))).long().tolist()
+        for index in spread:
+            similarity = both.vectors[gallery] @ both.vectors[query][index]
+            results = []
+            seen: set[int] = set()
+            for found in similarity.argsort(descending=True).tolist():
+                content = int(both.content[gallery][found])
+                if content in seen or len(results) == RESULTS:
+                    continue
+                seen |= {content} - {0}
+                media = _media(both, found, gallery, sources)
+                results.append({"media": media, "label": int(known[found]), "score": similarity[found].item()})
+            media = _media(both, index, query, sources)
+            examples.append(
+                {"pair": f"{query}->{gallery}", "query": media, "label": int(known[index]), "results": results}
+            )
+    return examples
+
+
+def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> dict[str, Any]:
+    source, row = int(rows.place["source"][index]), int(rows.place["row"][index])
+    return describe(sources[source][row][modality])

@@ -1,0 +1,59 @@
+"""Pass once over the evaluation rows: embeddings of every modality, answers for every subset of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from fusion.batch import Batch
+from fusion.model import Model
+
+Subset = tuple[str, ...]
+
+
+class Rows(NamedTuple):
+    """What is measured of r rows. `scores` is by subset and task, for the rows that have the subset."""
+
+    vectors: dict[str, Tensor]  # (r, w)
+    present: dict[str, Tensor]  # (r,) bool
+    content: dict[str, Tensor]  # (r,) long
+    targets: dict[str, Tensor]  # (r, ...)
+    scores: dict[tuple[Subset, str], Tensor]  # (r, k)
+    place: dict[str, Tensor]  # "source" and "row", (r,) long
+
+    def where(self, chosen: Tensor) -> "Rows":
+        """Return the rows that `chosen`, (r,) bool or indices, picks."""
+        return Rows(*({name: part[chosen] for name, part in field.items()} for field in self))
+
+    def having(self, modalities: Sequence[str]) -> Tensor:
+        """Return which rows have all of these modalities, (r,) bool."""
+        return torch.stack([self.present[name] for name in modalities]).all(dim=0)
+
+
+@torch.no_grad()
+def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
+    """Run the model on a batch: each encoder once, the fuser once for every subset."""
+    embeddings = model.embed(batch)
+    scores = {}
+    for subset in subsets if model.tasks else ():
+        shown = {name: present & (name in subset) for name, present in batch.present.items()}
+        fused = model.fuse(embeddings, shown)
+        scores |= {(subset, name): task.predict(fused).score for name, task in model.tasks.items()}
+    place = {"source": batch.source, "row": batch.row}
+    rows = Rows(embeddings.pooled, batch.present, batch.content, batch.targets, scores, place)
+    return Rows(*({name: part.cpu() for name, part in field.items()} for field in rows))
+
+
+def join(parts: Sequence[Rows], ranks: int) -> Rows:
+    """Concatenate what all ranks collected, in the order of sources and rows; each row is there once."""
+    every: list[Rows] = gather_object(list(parts)) if ranks > 1 else list(parts)
+    whole = Rows(
+        *(
+            {name: torch.cat([part[index][name] for part in every]) for name in every[0][index]}
+            for index in range(len(Rows._fields))
+        )
+    )
+    by_row = whole.place["row"].argsort(stable=True)
+    return whole.where(by_row[whole.place["source"][by_row].argsort(stable=True)])

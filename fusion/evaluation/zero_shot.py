@@ -1,0 +1,29 @@
+"""Classify by distance to sentences that name the classes (Radford 2021)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from accelerate.utils import send_to_device
+from torch import Tensor
+
+from fusion.data.collate import Collator
+from fusion.data.order import Slots
+from fusion.model import Model
+
+
+@torch.no_grad()
+def prototypes(model: Model, modality: str, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Return one unit vector per class, the mean over the templates, (classes, w)."""
+    collator = Collator({modality: model.encoders[modality].processor}, {})
+    samples = [collator.decode({modality: form.format(name)}) for name in classes for form in templates]
+    batch = send_to_device(
+        collator.stack(samples, Slots.unnumbered(len(samples))), next(model.parameters()).device
+    )
+    vectors = model.embed(batch).pooled[modality]  # (classes * templates, w)
+    return F.normalize(vectors.unflatten(0, (len(classes), len(templates))).mean(dim=1), dim=-1)
+
+
+def accuracy(vectors: Tensor, labels: Tensor, classes: Tensor) -> float:
+    """Return how often the nearest class is the label; `vectors` (r, w), `labels` (r,), `classes` (c, w)."""
+    return ((vectors @ classes.T).argmax(dim=1) == labels).double().mean().item()

@@ -1,0 +1,25 @@
+"""What a fuser is: whatever is present in a row becomes one vector."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from fusion.embeddings import Embeddings
+
+
+class Fuser(nn.Module, ABC):
+    """Fuses aligned modalities, any subset of them per row.
+
+    A subclass takes `modalities` and `width` from the framework and its options as keyword-only
+    parameters. The content of absent slots must influence nothing, bit for bit.
+    """
+
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.width = width
+
+    @abstractmethod
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        """Return one vector per row, (b, w); finite also for a row in which nothing is present."""

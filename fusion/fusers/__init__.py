@@ -1,0 +1,1 @@
+"""Ways to fuse what is present, one file each."""

@@ -1,0 +1,152 @@
+"""Encode present rows, align, fuse, compute the losses: one module with one forward."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fusion.batch import Batch, Target
+from fusion.embeddings import Align, Embeddings
+from fusion.encoder import Encoder, Encoding
+from fusion.errors import PluginError, Problem, RecipeError
+from fusion.fuser import Fuser
+from fusion.objective import Objective, Task
+
+
+class Rows(NamedTuple):
+    """What the losses of a step are computed on: the rows of one rank, or of all."""
+
+    embeddings: Embeddings  # without tokens, which stay on their rank
+    fused: Tensor  # (b, w) fp32
+    targets: Mapping[str, Tensor]  # (b, ...)
+
+
+class Losses(NamedTuple):
+    """The weighted sum, which is trained on, and the unweighted parts by the objective's name.
+
+    `finite` tells for each modality whether its encoder gave finite numbers, for all rows of the batch.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    finite: dict[str, Tensor]  # () bool
+
+
+class Model(nn.Module):
+    """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        width: int,
+        fuser: Fuser,
+        objectives: Mapping[str, Objective],
+        weights: Mapping[str, float],
+        origins: Mapping[str, str],
+    ) -> None:
+        super().__init__()
+        self.frozen: set[str] = set()
+        self.modalities = tuple(encoders)
+        self.encoders = nn.ModuleDict(encoders)
+        self.align = nn.ModuleDict({name: Align(encoder.dim, width) for name, encoder in encoders.items()})
+        self.fuser = fuser
+        self.objectives = nn.ModuleDict(objectives)
+        self.width = width
+        self.weights = dict(weights)
+        self.origins = dict(origins)
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The objectives that can answer, by name."""
+        return {name: part for name, part in self.objectives.items() if isinstance(part, Task)}
+
+    def forward(self, batch: Batch, gather: Callable[[Rows], Rows] | None = None) -> Losses:
+        """Return the losses of a batch; `gather` joins the rows of all ranks before they are computed."""
+        embeddings = self.embed(batch)
+        fused = self.fuse(embeddings, batch.shown)
+        rows = Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
+        if gather is not None:
+            rows = gather(rows)
+        with torch.autocast(fused.device.type, enabled=False):
+            parts = {name: objective(*rows) for name, objective in self.objectives.items()}
+        total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
+        finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
+        return Losses(total, parts, finite)
+
+    def freeze(self, modality: str) -> None:
+        """Let an encoder be as it is: no gradient, and evaluation mode also in training."""
+        self.frozen.add(modality)
+        self.encoders[modality].requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "Model":
+        super().train(mode)
+        for name in self.frozen:
+            self.encoders[name].eval()
+        return self
+
+    def embed(self, batch: Batch) -> Embeddings:
+        """Encode and align what is present; absent slots are zeros."""
+        pooled, tokens, mask = {}, {}, {}
+        for name, present in batch.present.items():
+            if name not in batch.inputs:
+                pooled[name] = torch.zeros(len(present), self.width, device=present.device)
+                continue
+            aligned = self._encode(name, batch.inputs[name])
+            place = (present.cumsum(0) - 1).clamp(min=0)  # (b,) the n rows spread over b, without a host sync
+            absent = ~present
+            pooled[name] = aligned.pooled[place].masked_fill(absent.unsqueeze(-1), 0.0)
+            if aligned.tokens is not None:
+                real = aligned.mask
+                if real is None:
+                    real = torch.ones(aligned.tokens.shape[:2], dtype=torch.bool, device=present.device)
+                tokens[name] = aligned.tokens[place].masked_fill(absent[:, None, None], 0.0)
+                mask[name] = real[place] & present.unsqueeze(-1)
+        return Embeddings(pooled, batch.present, tokens, mask, batch.content, batch.source)
+
+    def fuse(self, embeddings: Embeddings, shown: Mapping[str, Tensor]) -> Tensor:
+        """Return one vector per row from the modalities that are present and shown, (b, w) fp32."""
+        fused: Tensor = self.fuser(embeddings.show(dict(shown)))
+        rows = len(embeddings.source)
+        if fused.shape != (rows, self.width):
+            raise PluginError(
+                f"fuser ({self.origins['fuser']}) returned shape {tuple(fused.shape)}, "
+                f"expected {(rows, self.width)}"
+            )
+        return fused.float()
+
+    def targets(self) -> dict[str, Target]:
+        """Return what the objectives read from rows. Raises RecipeError when two disagree about one."""
+        merged: dict[str, Target] = {}
+        for name, objective in self.objectives.items():
+            assert isinstance(objective, Objective)
+            for key, target in objective.targets.items():
+                known = merged.setdefault(key, target)
+                if (known.dtype, known.shape) != (target.dtype, target.shape):
+                    raise RecipeError(
+                        [
+                            Problem(
+                                f"objectives.{name}",
+                                f"reads target {key!r} as {target.dtype} {target.shape}, another objective as "
+                                f"{known.dtype} {known.shape}; give them targets of different names",
+                            )
+                        ]
+                    )
+                limits = [bound for bound in (known.below, target.below) if bound is not None]
+                merged[key] = known._replace(below=min(limits, default=None))
+        return merged
+
+    def _encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
+        encoder = self.encoders[name]
+        assert isinstance(encoder, Encoder)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
+            encoding = encoder(**inputs)
+        count = len(next(iter(inputs.values())))
+        expected = (count, encoder.dim)
+        if not isinstance(encoding, Encoding) or encoding.pooled.shape != expected:
+            given = tuple(encoding.pooled.shape) if isinstance(encoding, Encoding) else type(encoding).__name__
+            raise PluginError(
+                f"encoders.{name} ({self.origins[f'encoders.{name}']}) returned {given}, "
+                f"expected an Encoding with pooled of shape {expected}"
+            )
+        return self.align[name](encoding)  # type: ignore[no-any-return]

@@ -1,0 +1,62 @@
+"""What an objective is: embeddings, fused vector and targets in, one loss out; a task can also predict."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fusion.batch import Target
+from fusion.embeddings import Embeddings
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+
+class Objective(nn.Module, ABC):
+    """A loss over the rows of all ranks, computed in fp32.
+
+    A subclass takes `modalities` and `width` from the framework and its options as keyword-only
+    parameters. It names in `targets` what it reads from rows; a row without one holds `Target.missing`.
+    """
+
+    targets: Mapping[str, Target]
+
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.width = width
+        self.targets = {}
+
+    @abstractmethod
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss, a differentiable scalar: finite, and 0 where no row takes part.
+
+        `fused` is (b, w), each target (b, ...). Tokens are not gathered across ranks and not given.
+        """
+
+
+class Prediction(NamedTuple):
+    """What a task answers for b rows."""
+
+    value: Tensor  # (b,) class index, (b, k) numbers or flags: the answer itself
+    score: Tensor  # (b, k) what the metrics read: probabilities, or the numbers again
+
+
+class Task(Objective):
+    """An objective that can answer."""
+
+    target: str
+
+    @abstractmethod
+    def predict(self, fused: Tensor) -> Prediction:
+        """Answer from the fused vectors, (b, w)."""
+
+    def average(self, scores: Sequence[Tensor]) -> Tensor:
+        """Combine the scores of several predictions of the same rows, (b, k) each, without a fuser."""
+        return torch.stack(list(scores)).mean(dim=0)
+
+    @abstractmethod
+    def metrics(self) -> "MetricCollection":
+        """Return fresh metrics that are updated with (score, target) of rows that have the target."""

@@ -1,0 +1,1 @@
+"""Losses over embeddings and fused vectors, one file each."""

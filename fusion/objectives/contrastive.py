@@ -1,0 +1,68 @@
+"""Pull matching rows of two modalities together and push the others apart, by a softmax over rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from fusion.batch import Target
+from fusion.embeddings import Embeddings
+from fusion.objective import Objective
+from fusion.objectives.pairs import Pair, choose_pairs, positives, similarity, taking_part
+
+MAX_SCALE = 100.0
+
+
+class Contrastive(Objective):
+    """InfoNCE (Oord et al. 2018, eq. 4) in both directions, as in CLIP (Radford et al. 2021, figure 3).
+
+    A row with several positives takes the mean of their losses, L_out of Khosla et al. 2020, eq. 2. The
+    loss is the mean over pairs of modalities that have a row in the batch. `pairs` lists them, or `hub`
+    is bound to every other modality; with neither, all pairs are compared. Rows with an equal target
+    `same` are positives. `temperature` is where the learnt one starts; it stays above 0.01.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        width: int,
+        *,
+        pairs: list[Pair] | None = None,
+        hub: str | None = None,
+        same: str | None = "label",
+        temperature: Annotated[float, Field(ge=1 / MAX_SCALE)] = 0.07,
+    ) -> None:
+        super().__init__(modalities, width)
+        self.pairs = choose_pairs(self.modalities, pairs, hub)
+        self.same = same
+        self.targets = {} if same is None else {same: Target(torch.long)}
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))  # FSDP takes no scalars
+
+    @property
+    def scale(self) -> Tensor:
+        """One over the temperature, (1,), at most 100."""
+        # clamp() would give no gradient beyond the limit, and the temperature could never come back
+        excess = (self.log_scale - math.log(MAX_SCALE)).clamp(min=0).detach()
+        return (self.log_scale - excess).exp()
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        same = None if self.same is None else targets[self.same]
+        losses, used = [], []
+        for pair in self.pairs:
+            rows = taking_part(embeddings, pair)  # (b,)
+            positive = positives(embeddings, pair, same)  # (b, b), symmetric
+            logits = self.scale * similarity(embeddings, pair)  # (b, b)
+            losses.append((_l_out(logits, positive, rows) + _l_out(logits.T, positive, rows)) / 2)
+            used.append(rows.any())
+        return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
+
+
+def _l_out(logits: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
+    """Average over anchors of the mean over their positives of -log softmax; 0 without an anchor."""
+    # the lowest number and not -inf: a row that does not take part would become NaN
+    log_softmax = logits.masked_fill(~rows, torch.finfo(logits.dtype).min).log_softmax(dim=1)
+    per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1).clamp(min=1)
+    return -per_anchor.sum() / rows.sum().clamp(min=1)

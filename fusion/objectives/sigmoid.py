@@ -1,0 +1,54 @@
+"""Decide for every two rows of two modalities, each on its own, whether they match."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from fusion.batch import Target
+from fusion.embeddings import Embeddings
+from fusion.objective import Objective
+from fusion.objectives.pairs import Pair, choose_pairs, positives, similarity, taking_part
+
+
+class Sigmoid(Objective):
+    """The sigmoid loss of SigLIP (Zhai et al. 2023, eq. 1), with as many positives as there are.
+
+    The sum over all two rows of -log sigmoid(z (t x.y + b)), z = 1 for positives and -1 for others, per
+    row that takes part; then the mean over pairs of modalities that have a row in the batch. `pairs`,
+    `hub` and `same` are those of `contrastive`; `scale` and `bias` are where the learnt t and b start.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        width: int,
+        *,
+        pairs: list[Pair] | None = None,
+        hub: str | None = None,
+        same: str | None = "label",
+        scale: PositiveFloat = 10.0,
+        bias: float = -10.0,
+    ) -> None:
+        super().__init__(modalities, width)
+        self.pairs = choose_pairs(self.modalities, pairs, hub)
+        self.same = same
+        self.targets = {} if same is None else {same: Target(torch.long)}
+        self.log_scale = nn.Parameter(torch.tensor([math.log(scale)]))  # FSDP takes no scalars
+        self.bias = nn.Parameter(torch.tensor([bias]))
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        same = None if self.same is None else targets[self.same]
+        losses, used = [], []
+        for pair in self.pairs:
+            rows = taking_part(embeddings, pair)  # (b,)
+            positive = positives(embeddings, pair, same)  # (b, b)
+            logits = self.log_scale.exp() * similarity(embeddings, pair) + self.bias  # (b, b)
+            per_two = F.logsigmoid(torch.where(positive, logits, -logits))  # (b, b)
+            outside = ~(rows & rows.unsqueeze(1))
+            losses.append(-per_two.masked_fill(outside, 0.0).sum() / rows.sum().clamp(min=1))
+            used.append(rows.any())
+        return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)

@@ -1,0 +1,41 @@
+"""Check a recipe's options against a component's signature: the signature is the schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fusion.component import Component
+from fusion.errors import Problem, unknown
+
+
+def check(component: Component, given: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the complete options, defaults included, and what is wrong with those given."""
+    options = component.options()
+    values: dict[str, Any] = {}
+    problems = [
+        Problem(f"{path}.{name}", unknown(f"option of {component.name}", name, options))
+        for name in given
+        if name not in options
+    ]
+    for option in options.values():
+        where = f"{path}.{option.name}"
+        if option.name not in given:
+            if option.required:
+                problems.append(Problem(where, f"{component.name} needs this option ({option})"))
+            else:
+                values[option.name] = option.default
+            continue
+        try:
+            values[option.name] = _adapter(option.type).validate_python(given[option.name])
+        except ValidationError as error:
+            details = "; ".join(detail["msg"] for detail in error.errors())
+            problems.append(Problem(where, f"{given[option.name]!r} does not fit ({option}): {details}"))
+    return values, problems
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except Exception:  # a type that brings its own configuration, such as a dataclass or a model
+        return TypeAdapter(annotation)

@@ -1,0 +1,198 @@
+"""The recipe: a whole experiment as data, from YAML or Python."""
+
+from itertools import combinations, permutations
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fusion.component import MODALITY
+from fusion.errors import Problem, RecipeError, unknown
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe that has exactly these keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pick(BaseModel):
+    """A component picked by name; keys that the core does not know are the component's options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class SourcePick(Pick):
+    """A source; `weight` is its share of the rows, relative to the other sources."""
+
+    weight: float = Field(default=1.0, gt=0)
+
+
+class Tune(Section):
+    """How an encoder learns: not at all, or fully with a learning rate of `lr_scale` times `train.lr`."""
+
+    mode: Literal["full", "frozen"] = "full"
+    lr_scale: float = Field(default=1.0, gt=0)
+
+
+class EncoderPick(Pick):
+    """An encoder for the modality under which it stands."""
+
+    tune: Tune = Tune()
+
+
+class FuserPick(Pick):
+    """A fuser; in training each present modality is hidden from it with this probability, never all."""
+
+    name: str = "mean"
+    modality_dropout: Fraction = 0.0
+
+
+class ObjectivePick(Pick):
+    """An objective; its loss enters the sum with this weight."""
+
+    weight: float = Field(default=1.0, ge=0)
+
+
+class Train(Section):
+    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks."""
+
+    steps: Positive
+    batch: Positive = 128
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup: Fraction = 0.1
+    clip: float | None = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0)
+    max_bad: int = Field(default=100, ge=0)
+    checkpoint_every: Positive | None = None
+    keep: Positive = 2
+    log_every: Positive = 10
+
+
+class ZeroShot(Section):
+    """Classify by the distance to sentences: each of the recipe's classes put into each template."""
+
+    modality: str
+    templates: list[str] = Field(min_length=1)
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, templates: list[str]) -> list[str]:
+        for template in templates:
+            if "{}" not in template:
+                raise ValueError(f"template {template!r} has no place for the class; write it as {{}}")
+        return templates
+
+
+class Evaluate(Section):
+    """What is measured on which rows when training ends, and by `fusion evaluate`."""
+
+    sources: dict[str, SourcePick] = Field(default_factory=dict)
+    retrieval: Literal["all"] | list[tuple[str, str]] = "all"
+    zero_shot: ZeroShot | None = None
+    subsets: Literal["all"] | list[list[str]] = "all"
+    target: str = "label"
+    batch: Positive = 256
+    limit: Positive | None = None
+
+
+class Recipe(Section):
+    """Sources, encoders, fuser and objectives by name, and how to train and evaluate them."""
+
+    name: str = Field(default="run", pattern=r"[\w.-]+")
+    sources: dict[str, SourcePick] = Field(min_length=1)
+    encoders: dict[str, EncoderPick] = Field(min_length=1)
+    width: Positive = 256
+    fuser: FuserPick = FuserPick()
+    objectives: dict[str, ObjectivePick] = Field(min_length=1)
+    classes: list[str] = Field(default_factory=list)
+    train: Train
+    evaluate: Evaluate = Evaluate()
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise RecipeError(schema_problems(error)) from None
+        problems = self._references()
+        if problems:
+            raise RecipeError(problems)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities in recipe order; every other order in the project follows this one."""
+        return tuple(self.encoders)
+
+    def retrieval_pairs(self) -> list[tuple[str, str]]:
+        """The ordered pairs of modalities for which retrieval is measured."""
+        chosen = self.evaluate.retrieval
+        return list(permutations(self.modalities, 2)) if chosen == "all" else list(chosen)
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """The subsets of modalities for which tasks are measured, singles first, each in recipe order."""
+        chosen = self.evaluate.subsets
+        if chosen == "all":
+            sizes = range(1, len(self.modalities) + 1)
+            return [subset for size in sizes for subset in combinations(self.modalities, size)]
+        return [tuple(name for name in self.modalities if name in subset) for subset in chosen]
+
+    def _references(self) -> list[Problem]:
+        """Modalities that are named somewhere but have no encoder, and names that are not allowed."""
+        problems = [
+            Problem(
+                f"encoders.{name}", "a modality is a lower-case identifier such as 'image' or 'heart_rate'"
+            )
+            for name in self.encoders
+            if not MODALITY.fullmatch(name)
+        ]
+        named = [("evaluate.retrieval", name) for pair in self.retrieval_pairs() for name in pair]
+        if self.evaluate.subsets != "all":
+            named += [("evaluate.subsets", name) for subset in self.evaluate.subsets for name in subset]
+        if self.evaluate.zero_shot is not None:
+            named.append(("evaluate.zero_shot.modality", self.evaluate.zero_shot.modality))
+            if not self.classes:
+                problems.append(Problem("classes", "zero-shot classification needs the names of the classes"))
+        problems += [
+            Problem(path, unknown("modality", name, self.encoders))
+            for path, name in named
+            if name not in self.encoders
+        ]
+        return list(dict.fromkeys(problems))
+
+
+def schema_problems(error: ValidationError) -> list[Problem]:
+    """Say in our words what pydantic found."""
+    problems = []
+    for detail in error.errors():
+        path = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = unknown("key", str(detail["loc"][-1]), _keys_at(detail["loc"][:-1]))
+        elif detail["type"] == "missing":
+            message = "is missing"
+        else:
+            message = f"{detail['input']!r}: {message[0].lower()}{message[1:]}"
+        problems.append(Problem(path, message))
+    return problems
+
+
+def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Recipe
+    for part in path:
+        field = section.model_fields.get(str(part))
+        if field is None:  # the free key of a mapping, such as a modality: its value is the section
+            continue
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        section = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(section.model_fields)

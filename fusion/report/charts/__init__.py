@@ -1,0 +1,9 @@
+"""Small inline SVG charts that follow the page's theme; each function returns Markup."""
+
+from fusion.report.charts.bars import Bar, bars
+from fusion.report.charts.curves import Curve, curves
+from fusion.report.charts.heatmap import Cell, heatmap
+from fusion.report.charts.scatter import Point, scatter
+from fusion.report.charts.spark import spark
+
+__all__ = ["Bar", "Cell", "Curve", "Point", "bars", "curves", "heatmap", "scatter", "spark"]

@@ -1,0 +1,123 @@
+"""Read what a run folder holds for its report; everything but `metrics.json` may be missing."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from fusion.errors import RunError
+
+Label = int | str | None
+
+
+class Media(BaseModel):
+    """One sample to look at or to listen to, as `fusion.report.media.describe` wrote it."""
+
+    kind: Literal["image", "audio", "text", "series", "other"]
+    data: str | list[list[float | None]]
+
+
+class Result(BaseModel):
+    """One row that a query found."""
+
+    media: Media
+    score: float
+    label: Label = None
+
+
+class Example(BaseModel):
+    """One query and what it found, best first; `pair` is `query->gallery`."""
+
+    pair: str
+    query: Media
+    results: list[Result]
+    label: Label = None
+
+
+class Coordinates(BaseModel):
+    """Where the rows of one modality lie in a plane."""
+
+    x: list[float | None]
+    y: list[float | None]
+    label: list[Label]
+
+
+class Evaluation(BaseModel):
+    """What `evaluation.json` holds beside the numbers; a label is a class's name or its index."""
+
+    classes: list[Annotated[str, BeforeValidator(str)]] = []
+    modalities: list[str] = []
+    confusion: dict[str, list[list[int]]] = {}
+    map: dict[str, Coordinates] = {}
+    examples: list[Example] = []
+
+    def named(self, label: Label) -> str:
+        """Return the name of a label's class."""
+        if isinstance(label, int) and 0 <= label < len(self.classes):
+            return self.classes[label]
+        return "" if label is None else str(label)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run folder, parsed."""
+
+    name: str
+    metrics: dict[str, Any]
+    steps: list[dict[str, Any]]
+    evaluation: Evaluation
+    recipe: str
+    manifest: dict[str, Any]
+    ledger: list[dict[str, Any]]
+
+
+def read(folder: Path) -> RunFiles:
+    """Read a run folder. Raises RunError where `metrics.json` is missing or a file is damaged."""
+    if not (folder / "metrics.json").is_file():
+        raise RunError(f"{folder}: no metrics.json to report on; give the folder of a run that has ended")
+    try:
+        evaluation = Evaluation.model_validate(_object(folder / "evaluation.json"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{folder / 'evaluation.json'}: {place}: {first['msg']}; evaluate the run again"
+        ) from error
+    recipe = folder / "recipe.yaml"
+    return RunFiles(
+        name=folder.resolve().name,
+        metrics=_object(folder / "metrics.json"),
+        steps=_lines(folder / "metrics.jsonl"),
+        evaluation=evaluation,
+        recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
+        manifest=_object(folder / "manifest.json"),
+        ledger=_lines(folder / "ledger.jsonl"),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    last = lines.pop()  # without its newline a killed run left it half written; with it, it is empty
+    found = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    try:
+        return [*found, _parse(last, str(path))] if last.strip() else found
+    except RunError:
+        return found
+
+
+def _parse(text: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"{place}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{place}: a JSON object expected, not {type(value).__name__}")
+    return value

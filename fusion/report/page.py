@@ -1,0 +1,95 @@
+"""Render the report of a run: one offline HTML page, from the files of its folder alone."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fusion.report import figures, tables
+from fusion.report.charts import spark
+from fusion.report.figures import Chart
+from fusion.report.files import Example, Media, RunFiles, read
+from fusion.report.headline import headline
+from fusion.report.scores import sort
+from fusion.report.tables import Table
+
+
+class Section(NamedTuple):
+    """One part of the page, left out where all of its content is empty."""
+
+    id: str
+    title: str
+    tables: Sequence[Table] = ()
+    charts: Sequence[Chart] = ()
+    extra: Any = None  # what the page lays out itself
+
+
+def render(folder: Path) -> Path:
+    """Write `report.html` into the run folder and return its path.
+
+    Raises RunError where `metrics.json` is missing or a file is damaged; the old report then stays.
+    """
+    folder = Path(folder)
+    files = read(folder)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["spark"] = _spark
+    scores = sort(files.metrics)
+    page = environment.get_template("page.html").render(
+        name=files.name,
+        created=files.manifest.get("created", ""),
+        headline=headline(scores),
+        sections=[
+            section for section in _sections(files) if section.tables or section.charts or section.extra
+        ],
+        named=files.evaluation.named,
+    )
+    return _write(folder / "report.html", page)
+
+
+def _sections(files: RunFiles) -> list[Section]:
+    scores, evaluation = sort(files.metrics), files.evaluation
+    ledger = [tables.bad_rows(files.ledger)] if files.ledger else []
+    return [
+        Section("results", "Results", tables=tables.results(scores)),
+        Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
+        Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
+        Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
+        Section("map", "The shared space", charts=figures.space(evaluation)),
+        Section("training", "Training", charts=figures.training(files.steps)),
+        Section("examples", "Examples", extra=_paired(evaluation.examples)),
+        Section("bad-rows", f"Bad rows: {len(files.ledger):,}", tables=ledger),
+        Section("recipe", "Recipe", extra=files.recipe),
+        Section("versions", "Versions", tables=tables.versions(files.manifest)),
+    ]
+
+
+def _paired(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    pairs: dict[str, list[Example]] = {}
+    for example in examples:
+        pairs.setdefault(example.pair, []).append(example)
+    return pairs
+
+
+def _spark(media: Media) -> Markup:
+    channels = media.data if isinstance(media.data, list) else []
+    return spark(channels, label=f"series of {len(channels)} channels")
+
+
+def _write(path: Path, content: str) -> Path:
+    """Replace the file in one step, so that a reader never sees half a page."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(content, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,151 @@
+"""The run: the folder that a recipe produced, in plain files."""
+
+import json
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fusion.build import picks
+from fusion.errors import RunError
+from fusion.recipe import Recipe
+from fusion.recipe_file import parse
+from fusion.registry import Registry
+
+RUNS = Path("runs")
+
+
+class Run:
+    """A run folder: recipe.yaml, model.safetensors, manifest.json, metrics.json(l), report.html, checkpoints/.
+
+    Raises RunError when the folder holds no recipe.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "recipe.yaml").is_file():
+            raise RunError(f"{self.folder} is not a run: it has no recipe.yaml; a run is what `fusion train` leaves")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The complete recipe."""
+        path = self.folder / "recipe.yaml"
+        return Recipe(**parse(path.read_text("utf-8"), str(path))[0])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """One flat object with stable keys, such as "retrieval/image->audio/hit@1"."""
+        return self._json("metrics.json")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions of fusion, torch and every plugin that was used, and the SHA-256 of the weights."""
+        return self._json("manifest.json")
+
+    @property
+    def model_file(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training and evaluation came to their end."""
+        return (self.folder / "manifest.json").is_file()
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        stage = self.folder / f".{name}.partial"
+        stage.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        stage.replace(self.folder / name)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{self.folder} has no {name}: the run is not finished; `--resume` it")
+        return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def create(name: str, recipe: Recipe, out: Path | None) -> Run:
+    """Make the folder of a new run: `out`, or the first free of runs/NAME, runs/NAME-2 ...
+
+    Raises RunError when `out` is taken.
+    """
+    folder = out or _free(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} exists; continue it with --resume, or choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    (folder / "recipe.yaml").write_text(text, "utf-8")
+    return Run(folder)
+
+
+def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
+    """Return the run to continue: `out`, or the newest of runs/NAME. Its recipe has to be the same."""
+    folder = out or _newest(name)
+    if folder is None:
+        raise RunError(f"nothing to resume: there is no {RUNS / name}")
+    run = Run(folder)
+    if run.finished:
+        raise RunError(f"{folder} is finished; nothing is left to resume")
+    given, found = _flat(recipe.model_dump(mode="json")), _flat(run.recipe.model_dump(mode="json"))
+    changed = sorted(key for key in given.keys() | found.keys() if given.get(key) != found.get(key))
+    if changed:
+        raise RunError(f"{folder} was started with another recipe; these keys differ: {', '.join(changed)}")
+    return run
+
+
+def manifest(recipe: Recipe, registry: Registry, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record of what made a run: versions, plugins, hashes."""
+    used = {
+        registry.find(pick.kind, pick.given["name"]).origin for pick in picks(recipe.model_dump(mode="json"))
+    }
+    libraries = ("torch", "accelerate", "numpy", "safetensors")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": recipe.train.seed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "fusion": version("fusion-bind"),
+        **{name: version(name) for name in libraries},
+        "plugins": {
+            origin.plugin: {"distribution": origin.distribution, "version": origin.version}
+            for origin in sorted(used)
+        },
+        "files": dict(files),
+    }
+
+
+def _numbered(name: str) -> dict[int, Path]:
+    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?")
+    folders = RUNS.iterdir() if RUNS.is_dir() else iter(())
+    matches = {folder: pattern.fullmatch(folder.name) for folder in folders}
+    return {int(match[1] or 1): folder for folder, match in matches.items() if match}
+
+
+def _free(name: str) -> Path:
+    number = max(_numbered(name), default=0) + 1
+    return RUNS / (name if number == 1 else f"{name}-{number}")
+
+
+def _newest(name: str) -> Path | None:
+    numbered = _numbered(name)
+    return numbered[max(numbered)] if numbered else None
+
+
+def _flat(data: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict) or not data:
+        return {path: data}
+    return {key: leaf for name, value in data.items() for key, leaf in _flat(value, f"{path}.{name}".strip(".")).items()}

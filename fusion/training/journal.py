@@ -1,0 +1,141 @@
+"""What a training writes down: losses, rows by presence, bad rows. The device is asked only now and then."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from fusion.data.collate import BadRow
+from fusion.data.ledger import Ledger
+from fusion.data.loader import Loaded
+from fusion.errors import TrainingError
+from fusion.model import Losses
+from fusion.recipe import Train
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training.progress import Progress
+
+
+FINITE = "finite/"
+
+
+class _Noted(NamedTuple):
+    """A step whose numbers are still on the device."""
+
+    step: int
+    rate: float
+    names: list[str]
+    values: Tensor
+
+
+class _Heard(NamedTuple):
+    """What one rank has to tell the others."""
+
+    bad: list[BadRow]
+    presence: Counter[str]
+    stop: bool
+
+
+class Journal:
+    """Notes every step on the device and flushes them to the run folder, the plugins and the terminal."""
+
+    def __init__(
+        self,
+        run: Run,
+        train: Train,
+        origins: Mapping[str, str],
+        accelerator: Accelerator,
+        registry: Registry,
+        progress: Progress,
+    ) -> None:
+        self.run, self.accelerator, self.origins = run, accelerator, origins
+        self.registry, self.progress = registry, progress
+        self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad)
+        self.presence: Counter[str] = Counter()
+        self._pending: list[_Noted] = []
+        self._bad: list[BadRow] = []
+        self._seen: Counter[str] = Counter()
+
+    def note(self, step: int, rate: float, losses: Losses, norm: Tensor, loaded: Loaded) -> None:
+        """Remember a step (from 1) without waiting for the device."""
+        parts = {"loss": losses.total, **{f"loss/{name}": loss for name, loss in losses.parts.items()}}
+        parts["grad_norm"] = norm
+        parts |= {f"{FINITE}{name}": finite for name, finite in losses.finite.items()}
+        values = torch.stack([value.detach().float() for value in parts.values()])
+        self._pending.append(_Noted(step, rate, list(parts), values))
+        self._bad += loaded.bad
+        self._seen.update(_presence(loaded))
+
+    def flush(self, stop: bool) -> bool:
+        """Write down what is pending; every rank calls it at the same step.
+
+        Returns whether any rank wants to stop. Raises TrainingError for a loss that is not finite, and
+        DataError for too many bad rows.
+        """
+        ranks = [_Heard(self._bad, self._seen, stop)]
+        if self.accelerator.num_processes > 1:
+            ranks = gather_object(ranks)
+        self._bad, self._seen = [], Counter()
+        for heard in ranks:
+            self.presence.update(heard.presence)
+        lines = self._lines()
+        failed = next((line for line in lines if not math.isfinite(line["loss"])), None)
+        if self.accelerator.is_main_process:
+            self._write(lines if failed is None else lines[: lines.index(failed)])
+            self.ledger.add(row for heard in ranks for row in heard.bad)
+        if failed is not None:
+            raise TrainingError(self._not_finite(failed))
+        return any(heard.stop for heard in ranks)
+
+    def rewind(self, step: int) -> None:
+        """Forget what a run wrote after the step from which it goes on."""
+        path = self.run.folder / "metrics.jsonl"
+        if self.accelerator.is_main_process and path.is_file():
+            kept = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+            path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
+    def _lines(self) -> list[dict[str, float]]:
+        if not self._pending:
+            return []
+        numbers = torch.stack([noted.values for noted in self._pending]).tolist()  # the one wait for the device
+        lines = [
+            {"step": noted.step, **dict(zip(noted.names, values, strict=True)), "lr": noted.rate}
+            for noted, values in zip(self._pending, numbers, strict=True)
+        ]
+        self._pending = []
+        return lines
+
+    def _write(self, lines: list[dict[str, float]]) -> None:
+        kept = [{key: value for key, value in line.items() if not key.startswith(FINITE)} for line in lines]
+        with (self.run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
+        for line in kept:
+            losses = {key: value for key, value in line.items() if key.startswith("loss")}
+            self.registry.notify("fusion_step_end", step=int(line["step"]), losses=losses)
+        if kept:
+            self.progress.show(int(kept[-1]["step"]), kept[-1]["loss"])
+
+    def _not_finite(self, line: dict[str, float]) -> str:
+        parts = ", ".join(f"{key.removeprefix('loss/')} {value}" for key, value in line.items() if "loss/" in key)
+        broken = [key.removeprefix(FINITE) for key, value in line.items() if key.startswith(FINITE) and not value]
+        blamed = [f"encoders.{name} ({self.origins[f'encoders.{name}']}) gave NaN or infinity" for name in broken]
+        return (
+            f"the loss became {line['loss']} at step {int(line['step'])} ({parts}); "
+            + ("; ".join(blamed) if blamed else "lower train.lr or train.clip")
+            + f"; earlier checkpoints, if any, are in {self.run.checkpoints}"
+        )
+
+
+def _presence(loaded: Loaded) -> Counter[str]:
+    """Count rows by the modalities that they have, such as "image+text"."""
+    names = list(loaded.batch.present)
+    flags = torch.stack(list(loaded.batch.present.values()), dim=1)  # (b, modalities), still on the host
+    kinds, counts = flags.unique(dim=0, return_counts=True)
+    labels = ["+".join(name for name, flag in zip(names, kind, strict=True) if flag) for kind in kinds.tolist()]
+    return Counter({label: count for label, count in zip(labels, counts.tolist(), strict=True) if label})

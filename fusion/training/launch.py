@@ -1,0 +1,35 @@
+"""Start Accelerate as the recipe asks, and refuse a launch that is not what was asked for."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from fusion.errors import TrainingError
+from fusion.recipe import Train
+
+
+def launch(train: Train) -> Accelerator:
+    """Return the accelerator. Raises TrainingError when world size, batch or precision do not fit."""
+    asked = int(os.environ.get("WORLD_SIZE", "1"))
+    if train.precision == "fp16" and not torch.cuda.is_available():
+        raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
+    accelerator = Accelerator(
+        # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
+        cpu=asked > 1 and not torch.cuda.is_available(),
+        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        # a rank whose rows lack a modality has no gradient for its encoder
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if accelerator.num_processes != asked:
+        raise TrainingError(
+            f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU launch with "
+            "`torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
+        )
+    if train.batch % accelerator.num_processes:
+        raise TrainingError(
+            f"train.batch ({train.batch}) must be divisible by the number of processes "
+            f"({accelerator.num_processes}); it counts the rows of all of them"
+        )
+    return accelerator

@@ -1,0 +1,198 @@
+"""Train a recipe: one loop, read from top to bottom."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, send_to_device
+
+from fusion import build, run as runs
+from fusion.data.collate import Collator
+from fusion.data.loader import Reader, Steps, load
+from fusion.data.order import Order
+from fusion.errors import FusionError
+from fusion.evaluation.evaluate import evaluate
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training import checkpoint
+from fusion.training.checkpoint import Checkpoint
+from fusion.training.gather import gather
+from fusion.training.interrupt import Interrupt
+from fusion.training.journal import Journal
+from fusion.training.launch import launch
+from fusion.training.optimizer import learning_rate, optimizer
+from fusion.training.progress import progress
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    registry: Registry | None = None,
+) -> Run:
+    """Train, evaluate and report a recipe; return its run.
+
+    `out` is the run folder; without it runs/NAME is used, or the next free number of it. With `resume`
+    the run goes on from its newest whole checkpoint and ends as if it had never stopped. Launched on
+    several processes, all of them call this with the same arguments.
+
+    Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
+    checkpoint and raise KeyboardInterrupt.
+    """
+    registry = registry or Registry()
+    recipe = build.complete(recipe, registry)
+    settings = recipe.train
+    accelerator = launch(settings)
+    ranks, main = accelerator.num_processes, accelerator.is_main_process
+
+    torch.manual_seed(settings.seed)
+    model = build.build_model(recipe, registry)
+    sources = build.build_sources(recipe.sources, registry)
+    lengths = {name: len(source) for name, source in sources.items()}
+    weights = {name: pick.weight for name, pick in recipe.sources.items()}
+    order = Order(lengths, weights, settings.batch, settings.seed)
+    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
+    reader = Reader(sources, Collator(processors, model.targets()))
+    steps = Steps(
+        reader, order, accelerator.process_index, ranks, settings.seed, recipe.fuser.modality_dropout
+    )
+    run = _open(recipe, Path(out) if out else None, resume, accelerator)
+
+    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe))
+    title = f"train {recipe.name}"
+    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
+        journal = Journal(run, settings, model.origins, accelerator, registry, shown)
+        start, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)
+        if main:
+            registry.notify("fusion_train_start", recipe=recipe, model=model)
+        began = time.monotonic() - seconds
+        model.train()
+        todo = range(start, settings.steps)
+        for step, loaded in zip(todo, load(steps, todo, settings.workers), strict=True):
+            # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
+            torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
+            rate = learning_rate(step, settings)
+            for group in adamw.param_groups:
+                group["lr"] = rate * group["lr_scale"]
+            batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            losses = prepared(batch, gather if ranks > 1 else None)
+            accelerator.backward(losses.total)
+            norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
+            adamw.step()
+            adamw.zero_grad()
+            done = step + 1
+            journal.note(done, rate, losses, norm, loaded)
+
+            last = done == settings.steps
+            due = last or done % (settings.checkpoint_every or settings.steps) == 0
+            stop = False
+            if due or step == start or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
+                stop = journal.flush(interrupt.requested)
+            if (due or stop) and main:
+                state = _state(model, adamw, accelerator, journal, time.monotonic() - began)
+                checkpoint.save(run.checkpoints, Checkpoint(done, *state), settings.keep)
+            if stop and not last:
+                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+        seconds = time.monotonic() - began
+
+    rows = settings.steps * settings.batch
+    metrics: dict[str, Any] = {
+        "train/steps": settings.steps,
+        "train/seconds": round(seconds, 3),
+        "train/rows_per_second": round(rows / seconds, 1),
+        "data/bad_rows": len(journal.ledger.rows),
+        **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
+        **{f"parameters/{name}": count for name, count in parameters(model).items()},
+    }
+    _finish(run, recipe, model, metrics, accelerator, registry)
+    return run
+
+
+def parameters(model: Model) -> dict[str, int]:
+    """Count parameters per part: "encoders.image", "align.image", "fuser", "objectives.NAME"."""
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        section, _, rest = name.partition(".")
+        part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    return counts
+
+
+def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
+    """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
+    outcome: list[Path | FusionError | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            opened = (runs.reopen if resume else runs.create)(recipe.name, recipe, out)
+            outcome = [opened.folder]
+        except FusionError as error:
+            outcome = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(outcome)
+    [result] = outcome
+    if isinstance(result, FusionError):
+        raise result
+    assert result is not None
+    return Run(result)
+
+
+def _state(
+    model: Model, adamw: Any, accelerator: Accelerator, journal: Journal, seconds: float
+) -> tuple[Any, Any, dict[str, Any]]:
+    state: dict[str, Any] = {"seconds": seconds, "presence": dict(journal.presence)}
+    if accelerator.scaler is not None:
+        state["scaler"] = accelerator.scaler.state_dict()
+    return model.state_dict(), checkpoint.optimizer_tensors(model, adamw.optimizer), state
+
+
+def _restore(
+    run: Run, model: Model, adamw: Any, accelerator: Accelerator, journal: Journal
+) -> tuple[int, float]:
+    """Load the newest whole checkpoint; return the steps that are done and the seconds they took."""
+    found, damaged = checkpoint.latest(run.checkpoints)
+    for message in damaged:
+        accelerator.print(f"warning: {message}; taking the one before")
+    if found is None:
+        journal.rewind(0)
+        return 0, 0.0
+    model.load_state_dict(found.model)
+    checkpoint.restore_optimizer(model, adamw.optimizer, found.optimizer)
+    if accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(found.state["scaler"])
+    journal.presence.update(found.state["presence"])
+    journal.rewind(found.step)
+    return found.step, found.state["seconds"]
+
+
+def _finish(
+    run: Run,
+    recipe: Recipe,
+    model: Model,
+    metrics: dict[str, Any],
+    accelerator: Accelerator,
+    registry: Registry,
+) -> None:
+    """Save the model, evaluate on all ranks, and write what the run folder still lacks."""
+    from fusion.report.page import render
+
+    if accelerator.is_main_process:
+        checkpoint.write_tensors(run.model_file, model.state_dict())
+    evaluation = evaluate(model, recipe, registry, accelerator, metrics)
+    if accelerator.is_main_process:
+        run.write_json("metrics.json", metrics | evaluation.metrics)
+        run.write_json("evaluation.json", evaluation.details)
+        digests = {run.model_file.name: checkpoint.sha256(run.model_file)}
+        run.write_json("manifest.json", runs.manifest(recipe, registry, digests))
+        render(run.folder)
+        registry.notify("fusion_train_end", run=run)
+    accelerator.wait_for_everyone()
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

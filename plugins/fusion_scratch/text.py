@@ -1,0 +1,95 @@
+"""The encoder `scratch-text`: a small transformer over the bytes of a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import Generator
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from fusion import Encoder, Encoding, Processor
+from fusion.data import decode
+
+PAD = 256  # the id after those of the 256 bytes
+
+
+@dataclass(frozen=True)
+class TextProcessor(Processor):
+    """Turns text into its first `max_length` UTF-8 bytes; pads to the longest text of the batch."""
+
+    max_length: int
+    augment: float
+
+    def decode(self, raw: object, rng: Generator | None) -> bytes:
+        text = decode.text(raw).encode()[: self.max_length]
+        return text if rng is None or not self.augment else vary(text, self.augment, rng)
+
+    def collate(self, samples: Sequence[bytes]) -> dict[str, Tensor]:
+        rows = [torch.tensor(list(sample)) for sample in samples]
+        return {"ids": pad_sequence(rows, batch_first=True, padding_value=PAD)}
+
+
+class ScratchText(Encoder):
+    """Encodes the first `max_length` bytes of a text in any script; a token is a byte.
+
+    `augment` varies texts in training: 0.2 means that up to 20 % of the bytes become random letters.
+    """
+
+    def __init__(
+        self, *, max_length: int = 64, dim: int = 128, layers: int = 2, heads: int = 4, augment: float = 0.2
+    ) -> None:
+        super().__init__()
+        if not 0 <= augment < 1:
+            raise ValueError(f"augment is {augment}; 0 (none) up to but not including 1 is allowed")
+        if dim % heads:
+            raise ValueError(f"dim ({dim}) must be divisible by heads ({heads})")
+        self.dim = dim
+        self.processor = TextProcessor(max_length, augment)
+        self.bytes = nn.Embedding(PAD + 1, dim)
+        self.places = nn.Parameter(torch.randn(max_length, dim) * 0.02)
+        self.layers = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, ids: Tensor) -> Encoding:
+        """Encode bytes ids (n, t), 0 to 255, padded with PAD."""
+        mask = ids != PAD
+        x = self.bytes(ids) + self.places[: ids.shape[1]]  # (n, t, d)
+        for layer in self.layers:
+            x = layer(x, mask)
+        tokens = self.norm(x)
+        real = mask[..., None]
+        return Encoding((tokens * real).sum(1) / real.sum(1), tokens, mask)
+
+
+class Layer(nn.Module):
+    """Self-attention over the real tokens, then two linear maps, each added to its input.
+
+    torch's own TransformerEncoderLayer takes another path in evaluation, which rounds differently.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.mix_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        n, t, d = x.shape
+        split = self.query_key_value(self.attention_norm(x)).view(n, t, 3, self.heads, d // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # each (n, heads, t, d / heads)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        x = x + self.out(seen.transpose(1, 2).reshape(n, t, d))
+        x = x + self.mix(self.mix_norm(x))
+        return x
+
+
+def vary(text: bytes, strength: float, rng: Generator) -> bytes:
+    """Mistype: replace a random share of the bytes by random letters."""
+    letters = np.frombuffer(text, np.uint8).copy()
+    hit = rng.random(len(letters)) < rng.uniform(0, strength)
+    letters[hit] = rng.integers(ord("a"), ord("z") + 1, int(hit.sum()))
+    return letters.tobytes()

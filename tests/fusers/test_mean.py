@@ -1,0 +1,19 @@
+from collections.abc import Callable
+
+import torch
+
+from fusion import Embeddings
+from fusion.fusers.mean import Mean
+
+Build = Callable[..., Embeddings]
+
+
+def test_the_mean_counts_only_what_is_present(literal: Build) -> None:
+    embeddings = literal(
+        image=[[1.0, 0.0], [1.0, 0.0], None, None],
+        text=[[0.0, 1.0], None, [0.6, 0.8], None],
+        audio=[[0.5, 0.5], [0.0, -1.0], None, None],
+    )
+    fused = Mean(("image", "text", "audio"), 2)(embeddings)
+    expected = torch.tensor([[0.5, 0.5], [0.5, -0.5], [0.6, 0.8], [0.0, 0.0]])
+    torch.testing.assert_close(fused, expected)

@@ -1,0 +1,107 @@
+"""Every chart is well-formed SVG that shows its numbers and escapes its labels."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from fusion.report.charts import Bar, Cell, Curve, Point, bars, curves, heatmap, scatter, spark
+from fusion.report.numbers import share
+
+EVIL = "</svg><script>alert('1')</script>&"
+
+
+def parsed(markup):
+    """Return the chart as a tree, with its legends."""
+    return ElementTree.fromstring(f"<div>{markup}</div>")
+
+
+def svg(tree, tag):
+    return tree.findall(f".//{{http://www.w3.org/2000/svg}}{tag}")
+
+
+def texts(tree):
+    return [text.text for text in svg(tree, "text")]
+
+
+CHARTS = {
+    "bars": bars([Bar(EVIL, 0.5, 0.4), Bar("b", 1.0)], label=EVIL, write=share, names=(EVIL, "x")),
+    "curves": curves([Curve(EVIL, [(1, 2.0), (2, 1.0)]), Curve("b", [(1, 1.0)])], label=EVIL),
+    "heatmap": heatmap(
+        [[Cell(1, EVIL, EVIL, EVIL), None]],
+        rows=[EVIL],
+        columns=[EVIL, "b"],
+        row_title=EVIL,
+        column_title=EVIL,
+        label=EVIL,
+    ),
+    "scatter": scatter(
+        [Point(0, 0, EVIL, "b"), Point(1, 2, "", EVIL)], groups=[EVIL, ""], kinds=["b", EVIL], label=EVIL
+    ),
+    "spark": spark([[1.0, None, 2.0], []], label=EVIL),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_is_well_formed_named_and_escaped(name):
+    tree = parsed(CHARTS[name])
+    chart = svg(tree, "svg")[0]
+    assert chart.get("role") == "img"
+    assert chart.get("aria-label") == EVIL
+    assert chart[0].text == EVIL  # its <title>
+    assert not svg(tree, "script")
+
+
+def test_bars_have_lengths_in_proportion_and_print_their_numbers():
+    tree = parsed(
+        bars([Bar("a", 0.5), Bar("b", 1.0, 0.25)], label="l", write=share, names=("v", "w"), full=1.0)
+    )
+    widths = [
+        float(mark.get("width")) for mark in svg(tree, "g") for mark in mark if mark.tag.endswith("rect")
+    ]
+    assert widths[0] == pytest.approx(widths[1] / 2, abs=0.02)
+    assert widths[2] == pytest.approx(widths[1] / 4, abs=0.02)
+    assert {"50.0 %", "100.0 %", "25.0 %"} <= set(texts(tree))
+
+
+def test_negative_bars_start_at_zero_too():
+    tree = parsed(bars([Bar("a", -1.0), Bar("b", 1.0)], label="l", write=str, names=("v", "w")))
+    left, right = [mark for group in svg(tree, "g") for mark in group if mark.tag.endswith("rect")]
+    assert float(left.get("x")) + float(left.get("width")) == pytest.approx(float(right.get("x")), abs=0.02)
+
+
+def test_a_curve_over_many_steps_is_thinned():
+    points = [(step, float(step % 7)) for step in range(100_000)]
+    lines = svg(parsed(curves([Curve("loss", points)], label="l")), "polyline")
+    assert [len(line.get("points").split()) for line in lines] == [500, 60]
+
+
+def test_a_smooth_curve_is_drawn_once():
+    points = [(step, step / 1000) for step in range(1000)]
+    assert len(svg(parsed(curves([Curve("lr", points)], label="l")), "polyline")) == 1
+
+
+def test_a_loss_over_decades_is_on_a_log_scale():
+    shown = texts(parsed(curves([Curve("loss", [(1, 10.0), (2, 0.01)])], label="l")))
+    assert {"log scale", "10", "0.1", "0.01"} <= set(shown)
+
+
+def test_a_map_names_each_class_once_and_has_a_shape_for_each_modality():
+    kinds = ["image", "text", "audio"]
+    points = [Point(x, y, group, kind) for x, group in enumerate("ab") for y, kind in enumerate(kinds)]
+    tree = parsed(scatter(points, groups=["a", "b"], kinds=kinds, label="l"))
+    marks = [mark for mark in svg(tree, "path") if mark.get("class", "").startswith("point")]
+    assert texts(tree) == ["a", "b"]
+    assert len(marks) == 6
+    assert len({mark.get("d") for mark in marks}) == 3
+    assert {mark.get("class") for mark in marks} == {"point k0", "point k1"}
+
+
+def test_a_map_of_one_point_can_be_drawn():
+    assert texts(parsed(scatter([Point(3, 3, "a", "image")], groups=["a"], kinds=["image"], label="l"))) == [
+        "a"
+    ]
+
+
+def test_a_gap_breaks_the_line_of_a_series():
+    lines = svg(parsed(spark([[1.0, 2.0, None, 3.0, 4.0]], label="l")), "polyline")
+    assert len(lines) == 2
