@@ -111,7 +111,9 @@ def build_model(recipe: Recipe, registry: Registry) -> "Model":
     }
     fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
     objectives = {
-        name: _expect(Objective, _build(registry, "objective", pick, f"objectives.{name}", *common), pick, registry)
+        name: _expect(
+            Objective, _build(registry, "objective", pick, f"objectives.{name}", *common), pick, registry
+        )
         for name, pick in recipe.objectives.items()
     }
     weights = {name: pick.weight for name, pick in recipe.objectives.items()}

@@ -115,6 +115,16 @@ class Model(nn.Module):
             )
         return fused.float()
 
+    def count(self) -> dict[str, tuple[int, int]]:
+        """Return parameters and trained ones per part: "encoders.image", "align.image", "fuser" ..."""
+        counts: dict[str, tuple[int, int]] = {}
+        for name, parameter in self.named_parameters():
+            section, _, rest = name.partition(".")
+            part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
+            total, trained = counts.get(part, (0, 0))
+            counts[part] = (total + parameter.numel(), trained + parameter.requires_grad * parameter.numel())
+        return counts
+
     def targets(self) -> dict[str, Target]:
         """Return what the objectives read from rows. Raises RecipeError when two disagree about one."""
         merged: dict[str, Target] = {}
@@ -144,7 +154,9 @@ class Model(nn.Module):
         count = len(next(iter(inputs.values())))
         expected = (count, encoder.dim)
         if not isinstance(encoding, Encoding) or encoding.pooled.shape != expected:
-            given = tuple(encoding.pooled.shape) if isinstance(encoding, Encoding) else type(encoding).__name__
+            given = (
+                tuple(encoding.pooled.shape) if isinstance(encoding, Encoding) else type(encoding).__name__
+            )
             raise PluginError(
                 f"encoders.{name} ({self.origins[f'encoders.{name}']}) returned {given}, "
                 f"expected an Encoding with pooled of shape {expected}"

@@ -58,7 +58,9 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any
         problems += error.problems
     if problems or built is None:
         placed = [
-            problem._replace(line=None if problem.path.startswith(tuple(overridden)) else _line(problem.path, lines))
+            problem._replace(
+                line=None if problem.path.startswith(tuple(overridden)) else _line(problem.path, lines)
+            )
             for problem in problems
         ]
         raise RecipeError(sorted(placed, key=lambda problem: problem.line or 0), str(path))
@@ -89,7 +91,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))]
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false", re.I), list("tTfF"))

@@ -30,7 +30,9 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not (self.folder / "recipe.yaml").is_file():
-            raise RunError(f"{self.folder} is not a run: it has no recipe.yaml; a run is what `fusion train` leaves")
+            raise RunError(
+                f"{self.folder} is not a run: it has no recipe.yaml; a run is what `fusion train` leaves"
+            )
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -148,4 +150,8 @@ def _newest(name: str) -> Path | None:
 def _flat(data: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(data, dict) or not data:
         return {path: data}
-    return {key: leaf for name, value in data.items() for key, leaf in _flat(value, f"{path}.{name}".strip(".")).items()}
+    return {
+        key: leaf
+        for name, value in data.items()
+        for key, leaf in _flat(value, f"{path}.{name}".strip(".")).items()
+    }

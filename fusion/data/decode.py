@@ -93,9 +93,7 @@ def text(raw: Any) -> str:
         raise DataError("the text is empty")
     try:
         stripped.encode()
-    except (
-        UnicodeEncodeError
-    ) as error:  # a lone surrogate, left by a careless decoder; tokenizers raise on it
+    except UnicodeEncodeError as error:  # a lone surrogate, on which tokenizers raise
         raise DataError(f"the text holds a character that is not Unicode at {error.start}") from error
     return stripped
 
@@ -103,7 +101,7 @@ def text(raw: Any) -> str:
 @contextmanager
 def _reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
     """Yield what a decoder can open; whatever it raises becomes a DataError, and it does not warn."""
-    if not isinstance(raw, str | Path | bytes | opened):
+    if not isinstance(raw, (str, Path, bytes, *opened)):
         forms = "a path, bytes, " + ("an array or a PIL image" if opened else "or a pair (waveform, rate)")
         raise DataError(f"{what} expected as {forms}, not {type(raw).__name__}")
     if isinstance(raw, bytes) and not raw:
@@ -112,10 +110,12 @@ def _reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
         raise DataError(f"{'a folder' if os.path.isdir(raw) else 'no such file'}: {_name(raw)}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of large images, palettes, odd metadata: we decide or live with them
-            yield io.BytesIO(raw) if isinstance(raw, bytes) else raw
+            warnings.simplefilter("ignore")  # of large images, palettes, odd metadata
+            if isinstance(raw, str | Path):
+                with open(raw, "rb") as file:  # pillow leaves a file open that may hold more frames
+                    yield file
+            else:
+                yield io.BytesIO(raw) if isinstance(raw, bytes) else raw
     except DataError:
         raise
     except Exception as error:  # decoders raise dozens of types on a damaged file, ValueError to struct.error
@@ -162,7 +162,11 @@ def _read(raw: Any, seconds: float) -> tuple[npt.NDArray[Any], int]:
     """Return the start of a sound file, (samples, channels), and its rate."""
     import soundfile
 
-    with _reading("sound", raw) as file, soundfile.SoundFile(file) as sound:
+    with _reading("sound", raw) as file:
+        try:
+            sound = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError as error:  # its own text holds a memory address
+            raise ValueError(error.error_string) from error
         rate = _hertz(sound.samplerate)
         if sound.frames > MAX_SECONDS * rate:
             # a silent hour of FLAC is 181 KB on disk and 461 MB in memory

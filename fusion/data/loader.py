@@ -59,7 +59,9 @@ class Steps(Dataset[Loaded]):
 class Sweep(Dataset[Loaded]):
     """All rows of all sources once, in order, in batches; rank r of n takes every n-th batch."""
 
-    def __init__(self, reader: Reader, batch: int, rank: int = 0, ranks: int = 1, limit: int | None = None) -> None:
+    def __init__(
+        self, reader: Reader, batch: int, rank: int = 0, ranks: int = 1, limit: int | None = None
+    ) -> None:
         self.reader = reader
         spans = [
             (number, start, min(start + batch, size))

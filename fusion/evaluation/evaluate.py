@@ -65,7 +65,9 @@ def evaluate(
     metrics |= measure(model, recipe, rows, classes)
     for number, name in enumerate(sources if len(sources) > 1 else ()):
         part = rows.where(rows.place["source"] == number)
-        metrics |= {f"source/{name}/{key}": value for key, value in measure(model, recipe, part, classes).items()}
+        metrics |= {
+            f"source/{name}/{key}": value for key, value in measure(model, recipe, part, classes).items()
+        }
     for query, gallery in recipe.retrieval_pairs():
         if f"retrieval/{query}->{gallery}/mrr" in metrics:
             metrics[f"retrieval/{query}->{gallery}/emergent"] = not _met(trained, query, gallery)
@@ -80,7 +82,8 @@ def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) ->
         both = rows.having((query, gallery))
         if both.any():
             items = [
-                distinct(rows.vectors[name][both], labels[both], rows.content[name][both]) for name in (query, gallery)
+                distinct(rows.vectors[name][both], labels[both], rows.content[name][both])
+                for name in (query, gallery)
             ]
             found = retrieval(*items)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
@@ -88,7 +91,9 @@ def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) ->
         for name in recipe.modalities:
             known = rows.present[name] & (labels != -100)
             if name != recipe.evaluate.zero_shot.modality and known.any():
-                metrics[f"zero_shot/{name}/accuracy"] = accuracy(rows.vectors[name][known], labels[known], classes)
+                metrics[f"zero_shot/{name}/accuracy"] = accuracy(
+                    rows.vectors[name][known], labels[known], classes
+                )
                 metrics[f"zero_shot/{name}/rows"] = int(known.sum())
     return metrics | _tasks(model, rows)
 
@@ -100,7 +105,11 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         task = model.tasks[name]
         target = rows.targets[task.target]
         marked = target.isnan() if target.is_floating_point() else target == -100
-        chosen = rows.having(subset) & ~marked.flatten(1).all(dim=1) if target.ndim > 1 else rows.having(subset) & ~marked
+        chosen = (
+            rows.having(subset) & ~marked.flatten(1).all(dim=1)
+            if target.ndim > 1
+            else rows.having(subset) & ~marked
+        )
         if not chosen.any():
             continue
         key = f"subsets/{'+'.join(subset)}" + (f"/{name}" if len(model.tasks) > 1 else "")
@@ -113,7 +122,9 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
             for metric in collection.values():
                 metric.sync_on_compute = False  # every rank has all rows already
             collection.update(answer[chosen], target[chosen])
-            metrics |= {f"{key}/{kind}{metric}": value.item() for metric, value in collection.compute().items()}
+            metrics |= {
+                f"{key}/{kind}{metric}": value.item() for metric, value in collection.compute().items()
+            }
         metrics[f"{key}/rows"] = int(chosen.sum())
     return metrics
 

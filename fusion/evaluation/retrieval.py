@@ -42,7 +42,9 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
     """
     pairs = torch.stack([queries.of_row, gallery.of_row], dim=1).unique(dim=0)  # (p, 2), sorted by query
     count = len(queries.vectors)
-    bounds = torch.searchsorted(pairs[:, 0].contiguous(), torch.arange(count + 1, device=pairs.device)).tolist()
+    bounds = torch.searchsorted(
+        pairs[:, 0].contiguous(), torch.arange(count + 1, device=pairs.device)
+    ).tolist()
     known = torch.isin(queries.labels, gallery.labels) & (queries.labels != -100)
     ranks, hits = [], []
     size = max(1, BUDGET // len(gallery.vectors))

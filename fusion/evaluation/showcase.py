@@ -87,10 +87,17 @@ def _examples(
                     continue
                 seen |= {content} - {0}
                 media = _media(both, found, gallery, sources)
-                results.append({"media": media, "label": int(known[found]), "score": similarity[found].item()})
+                results.append(
+                    {"media": media, "label": int(known[found]), "score": similarity[found].item()}
+                )
             media = _media(both, index, query, sources)
             examples.append(
-                {"pair": f"{query}->{gallery}", "query": media, "label": int(known[index]), "results": results}
+                {
+                    "pair": f"{query}->{gallery}",
+                    "query": media,
+                    "label": int(known[index]),
+                    "results": results,
+                }
             )
     return examples
 

@@ -62,7 +62,7 @@ class Contrastive(Objective):
 
 def _l_out(logits: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
     """Average over anchors of the mean over their positives of -log softmax; 0 without an anchor."""
-    # the lowest number and not -inf: a row that does not take part would become NaN
+    # the lowest number and not -inf, whose softmax is NaN when no row takes part
     log_softmax = logits.masked_fill(~rows, torch.finfo(logits.dtype).min).log_softmax(dim=1)
     per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1).clamp(min=1)
     return -per_anchor.sum() / rows.sum().clamp(min=1)

@@ -21,7 +21,6 @@ from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.progress import Progress
 
-
 FINITE = "finite/"
 
 
@@ -103,7 +102,9 @@ class Journal:
     def _lines(self) -> list[dict[str, float]]:
         if not self._pending:
             return []
-        numbers = torch.stack([noted.values for noted in self._pending]).tolist()  # the one wait for the device
+        numbers = torch.stack(
+            [noted.values for noted in self._pending]
+        ).tolist()  # the one wait for the device
         lines = [
             {"step": noted.step, **dict(zip(noted.names, values, strict=True)), "lr": noted.rate}
             for noted, values in zip(self._pending, numbers, strict=True)
@@ -122,9 +123,15 @@ class Journal:
             self.progress.show(int(kept[-1]["step"]), kept[-1]["loss"])
 
     def _not_finite(self, line: dict[str, float]) -> str:
-        parts = ", ".join(f"{key.removeprefix('loss/')} {value}" for key, value in line.items() if "loss/" in key)
-        broken = [key.removeprefix(FINITE) for key, value in line.items() if key.startswith(FINITE) and not value]
-        blamed = [f"encoders.{name} ({self.origins[f'encoders.{name}']}) gave NaN or infinity" for name in broken]
+        parts = ", ".join(
+            f"{key.removeprefix('loss/')} {value}" for key, value in line.items() if "loss/" in key
+        )
+        broken = [
+            key.removeprefix(FINITE) for key, value in line.items() if key.startswith(FINITE) and not value
+        ]
+        blamed = [
+            f"encoders.{name} ({self.origins[f'encoders.{name}']}) gave NaN or infinity" for name in broken
+        ]
         return (
             f"the loss became {line['loss']} at step {int(line['step'])} ({parts}); "
             + ("; ".join(blamed) if blamed else "lower train.lr or train.clip")
@@ -137,5 +144,7 @@ def _presence(loaded: Loaded) -> Counter[str]:
     names = list(loaded.batch.present)
     flags = torch.stack(list(loaded.batch.present.values()), dim=1)  # (b, modalities), still on the host
     kinds, counts = flags.unique(dim=0, return_counts=True)
-    labels = ["+".join(name for name, flag in zip(names, kind, strict=True) if flag) for kind in kinds.tolist()]
+    labels = [
+        "+".join(name for name, flag in zip(names, kind, strict=True) if flag) for kind in kinds.tolist()
+    ]
     return Counter({label: count for label, count in zip(labels, counts.tolist(), strict=True) if label})

@@ -9,7 +9,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 
-from fusion import build, run as runs
+from fusion import build
+from fusion import run as runs
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Steps, load
 from fusion.data.order import Order
@@ -108,20 +109,10 @@ def train(
         "train/rows_per_second": round(rows / seconds, 1),
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
-        **{f"parameters/{name}": count for name, count in parameters(model).items()},
+        **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
     }
     _finish(run, recipe, model, metrics, accelerator, registry)
     return run
-
-
-def parameters(model: Model) -> dict[str, int]:
-    """Count parameters per part: "encoders.image", "align.image", "fuser", "objectives.NAME"."""
-    counts: dict[str, int] = {}
-    for name, parameter in model.named_parameters():
-        section, _, rest = name.partition(".")
-        part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
-        counts[part] = counts.get(part, 0) + parameter.numel()
-    return counts
 
 
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:

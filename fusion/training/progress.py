@@ -49,7 +49,9 @@ class _Lines(_Silence):
     def show(self, step: int, loss: float) -> None:
         if step >= self.next:
             seconds = time.monotonic() - self.start
-            print(f"{self.title}: step {step}/{self.steps}, loss {loss:.4f}, {seconds:.0f} s", file=sys.stderr)
+            print(
+                f"{self.title}: step {step}/{self.steps}, loss {loss:.4f}, {seconds:.0f} s", file=sys.stderr
+            )
             self.next = min(self.steps, step + max(1, self.steps // 10))
 
 

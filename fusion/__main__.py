@@ -1,0 +1,5 @@
+"""python -m fusion, which is how torchrun starts it."""
+
+from fusion.cli import main
+
+main()

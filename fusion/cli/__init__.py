@@ -1,0 +1,53 @@
+"""The command line: one file per command; nothing here imports torch."""
+
+import os
+import sys
+
+import click
+
+from fusion.cli import check, doctor, embed, evaluate, plugins, predict, recipes, report, train
+from fusion.cli.show import warn
+from fusion.errors import FusionError
+from fusion.registry import Registry
+
+COMMANDS = (train, evaluate, predict, embed, report, check, recipes, plugins, doctor)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fusion-bind", prog_name="fusion")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Bind, fuse and transfer across modalities, data sources and earlier models.
+
+    A recipe (a name, a YAML file or a .py file) picks components that plugins offer; training it leaves
+    a run: a folder with weights, metrics and a report.
+
+    \b
+    Start here:   fusion train bind_digits
+    What is there: fusion recipes ls, fusion plugins ls
+    Completion:   eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
+    """
+    for fault in context.obj.faults:
+        warn(f"{fault}; it is ignored (FUSION_BLOCK={fault.origin.plugin} silences this)")
+
+
+for command in COMMANDS:
+    cli.add_command(command.command)
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 1 for an error in one message, 2 for wrong usage, 130 for Ctrl-C."""
+    registry = Registry()
+    registry.notify("fusion_commands", cli=cli)
+    try:
+        cli.main(prog_name="fusion", obj=registry, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except FusionError as error:
+        if os.environ.get("RANK", "0") == "0":
+            click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except click.Abort as error:  # click's name for Ctrl-C
+        click.echo(str(error.__cause__ or "") or "interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,37 @@
+"""fusion check: a dry run that says whether a recipe would train, and what it needs."""
+
+import click
+
+from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.show import json_option, print_json, registry_argument, table
+from fusion.registry import Registry
+
+
+@click.command("check")
+@recipe_argument
+@overrides_argument
+@json_option
+@registry_argument
+def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Build everything RECIPE names, read one batch, run one step without keeping it, and say what it takes.
+
+    Prints rows per source, parameters per part, losses and memory.
+    """
+    from fusion.recipe_file import read_recipe
+    from fusion.training.dry_run import dry_run
+
+    found = dry_run(read_recipe(recipe, overrides, registry), registry)
+    if as_json:
+        print_json(found._asdict())
+        return
+    table(("source", "rows", "rows of a batch"), [(name, *counts) for name, counts in found.sources.items()])
+    table(("modality", "present in the batch"), list(found.present.items()))
+    table(
+        ("part", "parameters", "trained", "component"),
+        [(name, f"{part.count:,}", f"{part.trained:,}", part.origin) for name, part in found.parts.items()],
+    )
+    table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])
+    click.echo(
+        f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; {found.peak_mb:,.0f} MB at peak"
+    )
+    click.echo(f"time    {found.seconds:.2f} s for one step here, about {found.total_seconds:,.0f} s for all")

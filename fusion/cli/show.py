@@ -1,0 +1,56 @@
+"""Print tables and records: for eyes on a terminal, plain lines in a pipe, JSON when asked."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from fusion.registry import Registry
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+registry_argument = click.make_pass_decorator(Registry)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Print a table: with rules on a terminal, in plain aligned columns elsewhere."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        for row in cells:
+            drawn.add_row(*(Text(cell) for cell in row))
+        Console().print(drawn)
+        return
+    if title:
+        click.echo(title)
+    lines = [list(columns), *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    click.echo()
+
+
+def print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def warn(message: str) -> None:
+    """Say something that is not the answer, once for all ranks."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(f"warning: {message}", err=True)
+
+
+def metrics(content: dict[str, Any]) -> None:
+    """Print the result tables of a run's metrics."""
+    from fusion.report.scores import sort
+    from fusion.report.tables import results
+
+    for part in results(sort(content)):
+        table(part.columns, part.rows, part.caption)

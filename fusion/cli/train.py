@@ -1,0 +1,54 @@
+"""fusion train: train, evaluate and report a recipe."""
+
+import os
+from pathlib import Path
+
+import click
+
+from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.show import json_option, metrics, print_json, registry_argument
+from fusion.registry import Registry
+
+
+@click.command("train")
+@recipe_argument
+@overrides_argument
+@click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this recipe."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@json_option
+@registry_argument
+def command(
+    registry: Registry,
+    recipe: str,
+    overrides: tuple[str, ...],
+    tiny: bool,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train RECIPE, evaluate it and write its report.
+
+    RECIPE is a name (see `fusion recipes ls`), a YAML file, a .py file or a run folder. Overrides are
+    dotted paths into it.
+
+    \b
+    fusion train bind_digits
+    fusion train bind_digits train.steps=100 encoders.audio.tune.mode=frozen
+    torchrun --standalone --nproc-per-node 2 -m fusion train bind_digits
+    """
+    from fusion.build import shrink
+    from fusion.recipe_file import read_recipe
+    from fusion.training.loop import train
+
+    wanted = read_recipe(recipe, overrides, registry)
+    run = train(shrink(wanted, registry) if tiny else wanted, out, resume=resume, registry=registry)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if as_json:
+        print_json(run.metrics)
+    else:
+        metrics(run.metrics)
+        click.echo(f"run     {run.folder}\nreport  {run.report}")

@@ -1,0 +1,153 @@
+"""Use a run: encode, predict and classify zero-shot, with inputs as people have them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from accelerate.utils import send_to_device
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fusion.batch import Batch, Row
+from fusion.build import build_model
+from fusion.data.collate import Collator
+from fusion.data.order import Slots
+from fusion.errors import DataError, PluginError, RunError, unknown
+from fusion.evaluation.zero_shot import prototypes
+from fusion.model import Model
+from fusion.objective import Prediction
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training.checkpoint import sha256
+
+Rows = Row | Sequence[Row]
+
+
+class Encoded(NamedTuple):
+    """r rows in the shared space; `vectors` hold zeros where `present` is False."""
+
+    vectors: dict[str, Tensor]  # (r, w), unit length
+    present: dict[str, Tensor]  # (r,) bool
+    fused: Tensor  # (r, w)
+
+
+class Answer(NamedTuple):
+    """The classes of r rows, most probable first where they are listed."""
+
+    labels: list[str]  # r names
+    probabilities: Tensor  # (r, classes)
+
+
+class Predictor:
+    """A trained model with the recipe that it was trained by.
+
+    Every method takes one row or a sequence of rows, and returns r rows either way (r = 1 for one). A
+    row is a dict from modality to sample: a PIL image, path, bytes or array; a pair (waveform, rate),
+    path or bytes; a str; any modality may be absent. Raises DataError for a sample that cannot be read.
+    """
+
+    def __init__(self, model: Model, recipe: Recipe, batch: int = 64) -> None:
+        self.model = model.eval()
+        self.recipe = recipe
+        self.batch = batch
+        self._collator = Collator({name: encoder.processor for name, encoder in model.encoders.items()}, {})
+
+    @torch.no_grad()
+    def encode(self, rows: Rows) -> Encoded:
+        """Return the vectors of every modality and the fused ones, on the CPU."""
+        parts = []
+        for batch in self._batches(rows):
+            embeddings = self.model.embed(batch)
+            fused = self.model.fuse(embeddings, batch.shown)
+            parts.append(send_to_device(Encoded(embeddings.pooled, batch.present, fused), "cpu"))
+        return Encoded(
+            {name: torch.cat([part.vectors[name] for part in parts]) for name in self.model.modalities},
+            {name: torch.cat([part.present[name] for part in parts]) for name in self.model.modalities},
+            torch.cat([part.fused for part in parts]),
+        )
+
+    @torch.no_grad()
+    def predict(self, rows: Rows) -> dict[str, Prediction]:
+        """Return what each task of the recipe answers, by its name; values and scores of r rows."""
+        if not self.model.tasks:
+            raise RunError(
+                f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
+            )
+        fused = self.encode(rows).fused.to(self._device)
+        answers = {name: task.predict(fused) for name, task in self.model.tasks.items()}
+        return {name: Prediction(*(part.cpu() for part in answer)) for name, answer in answers.items()}
+
+    @torch.no_grad()
+    def zero_shot(
+        self, rows: Rows, classes: Sequence[str], templates: Sequence[str] = ("{}",), modality: str = "text"
+    ) -> dict[str, Answer]:
+        """Classify each modality of the rows by its distance to sentences that name the classes.
+
+        Each class is put into each template and read by the encoder of `modality`. The probabilities are
+        the softmax over cosine similarities at a temperature of 0.01, as CLIP (Radford 2021) ends up with.
+        """
+        if modality not in self.model.modalities:
+            raise DataError(unknown("modality", modality, self.model.modalities))
+        encoded = self.encode(rows)
+        named = prototypes(self.model, modality, classes, templates).cpu()
+        answers = {}
+        for name, vectors in encoded.vectors.items():
+            if name != modality and bool(encoded.present[name].any()):
+                probabilities = (vectors @ named.T / 0.01).softmax(dim=1)
+                probabilities = probabilities.masked_fill(~encoded.present[name][:, None], float("nan"))
+                best = probabilities.argmax(dim=1).tolist()
+                answers[name] = Answer([classes[index] for index in best], probabilities)
+        return answers
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _batches(self, rows: Rows) -> list[Batch]:
+        given = [rows] if isinstance(rows, Mapping) else list(rows)
+        if not given:
+            raise DataError("no rows were given; pass one dict or several")
+        samples = []
+        for number, row in enumerate(given):
+            stray = [key for key in row if key not in self.model.modalities]
+            if stray:
+                raise DataError(f"row {number}: {unknown('modality', stray[0], self.model.modalities)}")
+            try:
+                samples.append(self._collator.decode(row))
+            except DataError as error:
+                raise DataError(f"row {number}: {error}") from error
+        chunks = [samples[start : start + self.batch] for start in range(0, len(samples), self.batch)]
+        return [
+            send_to_device(self._collator.stack(chunk, Slots.unnumbered(len(chunk))), self._device)
+            for chunk in chunks
+        ]
+
+
+def load(
+    run: str | Path | Run, device: str | torch.device | None = None, registry: Registry | None = None
+) -> Predictor:
+    """Return the model of a finished run, on a GPU where there is one.
+
+    Raises RunError when the folder is not a finished run or its weights are not those that were written,
+    and PluginError when a plugin that it was trained with is missing.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    record = run.manifest
+    digest = record["files"][run.model_file.name]
+    if not run.model_file.is_file() or sha256(run.model_file) != digest:
+        raise RunError(
+            f"{run.model_file} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
+        )
+    try:
+        model = build_model(run.recipe, registry or Registry())
+    except PluginError as error:
+        used = ", ".join(
+            f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")
+            for name, entry in record["plugins"].items()
+        )
+        raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
+    model.load_state_dict(load_file(run.model_file))
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Predictor(model.to(chosen), run.recipe)

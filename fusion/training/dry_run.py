@@ -1,0 +1,75 @@
+"""Build a recipe, run one step of it, and say what it takes; nothing is kept."""
+
+import resource
+import time
+from typing import NamedTuple
+
+import torch
+
+from fusion import build
+from fusion.data.collate import Collator
+from fusion.data.loader import Reader, Steps
+from fusion.data.order import Order
+from fusion.errors import DataError
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+
+
+class Part(NamedTuple):
+    """Parameters of a part of the model, how many of them are trained, and where it comes from."""
+
+    count: int
+    trained: int
+    origin: str
+
+
+class DryRun(NamedTuple):
+    """What one step of a recipe showed, on the CPU."""
+
+    sources: dict[str, tuple[int, int]]  # rows in all, rows in the batch
+    present: dict[str, int]  # rows of the batch that have a modality
+    parts: dict[str, Part]
+    losses: dict[str, float]
+    memory_mb: float  # weights, gradients and two moments in fp32
+    peak_mb: float  # of this process
+    seconds: float
+    total_seconds: float
+
+
+def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
+    """Return what the first step of a recipe shows. Raises what training would raise."""
+    torch.manual_seed(recipe.train.seed)
+    model = build.build_model(recipe, registry)
+    sources = build.build_sources(recipe.sources, registry)
+    build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
+    lengths = {name: len(source) for name, source in sources.items()}
+    weights = {name: pick.weight for name, pick in recipe.sources.items()}
+    order = Order(lengths, weights, recipe.train.batch, recipe.train.seed)
+    reader = Reader(
+        sources, Collator({name: part.processor for name, part in model.encoders.items()}, model.targets())
+    )
+    loaded = Steps(reader, order, 0, 1, recipe.train.seed, recipe.fuser.modality_dropout)[0]
+    if len(loaded.bad) == recipe.train.batch:
+        raise DataError(f"no row of the first batch can be read, such as {loaded.bad[0]}")
+    model(loaded.batch).total.backward()  # warm up, so that the time is that of a later step
+    began = time.monotonic()
+    losses = model.train()(loaded.batch)
+    losses.total.backward()
+    seconds = time.monotonic() - began
+    trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
+    total = sum(part.numel() for part in model.parameters())
+    return DryRun(
+        sources={
+            name: (lengths[name], int((loaded.batch.source == number).sum()))
+            for number, name in enumerate(sources)
+        },
+        present={name: int(rows.sum()) for name, rows in loaded.batch.present.items()},
+        parts={
+            name: Part(*counts, model.origins.get(name, "fusion")) for name, counts in model.count().items()
+        },
+        losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
+        memory_mb=(4 * total + 12 * trained) / 1e6,
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        seconds=seconds,
+        total_seconds=seconds * recipe.train.steps,
+    )

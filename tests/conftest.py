@@ -1,0 +1,26 @@
+"""What all tests share: one thread, and one tiny trained run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fusion import Registry, Run, read_recipe, train
+from fusion.build import shrink
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # two busy threads on two busy cores wait for each other most of the time
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Run:
+    """A finished run of bind_digits in its tiny form. Do not write into it."""
+    out: Path = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(shrink(read_recipe("bind_digits", registry=registry), registry), out, registry=registry)
