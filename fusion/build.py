@@ -141,6 +141,8 @@ def _build(registry: Registry, kind: str, pick: Pick, path: str, *positional: An
         return offer.component.resolve()(*positional, **values)
     except (FusionError, OSError):
         raise
+    except ValueError as error:  # options that fit one by one, but not together
+        raise RecipeError([Problem(path, f"{pick.name}: {error}")]) from error
     except Exception as error:
         raise PluginError(f"{path}: {pick.name} of {offer.origin} cannot be built: {error!r}") from error
 

@@ -11,7 +11,7 @@ def fusion_fusers() -> list[Component]:
         Component("concat", "fusion.fusers.concat:Concat"),
         Component("gate", "fusion.fusers.gate:Gate"),
         Component("attend", "fusion.fusers.attend:Attend", tiny={"layers": 1}),
-        Component("bottleneck", "fusion.fusers.bottleneck:Bottleneck", tiny={"layers": 1}),
+        Component("bottleneck", "fusion.fusers.bottleneck:Bottleneck", tiny={"bottlenecks": 2}),
         Component("lowrank", "fusion.fusers.lowrank:LowRank"),
     ]
 
@@ -21,7 +21,7 @@ def fusion_objectives() -> list[Component]:
     return [
         Component("contrastive", "fusion.objectives.contrastive:Contrastive"),
         Component("sigmoid", "fusion.objectives.sigmoid:Sigmoid"),
-        Component("classify", "fusion.objectives.classify:Classify"),
-        Component("regress", "fusion.objectives.regress:Regress"),
-        Component("multilabel", "fusion.objectives.multilabel:Multilabel"),
+        Component("classify", "fusion.objectives.classify:Classify", tiny={"classes": 10}),
+        Component("regress", "fusion.objectives.regress:Regress", tiny={"target": "value"}),
+        Component("multilabel", "fusion.objectives.multilabel:Multilabel", tiny={"classes": 10}),
     ]

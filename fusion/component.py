@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from fusion.errors import PluginError
 
@@ -28,7 +28,8 @@ class Option(NamedTuple):
         return self.default is inspect.Parameter.empty
 
     def __str__(self) -> str:
-        kind = self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
+        plain = get_args(self.type)[0] if get_origin(self.type) is Annotated else self.type
+        kind = plain.__name__ if isinstance(plain, type) else str(plain).replace("typing.", "")
         return f"{self.name}: {kind}" + ("" if self.required else f" = {self.default!r}")
 
 

@@ -52,7 +52,7 @@ class Predictor:
         self.model = model.eval()
         self.recipe = recipe
         self.batch = batch
-        self._collator = Collator({name: encoder.processor for name, encoder in model.encoders.items()}, {})
+        self._collator = Collator(model.processors, {})
 
     @torch.no_grad()
     def encode(self, rows: Rows) -> Encoded:

@@ -1,14 +1,14 @@
 """Encode present rows, align, fuse, compute the losses: one module with one forward."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from fusion.batch import Batch, Target
 from fusion.embeddings import Align, Embeddings
-from fusion.encoder import Encoder, Encoding
+from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.fuser import Fuser
 from fusion.objective import Objective, Task
@@ -46,6 +46,14 @@ class Model(nn.Module):
         origins: Mapping[str, str],
     ) -> None:
         super().__init__()
+        taken = [name for name in (*encoders, *objectives) if hasattr(nn.ModuleDict, name)]
+        if taken:
+            raise RecipeError(
+                [
+                    Problem("encoders", f"torch needs the name {name!r} for itself; use another")
+                    for name in taken
+                ]
+            )
         self.frozen: set[str] = set()
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
@@ -55,6 +63,11 @@ class Model(nn.Module):
         self.width = width
         self.weights = dict(weights)
         self.origins = dict(origins)
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        """What turns raw samples into the inputs of each encoder, by modality."""
+        return {name: cast(Encoder, encoder).processor for name, encoder in self.encoders.items()}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -137,8 +150,8 @@ class Model(nn.Module):
                         [
                             Problem(
                                 f"objectives.{name}",
-                                f"reads target {key!r} as {target.dtype} {target.shape}, another objective as "
-                                f"{known.dtype} {known.shape}; give them targets of different names",
+                                f"reads target {key!r} as {target.dtype} {target.shape}, another objective "
+                                f"as {known.dtype} {known.shape}; give them targets of different names",
                             )
                         ]
                     )

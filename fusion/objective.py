@@ -33,15 +33,16 @@ class Objective(nn.Module, ABC):
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Return the loss, a differentiable scalar: finite, and 0 where no row takes part.
 
-        `fused` is (b, w), each target (b, ...). Tokens are not gathered across ranks and not given.
+        `fused` is (b, w) in fp32, each target (b, ...); autocast is off. Tokens are not gathered across
+        ranks and not given.
         """
 
 
 class Prediction(NamedTuple):
     """What a task answers for b rows."""
 
-    value: Tensor  # (b,) class index, (b, k) numbers or flags: the answer itself
-    score: Tensor  # (b, k) what the metrics read: probabilities, or the numbers again
+    value: Tensor  # shaped like the target: class index, numbers or flags, the answer itself
+    score: Tensor  # (b, ...) what the metrics read: probabilities, or the numbers again
 
 
 class Task(Objective):
@@ -59,4 +60,7 @@ class Task(Objective):
 
     @abstractmethod
     def metrics(self) -> "MetricCollection":
-        """Return fresh metrics that are updated with (score, target) of rows that have the target."""
+        """Return fresh metrics that are updated with (score, target) of rows that have the target.
+
+        Elements of such a target may still be missing, marked NaN.
+        """

@@ -95,7 +95,7 @@ def fingerprint(raw: Any) -> int:
             data = [raw]
         case np.ndarray():
             data = [f"{raw.dtype}{raw.shape}".encode(), np.ascontiguousarray(raw).tobytes()]
-        case (np.ndarray() as wave, int() as rate):
+        case (np.ndarray() as wave, int() | float() | np.number() as rate):
             data = [f"{rate}".encode(), np.ascontiguousarray(wave).tobytes()]
         case _:
             return 0

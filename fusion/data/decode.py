@@ -167,11 +167,14 @@ def _read(raw: Any, seconds: float) -> tuple[npt.NDArray[Any], int]:
             sound = soundfile.SoundFile(file)
         except soundfile.LibsndfileError as error:  # its own text holds a memory address
             raise ValueError(error.error_string) from error
-        rate = _hertz(sound.samplerate)
-        if sound.frames > MAX_SECONDS * rate:
-            # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
-            raise DataError(f"sound of {sound.frames / rate:,.0f} s; at most {MAX_SECONDS:,.0f} s are read")
-        return sound.read(round(seconds * rate), dtype="float32", always_2d=True), rate
+        with sound:
+            rate = _hertz(sound.samplerate)
+            if sound.frames > MAX_SECONDS * rate:
+                # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
+                raise DataError(
+                    f"sound of {sound.frames / rate:,.0f} s; at most {MAX_SECONDS:,.0f} s are read"
+                )
+            return sound.read(round(seconds * rate), dtype="float32", always_2d=True), rate
 
 
 def _hertz(rate: Any) -> int:

@@ -30,8 +30,9 @@ def embed(
     """
     predictor = load(run, registry=registry)
     model, recipe = predictor.model, predictor.recipe
-    processors = {modality: encoder.processor for modality, encoder in model.encoders.items()}
-    reader = Reader(build_sources({name: pick}, registry), Collator(processors, {target: Target(torch.long)}))
+    reader = Reader(
+        build_sources({name: pick}, registry), Collator(model.processors, {target: Target(torch.long)})
+    )
     sweep = Sweep(reader, recipe.evaluate.batch)
     vector = pa.list_(pa.float32(), recipe.width)
     schema = pa.schema(

@@ -44,9 +44,8 @@ def evaluate(
         return Evaluation({}, {})
     sources = build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
     targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
     sweep = Sweep(
-        Reader(sources, Collator(processors, targets)),
+        Reader(sources, Collator(model.processors, targets)),
         recipe.evaluate.batch,
         accelerator.process_index,
         accelerator.num_processes,
@@ -85,7 +84,7 @@ def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) ->
                 distinct(rows.vectors[name][both], labels[both], rows.content[name][both])
                 for name in (query, gallery)
             ]
-            found = retrieval(*items)
+            found = retrieval(*items) | {"rows": int(both.sum())}
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
     if classes is not None and recipe.evaluate.zero_shot is not None:
         for name in recipe.modalities:
@@ -101,7 +100,9 @@ def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) ->
 def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
     """Every task for every subset, over the rows that have all of the subset and the target."""
     metrics: dict[str, Any] = {}
-    for (subset, name), score in rows.scores.items():
+    for answered, score in rows.scores.items():
+        given, _, name = answered.partition("/")
+        subset = given.split("+")
         task = model.tasks[name]
         target = rows.targets[task.target]
         marked = target.isnan() if target.is_floating_point() else target == -100
@@ -112,11 +113,11 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         )
         if not chosen.any():
             continue
-        key = f"subsets/{'+'.join(subset)}" + (f"/{name}" if len(model.tasks) > 1 else "")
+        key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
         answers = {"": score}
-        if len(subset) > 1 and all(((single,), name) in rows.scores for single in subset):
+        if len(subset) > 1 and all(f"{single}/{name}" in rows.scores for single in subset):
             # the baseline that needs no fuser: the single modalities' answers, averaged
-            answers["averaged/"] = task.average([rows.scores[(single,), name] for single in subset])
+            answers["averaged/"] = task.average([rows.scores[f"{single}/{name}"] for single in subset])
         for kind, answer in answers.items():
             collection = task.metrics()
             for metric in collection.values():

@@ -26,7 +26,7 @@ def distinct(vectors: Tensor, labels: Tensor, content: Tensor) -> Items:
     """
     own = torch.arange(len(content), device=content.device)
     keys = torch.stack([content, torch.where(content == 0, own, -1)], dim=1)
-    kinds, of_row = keys.unique(dim=0, return_inverse=True)
+    kinds, of_row = torch.unique(keys, dim=0, return_inverse=True)
     first = torch.full((len(kinds),), len(content), device=content.device)
     first = first.scatter_reduce(0, of_row, own, "amin")
     return Items(vectors[first], labels[first], of_row)
@@ -40,7 +40,9 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
     with wrong ones counted against it. hit@1: the first item has the query's label, over the queries
     whose class is in the gallery.
     """
-    pairs = torch.stack([queries.of_row, gallery.of_row], dim=1).unique(dim=0)  # (p, 2), sorted by query
+    pairs = torch.unique(
+        torch.stack([queries.of_row, gallery.of_row], dim=1), dim=0
+    )  # (p, 2), sorted by query
     count = len(queries.vectors)
     bounds = torch.searchsorted(
         pairs[:, 0].contiguous(), torch.arange(count + 1, device=pairs.device)

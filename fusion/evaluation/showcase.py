@@ -10,7 +10,7 @@ from fusion.batch import Source
 from fusion.evaluation.retrieval import distinct
 from fusion.evaluation.sweep import Rows
 from fusion.recipe import Recipe
-from fusion.report.media import describe
+from fusion.report.media import Described, describe
 
 POINTS = 200
 PAIRS, QUERIES, RESULTS = 4, 3, 3
@@ -31,15 +31,22 @@ def details(
 
 
 def _confusion(rows: Rows, labels: Tensor, recipe: Recipe) -> dict[str, list[list[int]]]:
-    """Counts by true class (row) and predicted class (column), for tasks that predict the label."""
+    """Counts by true class (row) and predicted class (column), for tasks that predict the label.
+
+    Each modality alone, and all together.
+    """
     matrices = {}
-    for (subset, _), score in rows.scores.items():
+    for answered, score in rows.scores.items():
+        given = answered.partition("/")[0]
+        subset = given.split("+")
+        if len(subset) not in (1, len(recipe.modalities)):
+            continue
         chosen = rows.having(subset) & (labels != -100)
         classes = score.shape[1] if score.ndim == 2 else 0
         if classes == len(recipe.classes) and chosen.any():
             cells = labels[chosen] * classes + score[chosen].argmax(dim=1)
             counts = torch.bincount(cells, minlength=classes * classes).view(classes, classes)
-            matrices["+".join(subset)] = counts.tolist()
+            matrices[given] = counts.tolist()
     return matrices
 
 
@@ -59,7 +66,7 @@ def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dic
         return {}
     vectors = torch.cat(kept).numpy()
     tsne = TSNE(metric="cosine", init="random", perplexity=min(30, len(vectors) - 1), random_state=0)
-    points = torch.from_numpy(tsne.fit_transform(vectors)).split([len(part) for part in kept])
+    points = torch.split(torch.from_numpy(tsne.fit_transform(vectors)), [len(part) for part in kept])
     return {
         name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": picked[name].tolist()}
         for name, part in zip(picked, points, strict=True)
@@ -76,10 +83,9 @@ def _examples(
     for query, gallery in pairs[:PAIRS]:
         both = rows.where(rows.having((query, gallery)))
         known = labels[rows.having((query, gallery))]
-        spread = torch.linspace(0, len(known) - 1, min(QUERIES, len(known))).long().tolist()
-        for index in spread:
+        for index in _spread(known):
             similarity = both.vectors[gallery] @ both.vectors[query][index]
-            results = []
+            results: list[dict[str, Any]] = []
             seen: set[int] = set()
             for found in similarity.argsort(descending=True).tolist():
                 content = int(both.content[gallery][found])
@@ -102,6 +108,14 @@ def _examples(
     return examples
 
 
-def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> dict[str, Any]:
+def _spread(labels: Tensor) -> list[int]:
+    """Return a few rows of different classes, from all over the range of classes."""
+    first = {label: index for index, label in reversed(list(enumerate(labels.tolist())))}
+    kinds = sorted(first)
+    chosen = torch.linspace(0, len(kinds) - 1, min(QUERIES, len(kinds))).long().tolist()
+    return [first[kinds[number]] for number in chosen]
+
+
+def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> Described:
     source, row = int(rows.place["source"][index]), int(rows.place["row"][index])
     return describe(sources[source][row][modality])

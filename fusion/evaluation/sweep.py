@@ -14,13 +14,13 @@ Subset = tuple[str, ...]
 
 
 class Rows(NamedTuple):
-    """What is measured of r rows. `scores` is by subset and task, for the rows that have the subset."""
+    """What is measured of r rows. `scores` is by "subset/task", such as "image+audio/digit"."""
 
     vectors: dict[str, Tensor]  # (r, w)
     present: dict[str, Tensor]  # (r,) bool
     content: dict[str, Tensor]  # (r,) long
     targets: dict[str, Tensor]  # (r, ...)
-    scores: dict[tuple[Subset, str], Tensor]  # (r, k)
+    scores: dict[str, Tensor]  # (r, ...), to be read for the rows that have the subset
     place: dict[str, Tensor]  # "source" and "row", (r,) long
 
     def where(self, chosen: Tensor) -> "Rows":
@@ -36,11 +36,13 @@ class Rows(NamedTuple):
 def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
     """Run the model on a batch: each encoder once, the fuser once for every subset."""
     embeddings = model.embed(batch)
-    scores = {}
+    scores: dict[str, Tensor] = {}
     for subset in subsets if model.tasks else ():
         shown = {name: present & (name in subset) for name, present in batch.present.items()}
         fused = model.fuse(embeddings, shown)
-        scores |= {(subset, name): task.predict(fused).score for name, task in model.tasks.items()}
+        scores |= {
+            f"{'+'.join(subset)}/{name}": task.predict(fused).score for name, task in model.tasks.items()
+        }
     place = {"source": batch.source, "row": batch.row}
     rows = Rows(embeddings.pooled, batch.present, batch.content, batch.targets, scores, place)
     return Rows(*({name: part.cpu() for name, part in field.items()} for field in rows))

@@ -15,13 +15,13 @@ from fusion.model import Model
 @torch.no_grad()
 def prototypes(model: Model, modality: str, classes: Sequence[str], templates: Sequence[str]) -> Tensor:
     """Return one unit vector per class, the mean over the templates, (classes, w)."""
-    collator = Collator({modality: model.encoders[modality].processor}, {})
+    collator = Collator({modality: model.processors[modality]}, {})
     samples = [collator.decode({modality: form.format(name)}) for name in classes for form in templates]
     batch = send_to_device(
         collator.stack(samples, Slots.unnumbered(len(samples))), next(model.parameters()).device
     )
     vectors = model.embed(batch).pooled[modality]  # (classes * templates, w)
-    return F.normalize(vectors.unflatten(0, (len(classes), len(templates))).mean(dim=1), dim=-1)
+    return F.normalize(vectors.view(len(classes), len(templates), -1).mean(dim=1), dim=-1)
 
 
 def accuracy(vectors: Tensor, labels: Tensor, classes: Tensor) -> float:

@@ -56,6 +56,10 @@ class Classify(Task):
         score = self._logits(fused).softmax(dim=-1)  # (b, classes)
         return Prediction(score.argmax(dim=-1), score)
 
+    def average(self, scores: Sequence[Tensor]) -> Tensor:
+        """Return the normalised geometric mean of probabilities: the mean of their logarithms."""
+        return torch.stack([score.clamp(min=1e-12).log() for score in scores]).mean(dim=0).softmax(dim=-1)
+
     def metrics(self) -> "MetricCollection":
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy

@@ -61,7 +61,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint that is what was written, and what is wrong with newer ones."""
-    damaged = []
+    damaged: list[str] = []
     for path in _newest_first(folder):
         try:
             return load(path), damaged
@@ -91,7 +91,7 @@ def verify(path: Path) -> None:
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Return the optimiser's state by parameter name, such as "align.text.norm.weight/exp_avg"."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value
         for parameter, values in optimizer.state.items()

@@ -45,9 +45,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     lengths = {name: len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     order = Order(lengths, weights, recipe.train.batch, recipe.train.seed)
-    reader = Reader(
-        sources, Collator({name: part.processor for name, part in model.encoders.items()}, model.targets())
-    )
+    reader = Reader(sources, Collator(model.processors, model.targets()))
     loaded = Steps(reader, order, 0, 1, recipe.train.seed, recipe.fuser.modality_dropout)[0]
     if len(loaded.bad) == recipe.train.batch:
         raise DataError(f"no row of the first batch can be read, such as {loaded.bad[0]}")

@@ -143,7 +143,7 @@ def _presence(loaded: Loaded) -> Counter[str]:
     """Count rows by the modalities that they have, such as "image+text"."""
     names = list(loaded.batch.present)
     flags = torch.stack(list(loaded.batch.present.values()), dim=1)  # (b, modalities), still on the host
-    kinds, counts = flags.unique(dim=0, return_counts=True)
+    kinds, counts = torch.unique(flags, dim=0, return_counts=True)
     labels = [
         "+".join(name for name, flag in zip(names, kind, strict=True) if flag) for kind in kinds.tolist()
     ]

@@ -58,8 +58,7 @@ def train(
     lengths = {name: len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     order = Order(lengths, weights, settings.batch, settings.seed)
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
-    reader = Reader(sources, Collator(processors, model.targets()))
+    reader = Reader(sources, Collator(model.processors, model.targets()))
     steps = Steps(
         reader, order, accelerator.process_index, ranks, settings.seed, recipe.fuser.modality_dropout
     )

@@ -44,15 +44,19 @@ class ScratchImage(Encoder):
 
     def __init__(self, *, size: int = 32, dim: int = 128, augment: float = 0.1) -> None:
         super().__init__()
-        if size < STRIDE or dim % 4:
-            raise ValueError(
-                f"size is {size}, dim is {dim}; a size from {STRIDE} and a dim divisible by 4 are allowed"
-            )
+        if size < STRIDE or size % STRIDE or dim % 4:
+            raise ValueError(f"size ({size}) must be divisible by {STRIDE}, and dim ({dim}) by 4")
         if not 0 <= augment < 1:
             raise ValueError(f"augment is {augment}; 0 (none) up to but not including 1 is allowed")
         self.dim = dim
         self.processor = ImageProcessor(size, augment)
-        self.net = nn.Sequential(Block(3, dim // 4), Block(dim // 4, dim // 2), Block(dim // 2, dim))
+        self.net = nn.Sequential(
+            nn.Conv2d(3, dim // 4, 3, stride=2, padding=1),
+            nn.GroupNorm(1, dim // 4),
+            nn.GELU(),
+            Block(dim // 4, dim // 2),
+            Block(dim // 2, dim),
+        )
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode images x (n, 3, size, size) in [0, 1]."""

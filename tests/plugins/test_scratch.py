@@ -158,10 +158,10 @@ def test_naming_the_plugin_loads_no_torch():
 # image
 
 
-@pytest.mark.parametrize("build", [{"size": 7}, {"dim": 30}])
-def test_an_image_size_or_dim_that_does_not_fit_is_named(build):
-    with pytest.raises(ValueError, match="a size from 8 and a dim divisible by 4 are allowed"):
-        ScratchImage(**build)
+@pytest.mark.parametrize(("size", "dim"), [(0, 32), (12, 32), (32, 30)])
+def test_an_image_size_or_dim_that_does_not_fit_is_named(size, dim):
+    with pytest.raises(ValueError, match=rf"size \({size}\) must be divisible by 8, and dim \({dim}\) by 4"):
+        ScratchImage(size=size, dim=dim)
 
 
 def test_an_image_token_is_a_cell_of_8_by_8_pixels():

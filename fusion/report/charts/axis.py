@@ -25,10 +25,10 @@ class Axis(NamedTuple):
         return log_ticks(self.low, self.high)
 
 
-def axis(values: list[float], start: float, stop: float, *, zero: bool = False) -> Axis:
-    """Return an axis that holds these values: logarithmic where they are positive and span two decades."""
+def axis(values: list[float], start: float, stop: float, *, zero: bool = False, decades: bool = True) -> Axis:
+    """Return an axis that holds these values; logarithmic with `decades` where they are positive and span two."""
     low, high = min(values), max(values)
-    if low > 0 and high / low >= 100:
+    if decades and low > 0 and high / low >= 100:
         return Axis(low / 1.15, high * 1.15, start, stop, log=True)
     if zero and low >= 0:
         low = 0.0

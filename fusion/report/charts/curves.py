@@ -22,11 +22,12 @@ class Curve(NamedTuple):
     points: Points
 
 
-def curves(series: Sequence[Curve], *, label: str, width: float = 480, height: float = 250) -> Markup:
-    """Return a line chart; its y axis is logarithmic where positive values span two decades."""
+def curves(series: Sequence[Curve], *, label: str, decades: bool = True, width: float = 480, height: float = 250) -> Markup:
+    """Return a line chart; with `decades` its y axis is logarithmic where positive values span two of them."""
     steps = [step for curve in series for step, _ in curve.points]
     xs = Axis(min(steps), max(max(steps), min(steps) + 1), LEFT, width - RIGHT)
-    ys = axis([value for curve in series for _, value in curve.points], height - BOTTOM, TOP, zero=True)
+    values = [value for curve in series for _, value in curve.points]
+    ys = axis(values, height - BOTTOM, TOP, zero=True, decades=decades)
     noisy = any(_noisy(curve.points, ys) for curve in series)  # one look for all that share a chart
     lines = [mark for number, curve in enumerate(series) for mark in _curve(curve, number, xs, ys, noisy)]
     chart = drawing(width, height, label, *_grid(xs, ys, width, height), *lines)
