@@ -20,6 +20,7 @@ from fusion.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from fusion.batch import Batch, Row, Source, Target
+    from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
     from fusion.fuser import Fuser
@@ -39,6 +40,7 @@ _LAZY = {
     "Row": "fusion.batch",
     "Source": "fusion.batch",
     "Target": "fusion.batch",
+    "decode": "fusion.data.decode",
     "Embeddings": "fusion.embeddings",
     "Encoder": "fusion.encoder",
     "Encoding": "fusion.encoder",
@@ -84,6 +86,7 @@ __all__ = [
     "Target",
     "Task",
     "TrainingError",
+    "decode",
     "hookimpl",
     "load",
     "read_recipe",
@@ -94,7 +97,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'fusion' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    module = importlib.import_module(_LAZY[name])
+    return module if name == "decode" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

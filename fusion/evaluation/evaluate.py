@@ -1,17 +1,18 @@
 """Measure a model on the evaluation sources of its recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
-from fusion.batch import Target
+from fusion.batch import Source, Target
 from fusion.build import build_sources
-from fusion.data.collate import Collator
+from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
+from fusion.errors import DataError
 from fusion.evaluation import showcase
 from fusion.evaluation.retrieval import distinct, retrieval
 from fusion.evaluation.sweep import Rows, collect, join
@@ -38,7 +39,8 @@ def evaluate(
     """Measure retrieval, zero-shot classification and every subset, over all rows and per source.
 
     All ranks call it, each reads its part of the rows. `trained` are the metrics of the training, which
-    say what modalities were seen together: retrieval between others is marked emergent.
+    say what modalities were seen together: retrieval between others is marked emergent. Raises DataError
+    for a source that is empty or of which no row can be read.
     """
     if not recipe.evaluate.sources:
         return Evaluation({}, {})
@@ -52,30 +54,33 @@ def evaluate(
         recipe.evaluate.limit,
     )
     model.eval()
-    parts, bad = [], 0
+    parts: list[Rows] = []
+    bad: list[BadRow] = []
     for loaded in load(sweep, range(len(sweep)), recipe.train.workers):
         batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
         parts.append(collect(model, batch, recipe.subsets()))
-        bad += len(loaded.bad)
+        bad += loaded.bad
+    if accelerator.num_processes > 1:
+        bad = gather_object(bad)
+    _expect_some(sources, bad, recipe)
     rows = join(parts, accelerator.num_processes)
-    bad = int(accelerator.reduce(torch.tensor(bad, device=accelerator.device)).item())
     classes = _class_vectors(model, recipe)
-    metrics = {"evaluate/rows": len(rows.place["row"]), "evaluate/bad_rows": bad}
-    metrics |= measure(model, recipe, rows, classes)
+    metrics = {"evaluate/rows": len(rows.place["row"]), "evaluate/bad_rows": len(bad)}
+    metrics |= measure(model, recipe, rows, classes, trained)
     for number, name in enumerate(sources if len(sources) > 1 else ()):
         part = rows.where(rows.place["source"] == number)
-        metrics |= {
-            f"source/{name}/{key}": value for key, value in measure(model, recipe, part, classes).items()
-        }
-    for query, gallery in recipe.retrieval_pairs():
-        if f"retrieval/{query}->{gallery}/mrr" in metrics:
-            metrics[f"retrieval/{query}->{gallery}/emergent"] = not _met(trained, query, gallery)
+        found = measure(model, recipe, part, classes, trained)
+        metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
+    if not accelerator.is_main_process:  # the map alone takes seconds
+        return Evaluation(metrics, {})
     return Evaluation(metrics, showcase.details(recipe, rows, list(sources.values()), metrics))
 
 
-def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) -> dict[str, Any]:
-    """Return the metrics of these rows."""
-    labels = rows.targets[recipe.evaluate.target]
+def measure(
+    model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None, trained: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metrics of these rows; `classes` are the vectors of the classes, (classes, w)."""
+    labels = rows.labels(recipe.evaluate.target)
     metrics: dict[str, Any] = {}
     for query, gallery in recipe.retrieval_pairs():
         both = rows.having((query, gallery))
@@ -85,6 +90,7 @@ def measure(model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None) ->
                 for name in (query, gallery)
             ]
             found = retrieval(*items) | {"rows": int(both.sum())}
+            found["emergent"] = not _met(trained, query, gallery)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
     if classes is not None and recipe.evaluate.zero_shot is not None:
         for name in recipe.modalities:
@@ -105,12 +111,8 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         subset = given.split("+")
         task = model.tasks[name]
         target = rows.targets[task.target]
-        marked = target.isnan() if target.is_floating_point() else target == -100
-        chosen = (
-            rows.having(subset) & ~marked.flatten(1).all(dim=1)
-            if target.ndim > 1
-            else rows.having(subset) & ~marked
-        )
+        missing = target.isnan() if target.is_floating_point() else target == -100
+        chosen = rows.having(subset) & ~missing.reshape(len(target), -1).all(dim=1)
         if not chosen.any():
             continue
         key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
@@ -135,6 +137,19 @@ def _class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
     if zero_shot is None:
         return None
     return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
+
+
+def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: Recipe) -> None:
+    for name, source in sources.items():
+        size = min(len(source), recipe.evaluate.limit or len(source))
+        unread = [row for row in bad if row.source == name]
+        if len(unread) == size:
+            why = (
+                f"no row can be read, such as row {unread[0].row}: {unread[0].reason}"
+                if size
+                else "it is empty"
+            )
+            raise DataError(f"evaluate.sources.{name}: {why}")
 
 
 def _met(trained: Mapping[str, Any], first: str, second: str) -> bool:

@@ -36,9 +36,9 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
     """Return the metrics of searching each distinct query in the gallery of distinct samples.
 
     Both are of the same rows, and a gallery item is right for a query when some row holds both (so with
-    five captions an image has five right ones). The rank of a query is that of its best right item, ties
-    with wrong ones counted against it. hit@1: the first item has the query's label, over the queries
-    whose class is in the gallery.
+    five captions an image has five right ones). The rank of a query is that of its best right item. hit@1:
+    the nearest item has the query's label, over the queries whose class is in the gallery. A wrong item
+    that is as near counts as nearer, so a model that maps everything to one point finds nothing.
     """
     pairs = torch.unique(
         torch.stack([queries.of_row, gallery.of_row], dim=1), dim=0
@@ -53,15 +53,25 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
     for start in range(0, count, size):
         stop = min(start + size, count)
         similarity = queries.vectors[start:stop] @ gallery.vectors.T  # (c, u)
-        hits.append(gallery.labels[similarity.argmax(dim=1)] == queries.labels[start:stop])
+        alike = gallery.labels == queries.labels[start:stop, None]
+        nearest = similarity.amax(dim=1, keepdim=True)
+        hits.append(~(_not_below(similarity, nearest) & ~alike).any(dim=1))
         query, item = pairs[bounds[start] : bounds[stop]].unbind(dim=1)
         right = torch.zeros_like(similarity, dtype=torch.bool)
         right[query - start, item] = True
         best = similarity.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
-        ranks.append(1 + ((similarity >= best) & ~right).sum(dim=1))
+        ranks.append(1 + (_not_below(similarity, best) & ~right).sum(dim=1))
     rank, hit = torch.cat(ranks), torch.cat(hits)
     metrics = {f"recall@{k}": (rank <= k).double().mean().item() for k in CUTOFFS}
     metrics["mrr"] = (1 / rank.double()).mean().item()
     if known.any():
         metrics["hit@1"] = hit[known].double().mean().item()
     return metrics | {"queries": count, "gallery": len(gallery.vectors)}
+
+
+def _not_below(similarity: Tensor, bound: Tensor) -> Tensor:
+    return ~(similarity < bound)  # where `>=` would say that NaN is worse than everything
+
+
+def _not_below(similarity: Tensor, bound: Tensor) -> Tensor:
+    return ~(similarity < bound)  # where `>=` would say that NaN is worse than everything

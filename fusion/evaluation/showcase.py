@@ -20,7 +20,7 @@ def details(
     recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return evaluation.json: plain data from which the report is drawn."""
-    labels = rows.targets[recipe.evaluate.target]
+    labels = rows.labels(recipe.evaluate.target)
     return {
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
@@ -68,7 +68,7 @@ def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dic
     tsne = TSNE(metric="cosine", init="random", perplexity=min(30, len(vectors) - 1), random_state=0)
     points = torch.split(torch.from_numpy(tsne.fit_transform(vectors)), [len(part) for part in kept])
     return {
-        name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": picked[name].tolist()}
+        name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": _named(picked[name])}
         for name, part in zip(picked, points, strict=True)
     }
 
@@ -82,7 +82,7 @@ def _examples(
     examples = []
     for query, gallery in pairs[:PAIRS]:
         both = rows.where(rows.having((query, gallery)))
-        known = labels[rows.having((query, gallery))]
+        known = _named(labels[rows.having((query, gallery))])
         for index in _spread(known):
             similarity = both.vectors[gallery] @ both.vectors[query][index]
             results: list[dict[str, Any]] = []
@@ -93,15 +93,13 @@ def _examples(
                     continue
                 seen |= {content} - {0}
                 media = _media(both, found, gallery, sources)
-                results.append(
-                    {"media": media, "label": int(known[found]), "score": similarity[found].item()}
-                )
+                results.append({"media": media, "label": known[found], "score": similarity[found].item()})
             media = _media(both, index, query, sources)
             examples.append(
                 {
                     "pair": f"{query}->{gallery}",
                     "query": media,
-                    "label": int(known[index]),
+                    "label": known[index],
                     "results": results,
                 }
             )
@@ -114,6 +112,10 @@ def _spread(labels: Tensor) -> list[int]:
     kinds = sorted(first)
     chosen = torch.linspace(0, len(kinds) - 1, min(QUERIES, len(kinds))).long().tolist()
     return [first[kinds[number]] for number in chosen]
+
+
+def _named(labels: Tensor) -> list[int | None]:
+    return [None if label == -100 else label for label in labels.tolist()]
 
 
 def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> Described:

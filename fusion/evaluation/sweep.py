@@ -27,6 +27,13 @@ class Rows(NamedTuple):
         """Return the rows that `chosen`, (r,) bool or indices, picks."""
         return Rows(*({name: part[chosen] for name, part in field.items()} for field in self))
 
+    def labels(self, target: str) -> Tensor:
+        """Return a target as class indices, (r,) long; a target of another kind labels no row."""
+        given = self.targets[target]
+        if given.ndim == 1 and not given.is_floating_point():
+            return given
+        return torch.full((len(given),), -100)
+
     def having(self, modalities: Sequence[str]) -> Tensor:
         """Return which rows have all of these modalities, (r,) bool."""
         return torch.stack([self.present[name] for name in modalities]).all(dim=0)

@@ -3,7 +3,6 @@
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.random import Generator
 
 from fusion import DataError
 from fusion_digits import corpus
@@ -65,21 +64,27 @@ class Digits:
             raise IndexError(f"digits: row {index} of {len(self)}")
         row: dict[str, Any] = {}
         if "image" in self.modalities:
-            pixels = corpus.scans(self.split).pixels[index]
-            row["image"] = smear(pixels, self.noise, self._draw("image", index))
+            row["image"] = corpus.scans(self.split).pixels[index].copy()
         if "audio" in self.modalities:
             clip = index if self._by_clip else int(corpus.pairs(self.split)[index])
-            waveform = corpus.clips(self.split).waveform(clip)
-            row["audio"] = hiss(waveform, self.noise, self._draw("audio", index)), RATE
+            row["audio"] = corpus.clips(self.split).waveform(clip), RATE
         label = int((corpus.clips if self._by_clip else corpus.scans)(self.split).labels[index])
         if "text" in self.modalities:
-            text = phrase(self.split, index, label)
-            row["text"] = mistype(text, self.noise, self._draw("text", index))
+            row["text"] = phrase(self.split, index, label)
+        if self.noise:
+            row = {name: self._corrupt(name, sample, index) for name, sample in row.items()}
         return row | {"label": label}
 
     @property
     def _by_clip(self) -> bool:
         return "audio" in self.modalities and "image" not in self.modalities
 
-    def _draw(self, modality: str, index: int) -> Generator:
-        return np.random.default_rng((index, get_args(Split).index(self.split), STREAMS[modality]))
+    def _corrupt(self, modality: str, sample: Any, index: int) -> Any:
+        draw = np.random.default_rng((index, get_args(Split).index(self.split), STREAMS[modality]))
+        match modality:
+            case "image":
+                return smear(sample, self.noise, draw)
+            case "audio":
+                return hiss(sample[0], self.noise, draw), RATE
+            case _:
+                return mistype(sample, self.noise, draw)

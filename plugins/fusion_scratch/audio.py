@@ -10,8 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor
-from fusion.data import decode
+from fusion import Encoder, Encoding, Processor, decode
 
 WINDOW = 0.032  # s
 HOP = 0.010  # s

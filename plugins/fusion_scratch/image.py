@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor
-from fusion.data import decode
+from fusion import Encoder, Encoding, Processor, decode
 
 STRIDE = 8  # pixels to a token, each way
 

@@ -10,8 +10,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import Encoder, Encoding, Processor
-from fusion.data import decode
+from fusion import Encoder, Encoding, Processor, decode
 
 PAD = 256  # the id after those of the 256 bytes
 

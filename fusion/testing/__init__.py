@@ -1,0 +1,16 @@
+"""Check that a component keeps the contract of its kind; plugin authors call this in their own tests.
+
+    def test_my_encoder_keeps_the_contract() -> None:
+        check_encoder(MyEncoder, [short_sample, long_sample], dim=16)
+
+`fusion plugins check NAME` calls `check`. Each function returns one sentence per check that passed and
+raises fusion.PluginError at the first that did not.
+"""
+
+from fusion.testing.encoders import check_encoder
+from fusion.testing.fusers import check_fuser
+from fusion.testing.objectives import check_objective
+from fusion.testing.offers import check
+from fusion.testing.sources import check_source
+
+__all__ = ["check", "check_encoder", "check_fuser", "check_objective", "check_source"]

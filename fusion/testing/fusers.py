@@ -1,0 +1,119 @@
+"""Check a fuser."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fusion.embeddings import Embeddings
+from fusion.fuser import Fuser
+from fusion.testing.expect import (
+    TIMES,
+    TOLERANCE,
+    build_seeded,
+    distance,
+    expect,
+    move_weights,
+    reached,
+    same_bits,
+    seed,
+)
+from fusion.testing.trial import EVERYTHING, GARBAGE, MIXED, MODALITIES, WIDTH, one_row, trial
+
+
+class _Outcome(NamedTuple):
+    fused: Tensor  # (b, w)
+    gradients: dict[str, Tensor | None]  # of parameters, pooled vectors and tokens
+
+
+def check_fuser(build: Callable[..., Fuser], **options: Any) -> list[str]:
+    """Check the fuser that `build(modalities, width, **options)` returns; return what passed."""
+    return list(_checks(build, options))
+
+
+def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[str]:
+    fuser: Fuser = build_seeded(build, Fuser, 0, MODALITIES, WIDTH, **options)
+    for tokens in (False, True):
+        having = "with tokens" if tokens else "without tokens"
+        clean = _run(fuser, trial(MIXED, tokens))
+        _expect_shape(clean.fused, having)
+        yield f"{having}: the seven subsets, and nothing present, give finite vectors of the shared width"
+
+        for garbage in GARBAGE:
+            dirty = _run(fuser, trial(MIXED, tokens, garbage))
+            _expect_untouched(clean, dirty, f"{having}: absent slots that hold {garbage}")
+        yield f"{having}: what absent slots hold changes no bit of vectors and gradients"
+
+    fuser.eval()
+    embeddings = trial(MIXED, tokens=True)
+    with torch.no_grad():
+        fused = fuser(embeddings)
+        same = all(torch.equal(fused, fuser(embeddings)) for _ in range(TIMES))
+        expect(same, "evaluation gives other numbers each time", "the same bits for the same input")
+        for row in range(len(fused)):
+            far = distance(fuser(one_row(embeddings, row))[0], fused[row])
+            expect(far <= TOLERANCE, f"row {row} differs by {far:.1e} alone", f"at most {TOLERANCE:.0e}")
+    yield f"evaluation gives the same bits {TIMES} times, and a batch equals its rows one by one"
+
+    _run(fuser.train(), trial(EVERYTHING, tokens=True))
+    reached(fuser)
+    yield "the gradient reaches every parameter when everything is present"
+
+    other: Fuser = build_seeded(build, Fuser, 1, MODALITIES, WIDTH, **options).eval()
+    move_weights(fuser.eval(), other)
+    with torch.no_grad():
+        far = distance(other(embeddings), fuser(embeddings))
+    expect(
+        far <= TOLERANCE,
+        f"another build with its saved weights gives vectors that differ by {far:.1e}",
+        "all that training or chance decide to be in state_dict",
+    )
+    yield "saved weights give another build the same vectors"
+
+
+def _run(fuser: Fuser, embeddings: Embeddings) -> _Outcome:
+    fuser.zero_grad()
+    pooled = {name: part.clone().requires_grad_() for name, part in embeddings.pooled.items()}
+    tokens = {name: part.clone().requires_grad_() for name, part in embeddings.tokens.items()}
+    with seed(0):  # dropout
+        fused = fuser(embeddings._replace(pooled=pooled, tokens=tokens))
+    expect(
+        isinstance(fused, Tensor) and fused.requires_grad,
+        f"forward gave {type(fused).__name__} without a gradient",
+        "a tensor that depends on the pooled vectors",
+    )
+    (fused * torch.linspace(-1, 2, fused.numel()).reshape(fused.shape)).sum().backward()
+    leaves = {
+        **dict(fuser.named_parameters()),
+        **{f"the pooled {name}": part for name, part in pooled.items()},
+        **{f"the tokens of {name}": part for name, part in tokens.items()},
+    }
+    gradients = {name: None if leaf.grad is None else leaf.grad.clone() for name, leaf in leaves.items()}
+    return _Outcome(fused.detach(), gradients)
+
+
+def _expect_shape(fused: Tensor, having: str) -> None:
+    shape = tuple(fused.shape)
+    expect(
+        shape == (len(MIXED), WIDTH),
+        f"{having}: forward gave shape {shape}",
+        f"{(len(MIXED), WIDTH)}: rows, width",
+    )
+    for row, present in enumerate(MIXED):
+        shown = [name for name, there in zip(MODALITIES, present, strict=True) if there]
+        subset = " + ".join(shown) or "nothing"
+        expect(
+            fused[row].isfinite().all(),
+            f"{having}: a row with {subset} gave NaN or infinity",
+            "finite numbers",
+        )
+
+
+def _expect_untouched(clean: _Outcome, dirty: _Outcome, what: str) -> None:
+    expected = "no influence: read them through embeddings.visible(modality), and mask what you attend to"
+    same = torch.equal(clean.fused, dirty.fused)
+    expect(same, f"{what} change the fused vectors", expected)
+    for name, gradient in clean.gradients.items():
+        same = same_bits({name: gradient}, {name: dirty.gradients[name]})
+        expect(same, f"{what} change the gradient of {name}", expected)

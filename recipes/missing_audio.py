@@ -1,0 +1,36 @@
+"""Audio is missing: training with modality dropout against filling zeros, on the rows of fuse_digits.
+
+    python recipes/missing_audio.py        # about 5 minutes on 2 CPU cores, 3 seeds a side
+
+Both sides see the same rows for the same number of steps; they differ in `fuser.modality_dropout` alone.
+Without it the fuser meets absent audio for the first time in the test, as zeros.
+"""
+
+from statistics import mean, stdev
+
+from fusion import read_recipe, train
+
+SEEDS = (0, 1, 2)
+SIDES = {"zeros": 0.0, "dropout": 0.4}
+GIVEN = ("image", "text", "image+text", "image+text+audio")
+
+
+def accuracies(side: str, dropout: float, seed: int) -> dict[str, float]:
+    """Train one side with one seed; return the accuracy by the modalities that are given."""
+    overrides = [f"name=missing_audio_{side}", f"train.seed={seed}", f"fuser.modality_dropout={dropout}"]
+    metrics = train(read_recipe("fuse_digits", overrides)).metrics
+    return {given: metrics[f"subsets/{given}/accuracy"] for given in GIVEN}
+
+
+def main() -> None:
+    print(f"{'given':20}" + "".join(f"{side:>18}" for side in SIDES) + f"{'dropout - zeros':>18}")
+    found = {side: [accuracies(side, dropout, seed) for seed in SEEDS] for side, dropout in SIDES.items()}
+    for given in GIVEN:
+        columns = [[by_given[given] for by_given in runs] for runs in found.values()]
+        cells = [f"{100 * mean(column):.1f} ± {100 * stdev(column):.1f} %" for column in columns]
+        gain = 100 * (mean(columns[1]) - mean(columns[0]))
+        print(f"{given:20}" + "".join(f"{cell:>18}" for cell in cells) + f"{gain:>+11.1f} points")
+
+
+if __name__ == "__main__":
+    main()
