@@ -22,6 +22,7 @@ format: .venv/installed-dev
 	$(BIN)/ruff format .
 
 bench: .venv/installed
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loop.py
 
 clean:

@@ -38,7 +38,8 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
                 yield Named(f"{path}.{key}", kind, frozenset(core | {"name"}), given)
     fuser = recipe.get("fuser")
     if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
-        yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), {"name": "mean", **fuser})
+        named = fuser if "name" in fuser else {"name": "mean", **fuser}
+        yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), named)
 
 
 def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Problem]:
@@ -46,11 +47,15 @@ def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Pr
     problems = []
     for pick in picks(recipe):
         try:
-            component = registry.find(pick.kind, pick.given["name"]).component
-            chosen = {key: value for key, value in pick.given.items() if key not in pick.core}
-            problems += options.check(component, chosen, pick.path)[1]
+            offer = registry.find(pick.kind, pick.given["name"])
         except PluginError as error:
             problems.append(Problem(f"{pick.path}.name", str(error)))
+            continue
+        chosen = {key: value for key, value in pick.given.items() if key not in pick.core}
+        try:
+            problems += options.check(offer.component, chosen, pick.path)[1]
+        except PluginError as error:
+            problems.append(Problem(f"{pick.path}.name", f"{error} ({offer.origin})"))
     return problems
 
 

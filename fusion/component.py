@@ -63,8 +63,8 @@ class Component:
         module, _, attribute = self.build.partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise PluginError(f"component {self.name}: cannot import {self.build!r}: {error}") from error
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything when imported
+            raise PluginError(f"component {self.name}: cannot import {self.build!r}: {error!r}") from error
         if not callable(found):
             raise PluginError(f"component {self.name}: {self.build!r} is not callable")
         return found  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 """Use a run: encode, predict and classify zero-shot, with inputs as people have them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusion.batch import Batch, Row
 from fusion.build import build_model
-from fusion.data.collate import Collator
+from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
 from fusion.evaluation.zero_shot import prototypes
@@ -36,8 +36,8 @@ class Encoded(NamedTuple):
 class Answer(NamedTuple):
     """The classes of r rows, most probable first where they are listed."""
 
-    labels: list[str]  # r names
-    probabilities: Tensor  # (r, classes)
+    labels: list[str | None]  # r names, None for a row without the modality
+    probabilities: Tensor  # (r, classes), NaN for such a row
 
 
 class Predictor:
@@ -45,7 +45,8 @@ class Predictor:
 
     Every method takes one row or a sequence of rows, and returns r rows either way (r = 1 for one). A
     row is a dict from modality to sample: a PIL image, path, bytes or array; a pair (waveform, rate),
-    path or bytes; a str; any modality may be absent. Raises DataError for a sample that cannot be read.
+    path or bytes; a str; modalities may be absent, but not all. Raises DataError for a row that cannot be
+    read, and names it.
     """
 
     def __init__(self, model: Model, recipe: Recipe, batch: int = 64) -> None:
@@ -90,39 +91,53 @@ class Predictor:
         """
         if modality not in self.model.modalities:
             raise DataError(unknown("modality", modality, self.model.modalities))
+        if isinstance(classes, str) or not classes:
+            raise DataError(f"classes are {classes!r}; give their names in a list, such as ['cat', 'dog']")
+        if isinstance(templates, str) or not templates or not all("{}" in form for form in templates):
+            raise DataError(f"templates are {templates!r}; give a list, each with {{}} where the class goes")
         encoded = self.encode(rows)
         named = prototypes(self.model, modality, classes, templates).cpu()
         answers = {}
         for name, vectors in encoded.vectors.items():
-            if name != modality and bool(encoded.present[name].any()):
+            present = encoded.present[name]
+            if name != modality and bool(present.any()):
                 probabilities = (vectors @ named.T / 0.01).softmax(dim=1)
-                probabilities = probabilities.masked_fill(~encoded.present[name][:, None], float("nan"))
-                best = probabilities.argmax(dim=1).tolist()
-                answers[name] = Answer([classes[index] for index in best], probabilities)
+                best = zip(probabilities.argmax(dim=1).tolist(), present.tolist(), strict=True)
+                answers[name] = Answer(
+                    [classes[index] if known else None for index, known in best],
+                    probabilities.masked_fill(~present[:, None], float("nan")),
+                )
         return answers
 
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _batches(self, rows: Rows) -> list[Batch]:
-        given = [rows] if isinstance(rows, Mapping) else list(rows)
+    def _batches(self, rows: Rows) -> Iterator[Batch]:
+        given: list[Row] = [rows] if isinstance(rows, Mapping) else list(rows)
         if not given:
             raise DataError("no rows were given; pass one dict or several")
-        samples = []
-        for number, row in enumerate(given):
-            stray = [key for key in row if key not in self.model.modalities]
-            if stray:
-                raise DataError(f"row {number}: {unknown('modality', stray[0], self.model.modalities)}")
-            try:
-                samples.append(self._collator.decode(row))
-            except DataError as error:
-                raise DataError(f"row {number}: {error}") from error
-        chunks = [samples[start : start + self.batch] for start in range(0, len(samples), self.batch)]
-        return [
-            send_to_device(self._collator.stack(chunk, Slots.unnumbered(len(chunk))), self._device)
-            for chunk in chunks
-        ]
+        for start in range(0, len(given), self.batch):
+            samples = []
+            for number, row in enumerate(given[start : start + self.batch], start):
+                try:
+                    samples.append(self._decode(row))
+                except DataError as error:
+                    place = "" if isinstance(rows, Mapping) else f"row {number}: "
+                    raise DataError(f"{place}{error}") from error
+            yield send_to_device(self._collator.stack(samples, Slots.unnumbered(len(samples))), self._device)
+
+    def _decode(self, row: Row) -> Sample:
+        known = self.model.modalities
+        if not isinstance(row, Mapping):
+            raise DataError(f"a row is a dict such as {{{known[0]!r}: ...}}, not {type(row).__name__}")
+        for key in row:
+            if key not in known:
+                raise DataError(unknown("modality", str(key), known))
+        sample = self._collator.decode(row)
+        if not sample.decoded:
+            raise DataError(f"nothing is in it; give any of {', '.join(known)}")
+        return sample
 
 
 def load(

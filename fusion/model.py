@@ -164,14 +164,21 @@ class Model(nn.Module):
         assert isinstance(encoder, Encoder)
         with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
             encoding = encoder(**inputs)
-        count = len(next(iter(inputs.values())))
-        expected = (count, encoder.dim)
-        if not isinstance(encoding, Encoding) or encoding.pooled.shape != expected:
-            given = (
-                tuple(encoding.pooled.shape) if isinstance(encoding, Encoding) else type(encoding).__name__
-            )
-            raise PluginError(
-                f"encoders.{name} ({self.origins[f'encoders.{name}']}) returned {given}, "
-                f"expected an Encoding with pooled of shape {expected}"
-            )
+        self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         return self.align[name](encoding)  # type: ignore[no-any-return]
+
+    def _check(self, name: str, encoding: Encoding, rows: int, dim: int) -> None:
+        """Raise PluginError, naming the plugin, for an encoding that is not what its encoder promises."""
+        made = f"encoders.{name} ({self.origins[f'encoders.{name}']}) returned"
+        if not isinstance(encoding, Encoding):
+            raise PluginError(f"{made} a {type(encoding).__name__}, expected a fusion.Encoding")
+        pooled, tokens, mask = encoding
+        if pooled.shape != (rows, dim):
+            raise PluginError(f"{made} pooled of shape {tuple(pooled.shape)}, expected {(rows, dim)}")
+        if tokens is None:
+            return
+        if tokens.ndim != 3 or (len(tokens), tokens.shape[2]) != (rows, dim):
+            raise PluginError(f"{made} tokens of shape {tuple(tokens.shape)}, expected ({rows}, t, {dim})")
+        if mask is not None and (mask.shape != tokens.shape[:2] or mask.dtype != torch.bool):
+            found = f"{mask.dtype} {tuple(mask.shape)}"
+            raise PluginError(f"{made} a mask of {found}, expected torch.bool {tuple(tokens.shape[:2])}")

@@ -1,5 +1,6 @@
 """Check a recipe's options against a component's signature: the signature is the schema."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,8 @@ def check(component: Component, given: Mapping[str, Any], path: str) -> tuple[di
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    if annotation is inspect.Parameter.empty:
+        return TypeAdapter(Any)
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except Exception:  # a type that brings its own configuration, such as a dataclass or a model

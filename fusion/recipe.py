@@ -1,5 +1,6 @@
 """The recipe: a whole experiment as data, from YAML or Python."""
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
@@ -15,13 +16,13 @@ Positive = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """A part of a recipe that has exactly these keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Pick(BaseModel):
     """A component picked by name; keys that the core does not know are the component's options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str
 
@@ -72,7 +73,7 @@ class Train(Section):
     warmup: Fraction = 0.1
     clip: float | None = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     workers: int = Field(default=0, ge=0)
     max_bad: int = Field(default=100, ge=0)
     checkpoint_every: Positive | None = None
@@ -101,7 +102,7 @@ class Evaluate(Section):
     sources: dict[str, SourcePick] = Field(default_factory=dict)
     retrieval: Literal["all"] | list[tuple[str, str]] = "all"
     zero_shot: ZeroShot | None = None
-    subsets: Literal["all"] | list[list[str]] = "all"
+    subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     batch: Positive = 256
     limit: Positive | None = None
@@ -110,7 +111,7 @@ class Evaluate(Section):
 class Recipe(Section):
     """Sources, encoders, fuser and objectives by name, and how to train and evaluate them."""
 
-    name: str = Field(default="run", pattern=r"[\w.-]+")
+    name: str = Field(default="run", pattern=r"^\w[\w.-]*$")  # also that of a folder
     sources: dict[str, SourcePick] = Field(min_length=1)
     encoders: dict[str, EncoderPick] = Field(min_length=1)
     width: Positive = 256
@@ -124,8 +125,8 @@ class Recipe(Section):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise RecipeError(schema_problems(error)) from None
-        problems = self._references()
+            raise RecipeError(schema_problems(error) + reference_problems(data)) from None
+        problems = reference_problems(self.model_dump())
         if problems:
             raise RecipeError(problems)
 
@@ -147,36 +148,63 @@ class Recipe(Section):
             return [subset for size in sizes for subset in combinations(self.modalities, size)]
         return [tuple(name for name in self.modalities if name in subset) for subset in chosen]
 
-    def _references(self) -> list[Problem]:
-        """Modalities that are named somewhere but have no encoder, and names that are not allowed."""
-        problems = [
-            Problem(
-                f"encoders.{name}", "a modality is a lower-case identifier such as 'image' or 'heart_rate'"
-            )
-            for name in self.encoders
-            if not MODALITY.fullmatch(name)
-        ]
-        named = [("evaluate.retrieval", name) for pair in self.retrieval_pairs() for name in pair]
-        if self.evaluate.subsets != "all":
-            named += [("evaluate.subsets", name) for subset in self.evaluate.subsets for name in subset]
-        if self.evaluate.zero_shot is not None:
-            named.append(("evaluate.zero_shot.modality", self.evaluate.zero_shot.modality))
-            if not self.classes:
-                problems.append(Problem("classes", "zero-shot classification needs the names of the classes"))
-        problems += [
-            Problem(path, unknown("modality", name, self.encoders))
-            for path, name in named
-            if name not in self.encoders
-        ]
-        return list(dict.fromkeys(problems))
+
+def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
+    """Return modalities that are named but have no encoder, and names that are not allowed.
+
+    The recipe is plain data that may be malformed.
+    """
+    encoders = [str(name) for name in _mapping(recipe, "encoders")]
+    evaluation = _mapping(recipe, "evaluate")
+    problems = [
+        Problem(f"encoders.{name}", "a modality is a lower-case identifier such as 'image' or 'heart_rate'")
+        for name in encoders
+        if not MODALITY.fullmatch(name)
+    ]
+    named = [
+        (f"evaluate.{key}", name)
+        for key in ("retrieval", "subsets")
+        for group in _lists(evaluation.get(key))
+        for name in group
+    ]
+    if evaluation.get("zero_shot") is not None:
+        named.append(("evaluate.zero_shot.modality", _mapping(evaluation, "zero_shot").get("modality")))
+        if not recipe.get("classes"):
+            problems.append(Problem("classes", "zero-shot classification needs the names of the classes"))
+    problems += [
+        Problem(path, unknown("modality", name, encoders))
+        for path, name in named
+        if isinstance(name, str) and name not in encoders
+    ]
+    problems += [
+        Problem("evaluate.retrieval", f"{group[0]!r} is compared with itself; name two modalities")
+        for group in _lists(evaluation.get("retrieval"))
+        if len(group) == 2 and group[0] == group[1]
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _lists(data: Any) -> list[Sequence[Any]]:
+    return [group for group in data if isinstance(group, list | tuple)] if isinstance(data, list) else []
 
 
 def schema_problems(error: ValidationError) -> list[Problem]:
     """Say in our words what pydantic found."""
     problems = []
     for detail in error.errors():
-        path = ".".join(str(part) for part in detail["loc"])
+        path = ".".join(str(part) for part in detail["loc"] if "[" not in str(part))
         message = detail["msg"].removeprefix("Value error, ")
+        tried = str(detail["loc"][-1])  # of "all" or a list, pydantic tells what is wrong with either
+        word = isinstance(detail["input"], str)
+        if (tried.startswith("list[") and word) or (tried.startswith("literal[") and not word):
+            continue
+        if tried.startswith("literal["):
+            message += " or a list"
         if detail["type"] == "extra_forbidden":
             message = unknown("key", str(detail["loc"][-1]), _keys_at(detail["loc"][:-1]))
         elif detail["type"] == "missing":
@@ -191,8 +219,8 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in path:
         field = section.model_fields.get(str(part))
-        if field is None:  # the free key of a mapping, such as a modality: its value is the section
-            continue
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        section = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+        # a part may be the free key of a mapping, such as a modality, whose value is the section already
+        kinds = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
+        sections = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+        section = next(sections, section)
     return list(section.model_fields)

@@ -46,9 +46,9 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any
 
     path = find(recipe)
     registry = registry or Registry()
-    data, lines = _from_python(path) if path.suffix == ".py" else parse(path.read_text("utf-8"), str(path))
+    data, lines = _from_python(path) if path.suffix == ".py" else parse(_text(path), str(path))
     if path.name != "recipe.yaml":
-        data.setdefault("name", path.stem)
+        data.setdefault("name", re.sub(r"[^\w.-]", "-", path.stem).lstrip(".-") or "run")
     overridden = [_override(data, override) for override in overrides]
     problems = component_problems(data, registry)
     built = None
@@ -59,7 +59,9 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any
     if problems or built is None:
         placed = [
             problem._replace(
-                line=None if problem.path.startswith(tuple(overridden)) else _line(problem.path, lines)
+                line=None
+                if any(f"{problem.path}.".startswith(f"{path}.") for path in overridden)
+                else _line(problem.path, lines)
             )
             for problem in problems
         ]
@@ -69,21 +71,33 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any
 
 def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, int]]:
     """Return what a YAML text holds, and the line of every dotted path in it."""
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines = dict(_lines(node)) if node is not None else {}
-        data = loader.construct_document(node) if node is not None else {}  # type: ignore[no-untyped-call]
+        data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise RecipeError([Problem("", f"not YAML: {error.problem}", line)], origin) from error
     except yaml.YAMLError as error:
         raise RecipeError([Problem("", f"not YAML: {error}")], origin) from error
+    except RecursionError as error:
+        raise RecipeError(
+            [Problem("", "not YAML that can be read: it is nested too deep")], origin
+        ) from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        if loader is not None:
+            loader.dispose()
     if not isinstance(data, dict):
         raise RecipeError([Problem("", f"a recipe is a mapping of keys, not {type(data).__name__}")], origin)
     return data, lines
+
+
+def dump(data: Mapping[str, Any]) -> str:
+    """Return the YAML text from which `parse` reads the same data."""
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 class _Loader(yaml.SafeLoader):
@@ -92,16 +106,37 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.yaml_implicit_resolvers = {
     first: [
-        (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if not tag.endswith((":bool", ":int", ":float", ":timestamp"))
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false", re.I), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan", re.I),
-    list("-+0123456789."),
-)
+# \Z, since PyYAML takes a scalar that only begins with a number for one
+for _tag, _pattern, _first in (
+    ("bool", r"(true|false)\Z", "tTfF"),
+    ("int", r"([-+]?(0|[1-9]\d*)|0x[\da-f]+)\Z", "-+0123456789"),
+    ("float", r"([-+]?(\d+\.\d*|\.\d+|\d+(?=e))(e[-+]?\d+)?|[-+]?\.inf|\.nan)\Z", "-+0123456789."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern, re.I), list(_first))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML in which a word is quoted that YAML 1.1 or 1.2 would take for something else."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML writes these line breaks as they are, and reads them as spaces, unless in double quotes
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, '"' if _BREAKS.search(text) else None)
+
+
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+_Dumper.add_representer(str, _text_node)
+_Dumper.yaml_implicit_resolvers = {
+    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])
+    + _Loader.yaml_implicit_resolvers.get(first, [])
+    for first in yaml.SafeDumper.yaml_implicit_resolvers.keys() | _Loader.yaml_implicit_resolvers.keys()
+}
 
 
 def _lines(node: yaml.Node, path: str = "") -> Iterator[tuple[str, int]]:
@@ -110,6 +145,8 @@ def _lines(node: yaml.Node, path: str = "") -> Iterator[tuple[str, int]]:
         children = [(str(key.value), key, value) for key, value in node.value]
         seen: set[str] = set()
         for name, key, _ in children:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                key.tag = "tag:yaml.org,2002:str"  # a key is a word, also where it looks like a number
             if name in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=key.start_mark)
             seen.add(name)
@@ -149,4 +186,11 @@ def _from_python(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     recipe = runpy.run_path(str(path)).get("recipe")
     if not isinstance(recipe, Recipe):
         raise RecipeError([Problem("", "has no variable `recipe` that holds a fusion.Recipe")], str(path))
-    return recipe.model_dump(mode="json"), {}
+    return recipe.model_dump(mode="json", exclude_unset=True), {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError([Problem("", f"cannot be read as text: {error}")], str(path)) from error

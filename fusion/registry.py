@@ -137,6 +137,12 @@ class Registry:
             self._register(origin, module)
 
     def _register(self, origin: Origin, module: Any) -> None:
+        if not isinstance(module, ModuleType):
+            self._quarantine(origin, f"is a {type(module).__name__}, not a module; name one as entry point")
+            return
+        if self._hooks.is_registered(module):
+            self._quarantine(origin, f"is the same module as plugin {self._hooks.get_name(module)!r}")
+            return
         api = vars(module).get("FUSION_API", API)
         if api != API:
             self._quarantine(
@@ -163,7 +169,7 @@ class Registry:
                 origin = self.origins[implementation.plugin_name]
                 try:
                     components = _checked(kind, implementation.function())
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self._quarantine(origin, f"{hook}() failed: {error}", error)
                     continue
                 for component in components:

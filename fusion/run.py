@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from fusion.build import picks
 from fusion.errors import RunError
 from fusion.recipe import Recipe
-from fusion.recipe_file import parse
+from fusion.recipe_file import dump, parse
 from fusion.registry import Registry
 
 RUNS = Path("runs")
@@ -70,27 +69,35 @@ class Run:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""
         stage = self.folder / f".{name}.partial"
-        stage.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        stage.write_text(text, "utf-8", "backslashreplace")  # a file's name may hold what is not Unicode
         stage.replace(self.folder / name)
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{self.folder} has no {name}: the run is not finished; `--resume` it")
-        return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+        try:
+            return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}") from error
 
 
 def create(name: str, recipe: Recipe, out: Path | None) -> Run:
     """Make the folder of a new run: `out`, or the first free of runs/NAME, runs/NAME-2 ...
 
-    Raises RunError when `out` is taken.
+    Raises RunError when `out` is taken or cannot be made.
     """
-    folder = out or _free(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} exists; continue it with --resume, or choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    (folder / "recipe.yaml").write_text(text, "utf-8")
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists; continue it with --resume, or choose another --out")
+    try:
+        folder = out or _claim(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = folder / ".recipe.yaml.partial"
+        stage.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
+        stage.replace(folder / "recipe.yaml")
+    except OSError as error:
+        raise RunError(f"cannot make the run folder: {error}") from error
     return Run(folder)
 
 
@@ -137,9 +144,16 @@ def _numbered(name: str) -> dict[int, Path]:
     return {int(match[1] or 1): folder for folder, match in matches.items() if match}
 
 
-def _free(name: str) -> Path:
-    number = max(_numbered(name), default=0) + 1
-    return RUNS / (name if number == 1 else f"{name}-{number}")
+def _claim(name: str) -> Path:
+    """Make the folder of the next number; another process may take one at the same time."""
+    for number in count(max(_numbered(name), default=0) + 1):
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise AssertionError("the numbers do not end")
 
 
 def _newest(name: str) -> Path | None:

@@ -13,7 +13,14 @@ from fusion.registry import Registry
 COMMANDS = (train, evaluate, predict, embed, report, check, recipes, plugins, doctor)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists commands in the order in which people need them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fusion-bind", prog_name="fusion")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -23,9 +30,9 @@ def cli(context: click.Context) -> None:
     a run: a folder with weights, metrics and a report.
 
     \b
-    Start here:   fusion train bind_digits
-    What is there: fusion recipes ls, fusion plugins ls
-    Completion:   eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
+    Start here:     fusion train bind_digits
+    What is there:  fusion recipes ls, fusion plugins ls
+    Completion:     eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
     """
     for fault in context.obj.faults:
         warn(f"{fault}; it is ignored (FUSION_BLOCK={fault.origin.plugin} silences this)")
@@ -37,17 +44,18 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line: exit code 0, 1 for an error in one message, 2 for wrong usage, 130 for Ctrl-C."""
-    registry = Registry()
-    registry.notify("fusion_commands", cli=cli)
     try:
-        cli.main(prog_name="fusion", obj=registry, standalone_mode=False)
+        registry = Registry()
+        registry.notify("fusion_commands", cli=cli)
+        code = cli.main(prog_name="fusion", obj=registry, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except FusionError as error:
+    except (FusionError, OSError) as error:
         if os.environ.get("RANK", "0") == "0":
             click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except click.Abort as error:  # click's name for Ctrl-C
+    except (click.Abort, KeyboardInterrupt) as error:  # click's name for Ctrl-C, and one while plugins load
         click.echo(str(error.__cause__ or "") or "interrupted", err=True)
         sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)  # of a command that ended by `context.exit(code)`

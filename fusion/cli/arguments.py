@@ -7,8 +7,10 @@ from click.shell_completion import CompletionItem
 
 from fusion.recipe_file import shipped
 
+TRAINED = ("encoders", "width", "fuser", "objectives")
 
-class RecipeName(click.ParamType):
+
+class RecipeName(click.types.StringParamType):
     """The name of a shipped recipe, a file, or a run folder."""
 
     name = "recipe"
@@ -20,6 +22,22 @@ class RecipeName(click.ParamType):
         return [*names, CompletionItem(incomplete, type="file")]
 
 
+def _leave_what_was_trained(
+    ctx: click.Context, param: click.Parameter, overrides: tuple[str, ...]
+) -> tuple[str, ...]:
+    for override in overrides:
+        section = override.partition("=")[0].partition(".")[0]
+        if section in TRAINED:
+            raise click.UsageError(
+                f"{override!r}: {section} cannot change after training; evaluate, classes and sources can",
+                ctx,
+            )
+    return overrides
+
+
 recipe_argument = click.argument("recipe", type=RecipeName())
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+measured_argument = click.argument(
+    "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=_leave_what_was_trained
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))

@@ -1,5 +1,8 @@
 """fusion check: a dry run that says whether a recipe would train, and what it needs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from fusion.cli.arguments import overrides_argument, recipe_argument
@@ -7,7 +10,7 @@ from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.registry import Registry
 
 
-@click.command("check")
+@click.command("check", short_help="Try one step of a recipe: would it train?")
 @recipe_argument
 @overrides_argument
 @json_option
@@ -22,16 +25,25 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
 
     found = dry_run(read_recipe(recipe, overrides, registry), registry)
     if as_json:
-        print_json(found._asdict())
+        nested = {key: _plain(getattr(found, key)) for key in ("sources", "parts")}
+        print_json(found._asdict() | nested)
         return
-    table(("source", "rows", "rows of a batch"), [(name, *counts) for name, counts in found.sources.items()])
+    table(("source", "rows", "rows of a batch"), [(name, *share) for name, share in found.sources.items()])
     table(("modality", "present in the batch"), list(found.present.items()))
     table(
         ("part", "parameters", "trained", "component"),
-        [(name, f"{part.count:,}", f"{part.trained:,}", part.origin) for name, part in found.parts.items()],
+        [
+            (name, f"{part.parameters:,}", f"{part.trained:,}", part.origin)
+            for name, part in found.parts.items()
+        ],
     )
     table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])
     click.echo(
-        f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; {found.peak_mb:,.0f} MB at peak"
+        f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; "
+        f"{found.peak_mb:,.0f} MB at peak"
     )
     click.echo(f"time    {found.seconds:.2f} s for one step here, about {found.total_seconds:,.0f} s for all")
+
+
+def _plain(records: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: record._asdict() for name, record in records.items()}

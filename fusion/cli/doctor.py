@@ -2,6 +2,7 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ LIBRARIES = (
 )
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what is installed and what is wrong.")
 @json_option
 @registry_argument
 def command(registry: Registry, as_json: bool) -> None:
@@ -36,7 +37,7 @@ def command(registry: Registry, as_json: bool) -> None:
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     problems = [f"{name} is not installed" for name, found in versions.items() if found == "missing"]
     problems += [str(fault) for fault in registry.faults]
-    found = {
+    found: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, run_argument
-from fusion.cli.show import registry_argument
+from fusion.cli.arguments import measured_argument, run_argument
+from fusion.cli.show import registry_argument, warn
 from fusion.registry import Registry
 
 
-@click.command("embed")
+@click.command("embed", short_help="Write the vectors of a source to parquet.")
 @run_argument
-@overrides_argument
+@measured_argument
 @click.option(
-    "--source", help="A source of the run's recipe, by its name in `sources` or `evaluate.sources`."
+    "--source",
+    help="A source by its name in `evaluate.sources` or `sources` of the recipe; by default the first.",
 )
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="The parquet file to write."
@@ -28,14 +29,14 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], source: s
     fusion embed runs/bind_digits --source test -o digits.parquet
     fusion embed runs/bind_digits evaluate.sources.test.split=train --source test -o train.parquet
     """
-    from fusion.errors import DataError, unknown
     from fusion.evaluation.embed import embed
+    from fusion.inference import load
     from fusion.recipe_file import read_recipe
 
+    model = load(run, registry=registry).model
     recipe = read_recipe(run / "recipe.yaml", overrides, registry)
-    offered = {**recipe.sources, **recipe.evaluate.sources}
     name = source or next(iter(recipe.evaluate.sources or recipe.sources))
-    if name not in offered:
-        raise DataError(unknown("source", name, offered))
-    written, bad = embed(run, name, offered[name], recipe.evaluate.target, out, registry)
-    click.echo(f"{written} rows of {name} in {out}" + (f"; {bad} could not be read" if bad else ""))
+    written, bad = embed(model, recipe, name, out, registry)
+    if bad:
+        warn(f"{len(bad)} rows of {name} cannot be read, such as row {bad[0].row}: {bad[0].reason}")
+    click.echo(f"{written} rows of {name} in {out}")

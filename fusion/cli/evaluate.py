@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, run_argument
+from fusion.cli.arguments import measured_argument, run_argument
 from fusion.cli.show import json_option, metrics, print_json, registry_argument
 from fusion.registry import Registry
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Measure a run again, also on other sources.")
 @run_argument
-@overrides_argument
+@measured_argument
 @json_option
 @registry_argument
 def command(registry: Registry, run: Path, overrides: tuple[str, ...], as_json: bool) -> None:
@@ -22,15 +22,17 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], as_json: 
     \b
     fusion evaluate runs/bind_digits evaluate.sources.test.noise=0.3
     """
-    from accelerate import Accelerator
-
     from fusion.evaluation.evaluate import evaluate
     from fusion.inference import load
     from fusion.recipe_file import read_recipe
     from fusion.run import Run
+    from fusion.training.launch import launch
 
     trained = Run(run)
+    # evaluation is in fp32, also of what a GPU trained in fp16
+    accelerator = launch(trained.recipe.train.model_copy(update={"precision": "fp32"}))
+    model = load(trained, accelerator.device, registry).model
     recipe = read_recipe(run / "recipe.yaml", overrides, registry)
-    model = load(trained, registry=registry).model
-    found = evaluate(model, recipe, registry, Accelerator(), trained.metrics).metrics
-    print_json(found) if as_json else metrics(found)
+    found = evaluate(model, recipe, registry, accelerator, trained.metrics).metrics
+    if accelerator.is_main_process:
+        print_json(found) if as_json else metrics(found)

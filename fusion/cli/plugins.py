@@ -1,5 +1,8 @@
 """fusion plugins: what is installed, what a component takes, whether it keeps its contract."""
 
+import inspect
+from typing import Any
+
 import click
 
 from fusion.cli.show import json_option, print_json, registry_argument, table
@@ -7,7 +10,7 @@ from fusion.errors import PluginError, unknown
 from fusion.registry import Offer, Registry
 
 
-@click.group("plugins", invoke_without_command=True)
+@click.group("plugins", invoke_without_command=True, short_help="List, show and check components.")
 @click.pass_context
 def command(context: click.Context) -> None:
     """List the components that plugins offer, show one's options, check one's contract."""
@@ -40,22 +43,19 @@ def ls(registry: Registry, as_json: bool) -> None:
         table(("plugin", "distribution", "version", "reason"), faults, "in quarantine")
 
 
-@command.command()
+@command.command(short_help="Show a component and its options.")
 @click.argument("name")
 @json_option
 @registry_argument
 def show(registry: Registry, name: str, as_json: bool) -> None:
     """Show what component NAME is and which options a recipe may give it."""
-    for offer in _named(registry, name):
-        component, build = offer.component, offer.component.resolve()
+    offers = _named(registry, name)
+    if as_json:
+        print_json([_described(offer) for offer in offers])
+        return
+    for offer in offers:
+        component, doc = offer.component, inspect.getdoc(offer.component.resolve()) or ""
         options = list(component.options().values())
-        doc = (build.__doc__ or "").strip()
-        if as_json:
-            described = [
-                {"name": option.name, "type": str(option), "required": option.required} for option in options
-            ]
-            print_json({"kind": offer.kind, "name": name, "doc": doc, "options": described})
-            continue
         click.echo(f"{offer.kind} {name}" + (f" ({component.modality})" if component.modality else ""))
         click.echo(f"from {offer.origin}\n\n{doc}\n")
         click.echo("options:" if options else "no options")
@@ -63,7 +63,7 @@ def show(registry: Registry, name: str, as_json: bool) -> None:
             click.echo(f"  {option}" + ("  (required)" if option.required else ""))
 
 
-@command.command()
+@command.command(short_help="Check that a component keeps its contract.")
 @click.argument("name")
 @registry_argument
 def check(registry: Registry, name: str) -> None:
@@ -74,6 +74,27 @@ def check(registry: Registry, name: str) -> None:
         for passed in testing.check(offer):
             click.echo(f"ok  {passed}")
         click.echo(f"{offer.kind} {name} of {offer.origin} keeps its contract")
+
+
+def _described(offer: Offer) -> dict[str, Any]:
+    empty = inspect.Parameter.empty
+    options = [
+        {
+            "name": option.name,
+            "type": str(option._replace(default=empty)).removeprefix(f"{option.name}: "),
+            "required": option.required,
+        }
+        | ({} if option.required else {"default": option.default})
+        for option in offer.component.options().values()
+    ]
+    return {
+        "kind": offer.kind,
+        "name": offer.component.name,
+        "modality": offer.component.modality,
+        **offer.origin._asdict(),
+        "doc": inspect.getdoc(offer.component.resolve()) or "",
+        "options": options,
+    }
 
 
 def _named(registry: Registry, name: str) -> list[Offer]:

@@ -10,7 +10,7 @@ from fusion.errors import RunError
 from fusion.recipe_file import find, shipped
 
 
-@click.group("recipes", invoke_without_command=True)
+@click.group("recipes", invoke_without_command=True, short_help="List, show and copy the shipped recipes.")
 @click.pass_context
 def command(context: click.Context) -> None:
     """List, show and copy the recipes that come with fusion."""

@@ -7,7 +7,7 @@ import click
 from fusion.cli.arguments import run_argument
 
 
-@click.command("report")
+@click.command("report", short_help="Write the report of a run again.")
 @run_argument
 def command(run: Path) -> None:
     """Render RUN/report.html again from the files of the run, and print its path."""

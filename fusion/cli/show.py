@@ -1,6 +1,7 @@
 """Print tables and records: for eyes on a terminal, plain lines in a pipe, JSON when asked."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
 
 
 def print_json(content: Any) -> None:
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False))
+    """Print JSON; NaN and infinity, which JSON does not have, become null."""
+    click.echo(json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def _finite(content: Any) -> Any:
+    match content:
+        case dict():
+            return {key: _finite(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_finite(value) for value in content]
+        case float() if not math.isfinite(content):
+            return None
+        case _:
+            return content
 
 
 def warn(message: str) -> None:

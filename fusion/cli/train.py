@@ -10,7 +10,7 @@ from fusion.cli.show import json_option, metrics, print_json, registry_argument
 from fusion.registry import Registry
 
 
-@click.command("train")
+@click.command("train", short_help="Train a recipe, evaluate it, write its report.")
 @recipe_argument
 @overrides_argument
 @click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")

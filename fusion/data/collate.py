@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -47,7 +48,6 @@ class Collator:
     ) -> Sample:
         """Read one row; `rng` is given in training only. Raises DataError that names the modality."""
         present = [name for name in self.processors if row.get(name) is not None]
-        shown = _survivors(present, rng, modality_dropout)
         decoded = {}
         for name in present:
             try:
@@ -60,6 +60,8 @@ class Collator:
             for name, target in self.targets.items()
             if row.get(name) is not None
         }
+        # drawn last, so that modality dropout leaves the augmentation as it is
+        shown = _survivors(present, rng, modality_dropout)
         return Sample(decoded, shown, content, targets)
 
     def stack(self, samples: Sequence[Sample], slots: Slots) -> Batch:
@@ -90,17 +92,21 @@ def fingerprint(raw: Any) -> int:
     """Return a number that is equal for equal samples in every process; 0 for types it cannot compare."""
     match raw:
         case str() | Path():
-            data = [str(raw).encode()]
+            data = str(raw).encode("utf-8", "surrogatepass")  # a file's name may hold any byte
         case bytes():
-            data = [raw]
-        case np.ndarray():
-            data = [f"{raw.dtype}{raw.shape}".encode(), np.ascontiguousarray(raw).tobytes()]
-        case (np.ndarray() as wave, int() | float() | np.number() as rate):
-            data = [f"{rate}".encode(), np.ascontiguousarray(wave).tobytes()]
+            data = raw
+        case np.ndarray() if not raw.dtype.hasobject:
+            data = _bytes(raw)
+        case (np.ndarray() as wave, int() | float() | np.number() as rate) if not wave.dtype.hasobject:
+            data = f"{float(rate)} Hz ".encode() + _bytes(wave)
         case _:
             return 0
-    digest = hashlib.blake2b(b"".join(data), digest_size=8).digest()
+    digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True) or 1
+
+
+def _bytes(array: npt.NDArray[Any]) -> bytes:
+    return f"{array.dtype.str} {array.shape} ".encode() + array.tobytes()
 
 
 def _survivors(
@@ -116,13 +122,19 @@ def _survivors(
 
 def _read_target(name: str, raw: Any, target: Target) -> Tensor:
     try:
-        value = torch.as_tensor(raw)
-    except (TypeError, ValueError, RuntimeError) as error:
+        value = np.asarray(raw)
+    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
         raise DataError(f"target {name!r} is {raw!r}, not a number") from error
+    if value.dtype.kind not in "biuf":
+        raise DataError(f"target {name!r} is {raw!r}, not a number")
     if value.shape != target.shape:
-        raise DataError(f"target {name!r} has shape {tuple(value.shape)}, expected {target.shape}")
-    if value.dtype.is_floating_point and not target.dtype.is_floating_point:
+        raise DataError(f"target {name!r} has shape {value.shape}, expected {target.shape}")
+    if value.dtype.kind == "f" and not target.dtype.is_floating_point:
         raise DataError(f"target {name!r} is {raw!r}, not a whole number")
-    if target.below is not None and bool(((value < 0) | (value >= target.below)).any()):
+    if target.below is not None and ((value < 0) | (value >= target.below)).any():
         raise DataError(f"target {name!r} is {raw!r}, outside 0..{target.below - 1}")
-    return value.to(target.dtype)
+    tensor = torch.from_numpy(value.astype(np.float64 if value.dtype.kind == "f" else np.int64))
+    tensor = tensor.to(target.dtype)
+    if tensor.isinf().any():
+        raise DataError(f"target {name!r} is {raw!r}, too large or infinite")
+    return tensor

@@ -1,33 +1,50 @@
 """The ledger: every row that could not be read, once, with its reason."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from fusion.data import lines
 from fusion.data.collate import BadRow
 from fusion.errors import DataError
 
 
 class Ledger:
-    """Bad rows of a run, appended to a file of JSON lines; the run stops when there are too many."""
+    """Bad rows of a run, kept in a file of JSON lines; the run stops when there are too many.
 
-    def __init__(self, path: Path, max_bad: int) -> None:
-        self.path, self.max_bad = path, max_bad
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        self.rows = dict.fromkeys(BadRow(**json.loads(line)) for line in lines)
+    Every rank keeps one and adds the bad rows of all, so that all of them stop together; one `writes`.
+    """
+
+    def __init__(self, path: Path, max_bad: int, writes: bool = True) -> None:
+        self.path, self.max_bad, self.writes = path, max_bad, writes
+        self.rows: dict[tuple[str, int], BadRow] = {}
+        self._note(BadRow(**line) for line in lines.read(path))
+        if writes and self.rows:
+            lines.rewrite(path, self._described(self.rows.values()))  # without a line that a kill has torn
 
     def add(self, found: Iterable[BadRow]) -> None:
-        """Note rows, those known already only once. Raises DataError above `max_bad` different rows."""
-        new = [row for row in dict.fromkeys(found) if row not in self.rows]
-        self.rows.update(dict.fromkeys(new))
-        if new:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in new)
+        """Note rows, each only once. Raises DataError above `max_bad` different rows."""
+        new = self._note(found)
+        if new and self.writes:
+            lines.append(self.path, self._described(new))
         if len(self.rows) > self.max_bad:
-            (source, count), *_ = Counter(row.source for row in self.rows).most_common(1)
-            worst = next(row for row in reversed(self.rows) if row.source == source)
+            bad = list(self.rows.values())
+            [(source, count)] = Counter(row.source for row in bad).most_common(1)
+            worst = next(row for row in reversed(bad) if row.source == source)
             raise DataError(
-                f"{len(self.rows)} rows cannot be read, train.max_bad allows {self.max_bad}; the worst source is "
+                f"{len(bad)} rows cannot be read, train.max_bad allows {self.max_bad}; the worst source is "
                 f"{source!r} with {count}, such as row {worst.row}: {worst.reason}; all are in {self.path}"
             )
+
+    def _note(self, found: Iterable[BadRow]) -> list[BadRow]:
+        """Remember rows that are not known, whatever reason they are bad for now, and return them."""
+        new = []
+        for row in found:
+            if (row.source, row.row) not in self.rows:
+                self.rows[row.source, row.row] = row
+                new.append(row)
+        return new
+
+    @staticmethod
+    def _described(rows: Iterable[BadRow]) -> Iterable[dict[str, object]]:
+        return (row._asdict() for row in rows)

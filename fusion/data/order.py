@@ -42,7 +42,7 @@ class Order:
 
     `lengths` and `weights` are by source name. After any number of rows each source has had its share
     to within one row (`schedule`). Raises DataError for a source that is empty or smaller than its part
-    of a batch, since a batch would then hold a row twice.
+    of a batch, since every batch would then hold rows twice.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Encode a whole source into a parquet file, batch by batch."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,67 +11,84 @@ from torch import Tensor
 
 from fusion.batch import Batch, Target
 from fusion.build import build_sources
-from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Sweep
-from fusion.data.loader import load as load_batches
+from fusion.data.collate import BadRow, Collator
+from fusion.data.loader import Reader, Sweep, load
 from fusion.embeddings import Embeddings
-from fusion.errors import DataError
-from fusion.inference import load
-from fusion.recipe import SourcePick
+from fusion.errors import DataError, unknown
+from fusion.model import Model
+from fusion.recipe import Recipe
 from fusion.registry import Registry
 
 
 @torch.no_grad()
-def embed(
-    run: Path, name: str, pick: SourcePick, target: str, out: Path, registry: Registry
-) -> tuple[int, int]:
-    """Write one row per row of the source; return how many were written and how many could not be read.
+def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry) -> tuple[int, list[BadRow]]:
+    """Write one row per row of a source of the recipe; return how many, and the rows that cannot be read.
 
-    Columns: `source`, `row`, the target, one list<float> per modality (null where absent), and `fused`.
+    Columns: `source`, `row`, the target of `evaluate.target`, one list<float> per modality, and `fused`;
+    null where a target or a modality is absent. `out` is written whole or not at all. Raises DataError
+    for a source that the recipe does not have, and where the file cannot be written.
     """
-    predictor = load(run, registry=registry)
-    model, recipe = predictor.model, predictor.recipe
-    reader = Reader(
-        build_sources({name: pick}, registry), Collator(model.processors, {target: Target(torch.long)})
-    )
-    sweep = Sweep(reader, recipe.evaluate.batch)
-    vector = pa.list_(pa.float32(), recipe.width)
-    schema = pa.schema(
-        [("source", pa.string()), ("row", pa.int64()), (target, pa.int64())]
-        + [(modality, vector) for modality in model.modalities]
-        + [("fused", vector)]
-    )
-    written = bad = 0
+    offered = {**recipe.sources, **recipe.evaluate.sources}
+    if name not in offered:
+        raise DataError(unknown("source", name, offered))
+    sources = build_sources({name: offered[name]}, registry)
+    label = recipe.evaluate.target
+    target = model.targets().get(label, Target(torch.long))
+    sweep = Sweep(Reader(sources, Collator(model.processors, {label: target})), recipe.evaluate.batch)
+    schema = _schema(model, label, target)
     device = next(model.parameters()).device
+    written, bad = 0, []
+    stage = out.with_name(f".{out.name}.partial")
     try:
-        with pq.ParquetWriter(out, schema) as file:
-            for loaded in load_batches(sweep, range(len(sweep)), recipe.train.workers):
+        with pq.ParquetWriter(stage, schema) as file:
+            for loaded in load(sweep, range(len(sweep)), recipe.train.workers):
                 batch = send_to_device(loaded.batch, device)
                 embeddings = model.embed(batch)
-                table = _table(name, target, batch, embeddings, model.fuse(embeddings, batch.shown), schema)
+                table = _table(name, label, batch, embeddings, model.fuse(embeddings, batch.shown), schema)
                 file.write_table(table)
-                written, bad = written + len(table), bad + len(loaded.bad)
+                written += len(table)
+                bad += loaded.bad
+        stage.replace(out)
     except OSError as error:
         raise DataError(f"cannot write {out}: {error}") from error
+    finally:
+        stage.unlink(missing_ok=True)
     return written, bad
 
 
+def _schema(model: Model, label: str, target: Target) -> pa.Schema:
+    kind = pa.float32() if target.dtype.is_floating_point else pa.int64()
+    for _ in target.shape:
+        kind = pa.list_(kind)
+    vector = pa.list_(pa.float32(), model.width)
+    return pa.schema(
+        [("source", pa.string()), ("row", pa.int64()), (label, kind)]
+        + [(modality, vector) for modality in (*model.modalities, "fused")]
+    )
+
+
 def _table(
-    name: str, target: str, batch: Batch, embeddings: Embeddings, fused: Tensor, schema: pa.Schema
+    name: str, label: str, batch: Batch, embeddings: Embeddings, fused: Tensor, schema: pa.Schema
 ) -> pa.Table:
-    readable = torch.stack(list(batch.present.values())).any(dim=0).cpu()
-    labels = batch.targets[target].cpu()
+    some = torch.stack(list(batch.present.values())).any(dim=0).cpu()
     columns = [
-        pa.array([name] * len(labels)),
+        pa.array([name] * len(some)),
         pa.array(batch.row.cpu().numpy()),
-        pa.array(labels.numpy(), mask=(labels == -100).numpy()),
+        pa.array(_plain(batch.targets[label].cpu()), schema.field(label).type),
         *(_lists(embeddings.pooled[modality], present) for modality, present in embeddings.present.items()),
-        _lists(fused, readable),
+        _lists(fused, some),
     ]
     table = pa.Table.from_arrays(
         [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
     )
-    return table.filter(pa.array(readable.numpy()))
+    return table.filter(pa.array(some.numpy()))
+
+
+def _plain(target: Tensor) -> list[Any]:
+    """Return a target as Python numbers, None where it is missing."""
+    numbers = target.numpy().astype(object)
+    numbers[(target.isnan() if target.is_floating_point() else target == -100).numpy()] = None
+    return numbers.tolist()  # type: ignore[no-any-return]
 
 
 def _lists(vectors: Tensor, present: Tensor) -> pa.Array:

@@ -73,7 +73,7 @@ def evaluate(
         metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
     if not accelerator.is_main_process:  # the map alone takes seconds
         return Evaluation(metrics, {})
-    return Evaluation(metrics, showcase.details(recipe, rows, list(sources.values()), metrics))
+    return Evaluation(metrics, showcase.details(model, recipe, rows, list(sources.values()), metrics))
 
 
 def measure(
@@ -143,13 +143,13 @@ def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: R
     for name, source in sources.items():
         size = min(len(source), recipe.evaluate.limit or len(source))
         unread = [row for row in bad if row.source == name]
+        if size == 0:
+            raise DataError(f"evaluate.sources.{name} is empty")
         if len(unread) == size:
-            why = (
-                f"no row can be read, such as row {unread[0].row}: {unread[0].reason}"
-                if size
-                else "it is empty"
+            first = unread[0]
+            raise DataError(
+                f"evaluate.sources.{name}: no row can be read, such as row {first.row}: {first.reason}"
             )
-            raise DataError(f"evaluate.sources.{name}: {why}")
 
 
 def _met(trained: Mapping[str, Any], first: str, second: str) -> bool:

@@ -70,8 +70,4 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
 
 
 def _not_below(similarity: Tensor, bound: Tensor) -> Tensor:
-    return ~(similarity < bound)  # where `>=` would say that NaN is worse than everything
-
-
-def _not_below(similarity: Tensor, bound: Tensor) -> Tensor:
-    return ~(similarity < bound)  # where `>=` would say that NaN is worse than everything
+    return ~(similarity < bound)  # with `>=` vectors of NaN would find everything

@@ -9,6 +9,7 @@ from torch import Tensor
 from fusion.batch import Source
 from fusion.evaluation.retrieval import distinct
 from fusion.evaluation.sweep import Rows
+from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.report.media import Described, describe
 
@@ -17,29 +18,32 @@ PAIRS, QUERIES, RESULTS = 4, 3, 3
 
 
 def details(
-    recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
+    model: Model, recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return evaluation.json: plain data from which the report is drawn."""
     labels = rows.labels(recipe.evaluate.target)
     return {
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
-        "confusion": _confusion(rows, labels, recipe),
+        "confusion": _confusion(model, recipe, rows, labels),
         "map": _map(rows, labels, recipe.modalities),
         "examples": _examples(recipe, rows, labels, sources, metrics),
     }
 
 
-def _confusion(rows: Rows, labels: Tensor, recipe: Recipe) -> dict[str, list[list[int]]]:
+def _confusion(model: Model, recipe: Recipe, rows: Rows, labels: Tensor) -> dict[str, list[list[int]]]:
     """Counts by true class (row) and predicted class (column), for tasks that predict the label.
 
     Each modality alone, and all together.
     """
     matrices = {}
     for answered, score in rows.scores.items():
-        given = answered.partition("/")[0]
+        given, _, name = answered.partition("/")
         subset = given.split("+")
-        if len(subset) not in (1, len(recipe.modalities)):
+        if (
+            len(subset) not in (1, len(recipe.modalities))
+            or model.tasks[name].target != recipe.evaluate.target
+        ):
             continue
         chosen = rows.having(subset) & (labels != -100)
         classes = score.shape[1] if score.ndim == 2 else 0
@@ -50,7 +54,7 @@ def _confusion(rows: Rows, labels: Tensor, recipe: Recipe) -> dict[str, list[lis
     return matrices
 
 
-def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """t-SNE (van der Maaten 2008) of the cosine distances between a sample of all modalities."""
     from sklearn.manifold import TSNE
 
@@ -68,7 +72,7 @@ def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dic
     tsne = TSNE(metric="cosine", init="random", perplexity=min(30, len(vectors) - 1), random_state=0)
     points = torch.split(torch.from_numpy(tsne.fit_transform(vectors)), [len(part) for part in kept])
     return {
-        name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": _named(picked[name])}
+        name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": _known(picked[name])}
         for name, part in zip(picked, points, strict=True)
     }
 
@@ -82,8 +86,9 @@ def _examples(
     examples = []
     for query, gallery in pairs[:PAIRS]:
         both = rows.where(rows.having((query, gallery)))
-        known = _named(labels[rows.having((query, gallery))])
-        for index in _spread(known):
+        chosen = labels[rows.having((query, gallery))]
+        known = _known(chosen)
+        for index in _spread(chosen):
             similarity = both.vectors[gallery] @ both.vectors[query][index]
             results: list[dict[str, Any]] = []
             seen: set[int] = set()
@@ -114,7 +119,7 @@ def _spread(labels: Tensor) -> list[int]:
     return [first[kinds[number]] for number in chosen]
 
 
-def _named(labels: Tensor) -> list[int | None]:
+def _known(labels: Tensor) -> list[int | None]:
     return [None if label == -100 else label for label in labels.tolist()]
 
 

@@ -37,7 +37,7 @@ class Classify(Task):
         self.classes = classes
         self.target = target
         self.smoothing = smoothing
-        self.targets = {target: Target(torch.long)}
+        self.targets = {target: Target(torch.long, below=classes)}
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

@@ -63,7 +63,7 @@ def _retrieval(scores: Sequence[Score]) -> list[Table]:
         for score in scores
     ]
     columns = [*(["source"] if sourced else []), "query → gallery", "pair", "rows", *metrics]
-    note = "Each row of one modality looks for its match in the other."
+    note = "Each distinct sample of one modality looks for its match in the other; ties count against it."
     if any(score.emergent for score in scores):
         note += " Emergent: the two never met in training."
     return [Table("Retrieval", columns, rows, note, 2 + sourced)]
@@ -84,9 +84,9 @@ def _subsets(scores: Sequence[Score]) -> list[Table]:
     tables = []
     for task in dict.fromkeys(score.task for score in scores):
         chosen = [score for score in scores if score.task == task]
-        note = "The same rows, with only these modalities given."
+        note = "Only these modalities are given, of the rows that have all of them."
         if any(score.averaged for score in chosen):
-            note += " Averaged: the mean of the single modalities' log-probabilities, the baseline to beat."
+            note += " Averaged: the single modalities' answers, averaged without a fuser, on the same rows."
         caption = f"Subsets of modalities: {task}" if task else "Subsets of modalities"
         tables.append(_by_metric(caption, "given", chosen, note))
     return tables

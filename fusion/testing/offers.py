@@ -45,7 +45,7 @@ def _check_objective(offer: Offer, registry: Registry) -> list[str]:
 def _check_source(offer: Offer, registry: Registry) -> list[str]:
     source = _build(offer)
     passed = check_source(source)
-    keys = sorted({key for row in _rows(source) for key in row})
+    keys = sorted({key for row in _rows(source) for key, value in row.items() if value is not None})
     readable = {other.component.modality for other in registry} - {None}
     read = [key for key in keys if key in readable]
     expect(

@@ -7,6 +7,7 @@ state are functions of (seed, step), a checkpoint needs no state of loaders and 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from torch.optim import Optimizer
 
 from fusion.errors import CheckpointError
 
+NAME = re.compile(r"step-\d{8}")
+
 
 class Checkpoint(NamedTuple):
     """What a training needs to go on."""
@@ -30,14 +33,15 @@ class Checkpoint(NamedTuple):
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint into `folder` and remove all but the newest `keep`.
+    """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
 
     Raises CheckpointError when it cannot be written; what was there before is untouched.
     """
     final = folder / f"step-{checkpoint.step:08d}"
     stage = folder / f".{final.name}.partial"
     try:
-        shutil.rmtree(stage, ignore_errors=True)
+        for leftover in folder.glob(".step-*.partial"):  # of a training that was killed while it saved
+            shutil.rmtree(leftover, ignore_errors=True)
         stage.mkdir(parents=True)
         write_tensors(stage / "model.safetensors", checkpoint.model)
         write_tensors(stage / "optimizer.safetensors", checkpoint.optimizer)
@@ -49,13 +53,15 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         shutil.rmtree(final, ignore_errors=True)
         stage.rename(final)
         _fsync(folder)
-    except (OSError, SafetensorError) as error:
+    except (OSError, CheckpointError) as error:
         shutil.rmtree(stage, ignore_errors=True)
         kept = _newest_first(folder)
         left = f"{kept[0].name} is untouched" if kept else "there was none before"
         raise CheckpointError(f"cannot save checkpoint {final}: {error}; {left}") from error
-    for old in _newest_first(folder)[keep:]:
-        shutil.rmtree(old)
+    # one of a later step is damaged, otherwise the training would have gone on from there
+    older = [path for path in _newest_first(folder) if path.name < final.name]
+    for path in {*_newest_first(folder)} - {final, *older[: keep - 1]}:
+        shutil.rmtree(path)
     return final
 
 
@@ -110,8 +116,13 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors; shared storage is written for each name."""
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path)
+    """Write tensors as safetensors; shared storage is written for each name. Raises CheckpointError."""
+    try:
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path
+        )
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {error}") from error
 
 
 def sha256(path: Path) -> str:
@@ -120,7 +131,8 @@ def sha256(path: Path) -> str:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"), reverse=True)
+    whole = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(whole, reverse=True)
 
 
 def _fsync(path: Path) -> None:

@@ -1,24 +1,37 @@
 """Build a recipe, run one step of it, and say what it takes; nothing is kept."""
 
 import resource
+import sys
 import time
 from typing import NamedTuple
 
 import torch
 
 from fusion import build
+from fusion.batch import Target
 from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Steps
+from fusion.data.loader import Reader, Steps, Sweep
 from fusion.data.order import Order
 from fusion.errors import DataError
+from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+
+ROWS = 16
+"""Rows of each evaluation source that are read."""
+
+
+class Share(NamedTuple):
+    """How many rows a source has, and how many of them are in the first batch."""
+
+    rows: int
+    in_batch: int
 
 
 class Part(NamedTuple):
     """Parameters of a part of the model, how many of them are trained, and where it comes from."""
 
-    count: int
+    parameters: int
     trained: int
     origin: str
 
@@ -26,7 +39,7 @@ class Part(NamedTuple):
 class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
-    sources: dict[str, tuple[int, int]]  # rows in all, rows in the batch
+    sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
     losses: dict[str, float]
@@ -41,14 +54,18 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     torch.manual_seed(recipe.train.seed)
     model = build.build_model(recipe, registry)
     sources = build.build_sources(recipe.sources, registry)
-    build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
     lengths = {name: len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     order = Order(lengths, weights, recipe.train.batch, recipe.train.seed)
     reader = Reader(sources, Collator(model.processors, model.targets()))
     loaded = Steps(reader, order, 0, 1, recipe.train.seed, recipe.fuser.modality_dropout)[0]
     if len(loaded.bad) == recipe.train.batch:
-        raise DataError(f"no row of the first batch can be read, such as {loaded.bad[0]}")
+        first = loaded.bad[0]
+        raise DataError(
+            f"sources.{first.source}: no row of the first batch can be read, "
+            f"such as row {first.row}: {first.reason}"
+        )
+    _try_evaluation(recipe, model, registry)
     model(loaded.batch).total.backward()  # warm up, so that the time is that of a later step
     began = time.monotonic()
     losses = model.train()(loaded.batch)
@@ -56,9 +73,10 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     seconds = time.monotonic() - began
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return DryRun(
         sources={
-            name: (lengths[name], int((loaded.batch.source == number).sum()))
+            name: Share(lengths[name], int((loaded.batch.source == number).sum()))
             for number, name in enumerate(sources)
         },
         present={name: int(rows.sum()) for name, rows in loaded.batch.present.items()},
@@ -67,7 +85,22 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         },
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
         memory_mb=(4 * total + 12 * trained) / 1e6,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6,
         seconds=seconds,
         total_seconds=seconds * recipe.train.steps,
     )
+
+
+def _try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:
+    """Read the first rows of each evaluation source: training would fail on them only at its end."""
+    sources = build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
+    targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
+    sweep = Sweep(Reader(sources, Collator(model.processors, targets)), ROWS, limit=ROWS)
+    for index in range(len(sweep)):
+        loaded = sweep[index]
+        if len(loaded.bad) == len(loaded.batch.row):
+            first = loaded.bad[0]
+            raise DataError(
+                f"evaluate.sources.{first.source}: none of the first {len(loaded.bad)} rows can be read, "
+                f"such as row {first.row}: {first.reason}"
+            )

@@ -1,6 +1,5 @@
 """What a training writes down: losses, rows by presence, bad rows. The device is asked only now and then."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from fusion.data import lines as jsonl
 from fusion.data.collate import BadRow
 from fusion.data.ledger import Ledger
 from fusion.data.loader import Loaded
@@ -55,7 +55,7 @@ class Journal:
     ) -> None:
         self.run, self.accelerator, self.origins = run, accelerator, origins
         self.registry, self.progress = registry, progress
-        self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad)
+        self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad, accelerator.is_main_process)
         self.presence: Counter[str] = Counter()
         self._pending: list[_Noted] = []
         self._bad: list[BadRow] = []
@@ -74,8 +74,8 @@ class Journal:
     def flush(self, stop: bool) -> bool:
         """Write down what is pending; every rank calls it at the same step.
 
-        Returns whether any rank wants to stop. Raises TrainingError for a loss that is not finite, and
-        DataError for too many bad rows.
+        Returns whether any rank wants to stop. Raises TrainingError for a loss or gradient that is not
+        finite, and DataError for too many bad rows, on all ranks.
         """
         ranks = [_Heard(self._bad, self._seen, stop)]
         if self.accelerator.num_processes > 1:
@@ -84,20 +84,21 @@ class Journal:
         for heard in ranks:
             self.presence.update(heard.presence)
         lines = self._lines()
-        failed = next((line for line in lines if not math.isfinite(line["loss"])), None)
+        # a loss may be finite while its gradient is not; with a loss scaler that is an everyday thing
+        watched = ["loss"] if self.accelerator.scaler is not None else ["loss", "grad_norm"]
+        failed = next((line for line in lines if not all(math.isfinite(line[key]) for key in watched)), None)
         if self.accelerator.is_main_process:
             self._write(lines if failed is None else lines[: lines.index(failed)])
-            self.ledger.add(row for heard in ranks for row in heard.bad)
+        self.ledger.add(row for heard in ranks for row in heard.bad)
         if failed is not None:
             raise TrainingError(self._not_finite(failed))
         return any(heard.stop for heard in ranks)
 
     def rewind(self, step: int) -> None:
         """Forget what a run wrote after the step from which it goes on."""
-        path = self.run.folder / "metrics.jsonl"
-        if self.accelerator.is_main_process and path.is_file():
-            kept = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
-            path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        if self.accelerator.is_main_process:
+            path = self.run.folder / "metrics.jsonl"
+            jsonl.rewrite(path, [line for line in jsonl.read(path) if line["step"] <= step])
 
     def _lines(self) -> list[dict[str, float]]:
         if not self._pending:
@@ -114,8 +115,7 @@ class Journal:
 
     def _write(self, lines: list[dict[str, float]]) -> None:
         kept = [{key: value for key, value in line.items() if not key.startswith(FINITE)} for line in lines]
-        with (self.run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        jsonl.append(self.run.folder / "metrics.jsonl", kept)
         for line in kept:
             losses = {key: value for key, value in line.items() if key.startswith("loss")}
             self.registry.notify("fusion_step_end", step=int(line["step"]), losses=losses)
@@ -132,8 +132,11 @@ class Journal:
         blamed = [
             f"encoders.{name} ({self.origins[f'encoders.{name}']}) gave NaN or infinity" for name in broken
         ]
+        what, value = "loss", line["loss"]
+        if math.isfinite(value):
+            what, value = "gradient", line["grad_norm"]
         return (
-            f"the loss became {line['loss']} at step {int(line['step'])} ({parts}); "
+            f"the {what} became {value} at step {int(line['step'])} ({parts}); "
             + ("; ".join(blamed) if blamed else "lower train.lr or train.clip")
             + f"; earlier checkpoints, if any, are in {self.run.checkpoints}"
         )

@@ -29,7 +29,7 @@ class Digits:
     clips take turns. No scan and no voice is in both splits. `noise` corrupts every modality of a row,
     always alike for one index of a split: images by Gaussian noise of that standard deviation (full
     range 1), sound by white noise of 8 times that share of its loudness, and that share times 0.8 of the
-    letters; 0.5 is hard. `limit` keeps the first rows. Raises DataError for an option out of range.
+    letters; 0.5 is hard, and a dict gives each modality its own. `limit` keeps the first rows. Raises DataError for an option out of range.
 
     Licences and origins: see fusion_digits.corpus.
     """
@@ -39,20 +39,24 @@ class Digits:
         *,
         view: View = "image-audio-text",
         split: Split = "train",
-        noise: float = 0.0,
+        noise: float | dict[str, float] = 0.0,
         limit: int | None = None,
     ) -> None:
         if view not in get_args(View):
             raise DataError(f"digits: view is {view!r}; allowed: {', '.join(get_args(View))}")
         if split not in get_args(Split):
             raise DataError(f"digits: split is {split!r}; allowed: {', '.join(get_args(Split))}")
-        if not 0 <= noise < float("inf"):
-            raise DataError(f"digits: noise is {noise}; allowed: 0 (none) or more, 1 being the full range")
+        amounts = noise if isinstance(noise, dict) else dict.fromkeys(STREAMS, noise)
+        if not amounts.keys() <= STREAMS.keys() or not all(0 <= part < float("inf") for part in amounts.values()):
+            raise DataError(
+                f"digits: noise is {noise}; allowed: 0 (none) or more, 1 being the full range, or such a number "
+                f"for any of {', '.join(STREAMS)}"
+            )
         if limit is not None and limit < 1:
             raise DataError(f"digits: limit is {limit}; allowed: 1 or more, or leave it out for all rows")
         self.modalities = tuple(view.split("-"))
         self.split = split
-        self.noise = noise
+        self.noise = amounts
         self.limit = limit
 
     def __len__(self) -> int:
@@ -71,20 +75,21 @@ class Digits:
         label = int((corpus.clips if self._by_clip else corpus.scans)(self.split).labels[index])
         if "text" in self.modalities:
             row["text"] = phrase(self.split, index, label)
-        if self.noise:
-            row = {name: self._corrupt(name, sample, index) for name, sample in row.items()}
+        for modality, amount in self.noise.items():
+            if amount and modality in row:
+                row[modality] = self._corrupt(modality, row[modality], amount, index)
         return row | {"label": label}
 
     @property
     def _by_clip(self) -> bool:
         return "audio" in self.modalities and "image" not in self.modalities
 
-    def _corrupt(self, modality: str, sample: Any, index: int) -> Any:
+    def _corrupt(self, modality: str, sample: Any, amount: float, index: int) -> Any:
         draw = np.random.default_rng((index, get_args(Split).index(self.split), STREAMS[modality]))
         match modality:
             case "image":
-                return smear(sample, self.noise, draw)
+                return smear(sample, amount, draw)
             case "audio":
-                return hiss(sample[0], self.noise, draw), RATE
+                return hiss(sample[0], amount, draw), RATE
             case _:
-                return mistype(sample, self.noise, draw)
+                return mistype(sample, amount, draw)

@@ -56,14 +56,14 @@ def test_another_seed_source_or_epoch_shuffles_otherwise(other: tuple[int, int, 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 16, 97])
 def test_over_many_keys_every_row_comes_equally_often_to_every_place(n: int) -> None:
-    shuffles = np.array([permute(np.arange(n), n, (0, 0, key)) for key in range(100 * n)])
+    shuffles = np.array([permute(np.arange(n), n, (0, 0, key)) for key in range(50 * n)])
     for place in range(n):
         assert even(np.bincount(shuffles[:, place], minlength=n))
 
 
 @pytest.mark.parametrize("n", [5, 16, 97])
 def test_over_many_keys_neighbours_come_to_any_distance(n: int) -> None:
-    shuffles = np.array([permute(np.arange(n), n, (0, 0, key)) for key in range(100 * n)])
+    shuffles = np.array([permute(np.arange(n), n, (0, 0, key)) for key in range(50 * n)])
     distance = (shuffles[:, 1] - shuffles[:, 0]) % n
     assert even(np.bincount(distance, minlength=n)[1:])
 
@@ -99,9 +99,7 @@ def test_no_prefix_of_a_schedule_is_further_from_its_shares_than_tijdeman_allows
     assert set(pattern.tolist()) == set(range(n))
     for place, source in enumerate((pattern if len(pattern) > 500 else np.tile(pattern, 3)).tolist(), 1):
         counts[source] += 1
-        assert all(
-            abs(count - share * place) <= bound for count, share in zip(counts, shares, strict=True)
-        )
+        assert all(abs(count - share * place) <= bound for count, share in zip(counts, shares, strict=True))
 
 
 @settings(max_examples=100, deadline=None)
@@ -180,11 +178,10 @@ def test_another_seed_gives_other_rows_of_the_same_sources() -> None:
 @pytest.mark.parametrize("length", [10_000_000, 10_000_000_000])
 def test_a_source_of_millions_or_billions_of_rows_needs_no_memory_for_its_order(length: int) -> None:
     order = Order({"web": length, "notes": 1000}, {"web": 999, "notes": 1}, 1000, seed=0)
-    step = length // 1000  # in the second epoch of web, whose first one took 999 rows of every step
-    slots = order(step + 20_000)
+    slots = order(length // 999 + 1)  # the first epoch of web is over, at 999 rows a step
     web = slots.row[slots.source == 0]
     assert len(set(web.tolist())) == 999
-    assert 0 <= web.min()
+    assert web.min() >= 0
     assert web.max() < length
     assert np.histogram(web, bins=4, range=(0, length))[0].min() > 180  # a quarter would be 250
     assert set(slots.epoch[slots.source == 0].tolist()) == {1}

@@ -17,7 +17,9 @@ class SensorDigits:
     `audio` clip of the same digit from the source `digits`. `limit` keeps the first rows.
     """
 
-    def __init__(self, *, view: View = "sensor-text", split: Split = "train", limit: int | None = None) -> None:
+    def __init__(
+        self, *, view: View = "sensor-text", split: Split = "train", limit: int | None = None
+    ) -> None:
         if view == "sensor-audio" and split != "test":
             raise DataError("sensor-digits: sensor and audio meet in the test split only; set split: test")
         self.view = view

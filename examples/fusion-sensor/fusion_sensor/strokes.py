@@ -27,7 +27,7 @@ STROKES = (
 
 
 def trace(split: Split, index: int) -> NDArray[np.float32]:
-    """Return the acceleration of one drawing, (samples, 3), about unit variance; 0.6 to 1.6 s."""
+    """Return the acceleration of one drawing, (samples, 3), about unit variance; 0.6 to 1.5 s."""
     writer, label = WRITERS[split][index // (10 * TIMES)], index % 10
     style, drawing = np.random.default_rng((1, writer)), np.random.default_rng((2, writer, index))
     path = np.array(STROKES[label], float) - 5
@@ -38,7 +38,10 @@ def trace(split: Split, index: int) -> NDArray[np.float32]:
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1).cumsum()
     when = np.linspace(0, steps[-1], round(seconds * RATE))
     smooth = np.hanning(9) / np.hanning(9).sum()
-    axes = [np.convolve(np.pad(np.interp(when, np.r_[0, steps], axis), 4, "edge"), smooth, "valid") for axis in path.T]
+    axes = [
+        np.convolve(np.pad(np.interp(when, np.r_[0, steps], axis), 4, "edge"), smooth, "valid")
+        for axis in path.T
+    ]
     acceleration = np.diff(np.stack(axes, axis=1), n=2, axis=0)
     acceleration /= acceleration.std()
     acceleration += drawing.normal(0, 0.2, acceleration.shape)  # the noise of the sensor

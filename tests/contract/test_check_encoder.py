@@ -1,0 +1,244 @@
+"""Each check of an encoder finds the bug that it is there for."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from fusion import DataError, Encoder, Encoding, PluginError, Processor
+from fusion.testing import check_encoder
+
+Wave = NDArray[np.float32]
+SAMPLES = [np.sin(np.arange(length, dtype=np.float32)) for length in (3, 8, 5)]
+
+
+class Waves(Processor):
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        if not isinstance(raw, np.ndarray):
+            raise DataError("a wave is an array")
+        return raw if rng is None else raw + rng.normal(size=raw.shape).astype(np.float32)
+
+    def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
+        x = pad_sequence([torch.from_numpy(sample) for sample in samples], batch_first=True)
+        return {"x": x, "length": torch.tensor([len(sample) for sample in samples])}
+
+
+class Good(Encoder):
+    """A linear map per step, averaged over the real ones."""
+
+    def __init__(self, *, dim: int = 4) -> None:
+        super().__init__()
+        self.dim = dim
+        self.processor = Waves()
+        self.net = nn.Linear(1, dim)
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        mask = torch.arange(x.shape[1]) < length[:, None]
+        tokens = self.net(x[..., None])
+        pooled = (tokens * mask[..., None]).sum(1) / length[:, None]
+        return Encoding(pooled, tokens, mask)
+
+
+def test_a_good_encoder_passes() -> None:
+    assert "a batch equals its rows one by one to 1e-05" in check_encoder(Good, SAMPLES, dim=6)
+
+
+class NoDim(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        del self.dim
+
+
+class NoProcessor(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.processor = lambda samples: samples  # type: ignore[assignment]
+
+
+class WrongWidth(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dim = 5
+
+
+class NoEncoding(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x, length).pooled  # type: ignore[return-value]
+
+
+class FloatMask(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        pooled, tokens, mask = super().forward(x, length)
+        assert mask is not None
+        return Encoding(pooled, tokens, mask.float())
+
+
+class NotANumber(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        encoding = super().forward(x, length)
+        return encoding._replace(pooled=encoding.pooled / (x.sum(1, keepdim=True) * 0))
+
+
+class PaddingLeaks(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        encoding = super().forward(x, length)
+        assert encoding.tokens is not None
+        return encoding._replace(pooled=encoding.tokens.mean(1))
+
+
+class PaddingIsNotMasked(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x, length)._replace(mask=None)
+
+
+class NeighboursLeak(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        encoding = super().forward(x, length)
+        return encoding._replace(pooled=encoding.pooled - encoding.pooled.mean(0))
+
+
+class RandomForward(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x + torch.randn_like(x), length)
+
+
+class RandomWaves(Waves):
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        return super().decode(raw, rng or np.random.default_rng())
+
+
+class UnseededWaves(Waves):
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        return super().decode(raw, rng and np.random.default_rng())
+
+
+class GreedyWaves(Waves):
+    """Changes what the source gave."""
+
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        wave = super().decode(raw, rng)
+        wave *= 2
+        return wave
+
+
+class PooledWaves(Waves):
+    def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
+        return super().collate(samples) | {"x": torch.from_numpy(np.concatenate(samples))}
+
+
+class TrustingWaves(Waves):
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        return super().decode(raw + np.float32(0), rng)
+
+
+class WeighingWaves(Waves):
+    def __init__(self) -> None:
+        self.parts = {"filters": [nn.Conv1d(1, 1, 3)]}
+
+
+class LargeWaves(Waves):
+    def __init__(self) -> None:
+        self.table = np.zeros(2**24)
+
+
+class OpenWaves(Waves):
+    def __init__(self) -> None:
+        self.read = lambda raw: raw
+
+
+class ForgetfulWaves(Waves):
+    """Loses what it was set up with on its way to a worker."""
+
+    gain = 1.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+        return super().decode(raw, rng) * np.float32(self.gain)
+
+    def __init__(self) -> None:
+        self.gain = 2.0
+
+
+class Untrained(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(2, 2)
+
+
+class Detached(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        pooled, tokens, mask = super().forward(x, length)
+        assert tokens is not None
+        return Encoding(pooled.detach(), tokens.detach(), mask)
+
+
+class Unsaved(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.randn(1)  # not a buffer
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x * self.scale, length)
+
+
+def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
+    def build() -> Encoder:
+        encoder = Good()
+        encoder.processor = processor()
+        return encoder
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.Linear(1, 1), r"it builds a Linear; expected a fusion\.Encoder"),
+        (NoDim, "dim is None; expected the width"),
+        (NoProcessor, r"processor is <function .*; expected a fusion\.Processor"),
+        (WrongWidth, r"pooled has shape \(3, 4\); expected \(3, 5\): samples, dim"),
+        (NoEncoding, r"forward gave a Tensor; expected a fusion\.Encoding"),
+        (FloatMask, r"mask is torch\.float32 of shape \(3, 8\); expected bool of shape \(3, 8\)"),
+        (NotANumber, "pooled holds NaN or infinity"),
+        (PaddingLeaks, r"sample 0 differs by .* alone; .*does padding.*leak"),
+        (PaddingIsNotMasked, r"sample 0 has tokens of shape \(8, 4\) in a batch and of \(3, 4\) alone"),
+        (NeighboursLeak, "sample 0 differs by .* alone; .*another row of the batch"),
+        (RandomForward, "forward in evaluation gives other numbers each time"),
+        (processed_by(RandomWaves), "decode without rng gives other numbers each time"),
+        (processed_by(UnseededWaves), "decode with equal rng gives other samples each time"),
+        (processed_by(GreedyWaves), "decode without rng gives other numbers each time"),
+        (
+            processed_by(PooledWaves),
+            r"collate gave 'x' of shape \(16,\) for 3 samples; expected \(3, \.\.\.\)",
+        ),
+        (
+            processed_by(TrustingWaves),
+            r"decode of a bare object\(\) raised TypeError.*expected fusion\.DataErr",
+        ),
+        (processed_by(WeighingWaves), "the processor holds a Conv1d; expected no weights"),
+        (processed_by(LargeWaves), "the processor takes 128 MiB when pickled; expected at most 64"),
+        (
+            processed_by(OpenWaves),
+            "the processor cannot be pickled: .*lambda.*; expected one that can be sent",
+        ),
+        (processed_by(ForgetfulWaves), "the pickled processor gives other numbers"),
+        (Untrained, r"parameter 'spare\.weight' gets no gradient"),
+        (Detached, "pooled has no gradient"),
+        (Unsaved, "another build with its saved weights gives vectors that differ by"),
+    ],
+)
+def test_a_faulty_encoder_is_found(build: Callable[..., Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        check_encoder(build, [sample.copy() for sample in SAMPLES])
+
+
+def test_one_sample_is_not_enough() -> None:
+    with pytest.raises(PluginError, match="1 samples are given; expected two or more, of different lengths"):
+        check_encoder(Good, SAMPLES[:1])

@@ -1,0 +1,118 @@
+"""Each check of a fuser finds the bug that it is there for."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fusion import Embeddings, Fuser, PluginError
+from fusion.testing import check_fuser
+
+
+class Sum(Fuser):
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__(modalities, width)
+        self.mix = nn.Linear(width, width)
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return self.mix(torch.stack([embeddings.visible(name) for name in self.modalities]).sum(0))
+
+
+def test_a_good_fuser_passes() -> None:
+    assert len(check_fuser(Sum)) == 7
+
+
+class Narrow(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return super().forward(embeddings)[:, 1:]
+
+
+class Peeks(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return self.mix(torch.stack([embeddings.pooled[name] for name in self.modalities]).sum(0))
+
+
+class PeeksAtTokens(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        tokens = [part.mean(1) for part in embeddings.tokens.values()]
+        return super().forward(embeddings) + sum(tokens)
+
+
+class MultipliesByZero(Sum):
+    """0 * NaN is NaN."""
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        parts = [embeddings.pooled[name] * embeddings.present[name][:, None] for name in self.modalities]
+        return self.mix(torch.stack(parts).sum(0))
+
+
+class MasksTooLate(Sum):
+    """The result is clean, but the gradient of a masked NaN is NaN."""
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        said = [
+            self.mix(embeddings.pooled[name]).masked_fill(~embeddings.present[name][:, None], 0)
+            for name in self.modalities
+        ]
+        return torch.stack(said).sum(0)
+
+
+class Averages(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        count = torch.stack([embeddings.present[name] for name in self.modalities]).sum(0)
+        return super().forward(embeddings) / count[:, None]
+
+
+class NeedsAllTokens(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        fused = super().forward(embeddings)
+        return fused + 0 * embeddings.mask["text"].sum() if embeddings.mask else fused
+
+
+class BatchNormed(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        fused = super().forward(embeddings)
+        return fused - fused.mean(0)
+
+
+class AlwaysDrops(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return torch.dropout(super().forward(embeddings), 0.5, train=True)
+
+
+class Spare(Sum):
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__(modalities, width)
+        self.spare = nn.Parameter(torch.zeros(1))
+
+
+class UnsavedSum(Sum):
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__(modalities, width)
+        self.scale = torch.randn(1)
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return super().forward(embeddings) * self.scale
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda modalities, width: nn.Identity(), r"it builds a Identity; expected a fusion\.Fuser"),
+        (Narrow, r"without tokens: forward gave shape \(16, 31\); expected \(16, 32\): rows, width"),
+        (Peeks, r"absent slots that hold nan change the fused vectors; expected no influence"),
+        (PeeksAtTokens, r"with tokens: absent slots that hold nan change the fused vectors"),
+        (MultipliesByZero, "absent slots that hold nan change the fused vectors"),
+        (MasksTooLate, r"absent slots that hold nan change the gradient of mix\.weight"),
+        (Averages, "without tokens: a row with nothing gave NaN or infinity"),
+        (BatchNormed, "row 0 differs by .* alone; expected at most 1e-05"),
+        (AlwaysDrops, "evaluation gives other numbers each time"),
+        (Spare, "parameter 'spare' gets no gradient"),
+        (UnsavedSum, "another build with its saved weights gives vectors that differ"),
+    ],
+)
+def test_a_faulty_fuser_is_found(build: Callable[..., Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        check_fuser(build)

@@ -1,0 +1,61 @@
+"""Three toy modalities whose vectors are known: a sample names one of three directions, or several."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusion import DataError, Encoder, Encoding, Processor
+
+COLOURS = ["red", "green", "blue"]
+
+
+class Direction(Processor):
+    """Reads the colours that a text holds, by number or by name, as the sum of their directions."""
+
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Tensor:
+        named = [number for number, colour in enumerate(COLOURS) if str(number) in raw or colour in raw]
+        if not named:
+            raise DataError(f"{raw!r} is not a colour")
+        return torch.eye(4)[named].sum(dim=0)
+
+
+class Toy(Encoder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dim, self.processor = 4, Direction()
+
+    def forward(self, x: Tensor) -> Encoding:
+        return Encoding(x)
+
+
+def toy_rows() -> list[dict[str, Any]]:
+    """Twelve rows: sight in 0-8, sound in even rows (10 is unreadable), text in all but 5, no label in 7."""
+    rows: list[dict[str, Any]] = []
+    for number in range(12):
+        colour = str(number % 3)
+        row: dict[str, Any] = {"label": number % 3, "amount": number / 10}
+        row |= {"sight": colour} if number < 9 else {}
+        row |= {"sound": colour} if number % 2 == 0 else {}
+        row |= {"text": f"{COLOURS[number % 3]} thing {'abcdefghijkl'[number]}"} if number != 5 else {}
+        rows.append(row)
+    rows[3]["sight"] = "1"  # looks green and is red
+    rows[7].pop("label")
+    rows[10]["sound"] = "noise"
+    return rows
+
+
+class ToyRows:
+    """Rows by their numbers; all twelve by default."""
+
+    def __init__(self, *, rows: list[int] | None = None) -> None:
+        known = toy_rows()
+        self.rows = known if rows is None else [known[number] for number in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return self.rows[index]

@@ -1,0 +1,46 @@
+"""What only a CUDA device can show; these run where there is one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.utils import send_to_device
+
+from fusion import Registry, load, read_recipe, train
+from fusion.build import build_model, build_sources, shrink
+from fusion.data.collate import Collator
+from fusion.data.loader import Reader, Steps
+from fusion.data.order import Order
+from fusion.training.optimizer import optimizer
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recipe_trains_in_every_precision(precision: str, registry: Registry, tmp_path: Path) -> None:
+    recipe = shrink(read_recipe("bind_digits", [f"train.precision={precision}"], registry), registry)
+    run = train(recipe, tmp_path / precision, registry=registry)
+    assert run.finished
+    assert load(run, registry=registry).encode({"text": "seven"}).fused.isfinite().all()
+
+
+def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
+    recipe = shrink(read_recipe("bind_digits", registry=registry), registry)
+    model = build_model(recipe, registry).cuda()
+    sources = build_sources(recipe.sources, registry)
+    order = Order({name: len(source) for name, source in sources.items()}, {"seen": 2, "heard": 1}, 16, 0)
+    steps = Steps(Reader(sources, Collator(model.processors, model.targets())), order, 0, 1, 0, 0.5)
+    adamw = optimizer(model, recipe)
+    for step in range(3):
+        batch = send_to_device(steps[step].batch, "cuda")
+        torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set things up
+        try:
+            model(batch).total.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adamw.step()
+            adamw.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,57 @@
+"""Every recipe runs, in its tiny form, and says in its head what it is."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from fusion import Recipe, Registry, read_recipe, train
+from fusion.build import shrink
+from fusion.recipe_file import SHIPPED, shipped
+
+SCRIPTS = sorted(SHIPPED.glob("*.py"))
+
+
+def test_there_are_recipes_and_scripts() -> None:
+    assert {"bind_digits", "fuse_digits"} <= shipped().keys()
+    assert {path.stem for path in SCRIPTS} >= {"bind_digits", "missing_audio"}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_recipe_trains_tiny(name: str, registry: Registry, tmp_path: Path) -> None:
+    run = train(shrink(read_recipe(name, registry=registry), registry), tmp_path / name, registry=registry)
+    assert run.finished
+    assert run.report.is_file()
+    assert run.metrics["train/steps"] == 8
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_recipe_opens_with_its_command_and_what_it_shows(name: str) -> None:
+    command, blank, about, *_ = shipped()[name].read_text("utf-8").splitlines()
+    assert command == f"# fusion train {name}"
+    assert blank == "#"
+    assert len(about) > 20
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_is_short_and_does_nothing_when_imported(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path))
+    assert len(path.read_text("utf-8").splitlines()) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_script_of_bind_digits_holds_the_same_recipe_as_its_file() -> None:
+    script = runpy.run_path(str(SHIPPED / "bind_digits.py"))
+    assert isinstance(script["recipe"], Recipe)
+    assert script["recipe"] == read_recipe("bind_digits")
+
+
+def test_no_training_row_of_bind_digits_holds_an_image_and_a_sound(registry: Registry) -> None:
+    from fusion.build import build_sources
+
+    sources = build_sources(read_recipe("bind_digits").sources, registry)
+    kinds = {frozenset(source[index]) for source in sources.values() for index in range(len(source))}
+    assert kinds == {frozenset({"image", "text", "label"}), frozenset({"audio", "text", "label"})}
