@@ -31,7 +31,7 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
         ("objectives", "objective", recipe.get("objectives"), {"weight"}),
     ]
     if isinstance(evaluation, Mapping):
-        sections.append(("evaluate.sources", "source", evaluation.get("sources"), {"weight"}))
+        sections.append(("evaluate.sources", "source", evaluation.get("sources"), set()))
     for path, kind, section, core in sections:
         for key, given in section.items() if isinstance(section, Mapping) else ():
             if isinstance(given, dict) and isinstance(given.get("name"), str):
@@ -106,9 +106,10 @@ def build_model(recipe: Recipe, registry: Registry) -> "Model":
     """Build encoders, fuser and objectives with random weights; seed torch before for known ones."""
     from fusion.encoder import Encoder
     from fusion.fuser import Fuser
-    from fusion.model import Model
+    from fusion.model import Model, check_names
     from fusion.objective import Objective
 
+    check_names(recipe.encoders, recipe.objectives)  # fusers keep parts by modality, too
     common = (recipe.modalities, recipe.width)
     encoders = {
         name: _expect(Encoder, _build(registry, "encoder", pick, f"encoders.{name}"), pick, registry)
@@ -130,10 +131,11 @@ def build_model(recipe: Recipe, registry: Registry) -> "Model":
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
-    """Return for each picked component, by path, its name and the plugin that it comes from."""
+    """Return for each part of the model, by path, its name and the plugin that it comes from."""
     return {
         pick.path: f"{pick.given['name']} of {registry.find(pick.kind, pick.given['name']).origin}"
         for pick in picks(recipe.model_dump(mode="json"))
+        if pick.kind != "source"  # a run can be used where its data are not
     }
 
 

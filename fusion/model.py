@@ -1,6 +1,6 @@
 """Encode present rows, align, fuse, compute the losses: one module with one forward."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -33,6 +33,21 @@ class Losses(NamedTuple):
     finite: dict[str, Tensor]  # () bool
 
 
+def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
+    """Raise RecipeError for names under which torch's dicts of modules and parameters keep something else."""
+    taken = {*dir(nn.ModuleDict()), *dir(nn.ParameterDict())}
+    paths = {f"encoders.{name}": name for name in encoders} | {
+        f"objectives.{name}": name for name in objectives
+    }
+    problems = [
+        Problem(path, f"torch needs the name {name!r} for itself; use another")
+        for path, name in paths.items()
+        if name in taken
+    ]
+    if problems:
+        raise RecipeError(problems)
+
+
 class Model(nn.Module):
     """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it."""
 
@@ -46,14 +61,7 @@ class Model(nn.Module):
         origins: Mapping[str, str],
     ) -> None:
         super().__init__()
-        taken = [name for name in (*encoders, *objectives) if hasattr(nn.ModuleDict, name)]
-        if taken:
-            raise RecipeError(
-                [
-                    Problem("encoders", f"torch needs the name {name!r} for itself; use another")
-                    for name in taken
-                ]
-            )
+        check_names(encoders, objectives)
         self.frozen: set[str] = set()
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)

@@ -76,7 +76,7 @@ class Train(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     workers: int = Field(default=0, ge=0)
     max_bad: int = Field(default=100, ge=0)
-    checkpoint_every: Positive | None = None
+    checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
 
@@ -99,7 +99,7 @@ class ZeroShot(Section):
 class Evaluate(Section):
     """What is measured on which rows when training ends, and by `fusion evaluate`."""
 
-    sources: dict[str, SourcePick] = Field(default_factory=dict)
+    sources: dict[str, Pick] = Field(default_factory=dict)
     retrieval: Literal["all"] | list[tuple[str, str]] = "all"
     zero_shot: ZeroShot | None = None
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"

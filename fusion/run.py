@@ -21,7 +21,7 @@ RUNS = Path("runs")
 
 
 class Run:
-    """A run folder: recipe.yaml, model.safetensors, manifest.json, metrics.json(l), report.html, checkpoints/.
+    """A run folder: recipe, weights, manifest, metrics, report and checkpoints, in plain files.
 
     Raises RunError when the folder holds no recipe.
     """

@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_named(predictor: Predictor, given: Any, message:
 
 def test_a_bad_row_is_named_by_its_number_in_any_batch(predictor: Predictor) -> None:
     small = Predictor(predictor.model, predictor.recipe, batch=2)
-    with pytest.raises(DataError, match="^row 5: text: the text is empty"):
+    with pytest.raises(DataError, match=r"^row 5: text: the text is empty"):
         small.encode([*({"text": "one"} for _ in range(5)), {"text": ""}])
 
 
@@ -276,6 +276,14 @@ def test_a_run_that_is_not_finished_is_refused(copied: Path, registry: Registry)
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no recipe\.yaml"):
         load(tmp_path)
+
+
+def test_a_run_is_loaded_where_its_data_is_not(
+    tiny_run: Run, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSION_BLOCK", "digits")
+    found = load(tiny_run.folder, "cpu").encode({"text": "seven"})
+    torch.testing.assert_close(found, predictor.encode({"text": "seven"}), rtol=0, atol=0)
 
 
 def test_a_missing_plugin_is_named_with_its_distribution(

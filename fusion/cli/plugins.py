@@ -22,7 +22,7 @@ def command(context: click.Context) -> None:
 @json_option
 @registry_argument
 def ls(registry: Registry, as_json: bool) -> None:
-    """List every component, and the plugins in quarantine."""
+    """List components, and plugins in quarantine."""
     rows = [
         (offer.kind, offer.component.name, offer.component.modality or "", *offer.origin)
         for offer in registry

@@ -40,7 +40,10 @@ def show(name: str) -> None:
 @click.argument("name", type=RecipeName())
 @click.argument("to", type=click.Path(path_type=Path), default=Path())
 def copy(name: str, to: Path) -> None:
-    """Copy a recipe to a file or folder, to make it your own."""
+    """Copy a recipe to a file or folder.
+
+    It is yours to change then: `fusion train MINE.yaml`.
+    """
     source = find(name)
     target = to / source.name if to.is_dir() else to
     if target.exists():

@@ -1,6 +1,7 @@
 """Read the rows of a step or of a sweep, in loader workers, and hand them over as batches."""
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from fusion.batch import Batch, Source
 from fusion.data.collate import UNREADABLE, BadRow, Collator, Sample
 from fusion.data.order import Order, Slots
-from fusion.errors import DataError
+from fusion.errors import DataError, FusionError
 
 
 class Loaded(NamedTuple):
@@ -39,6 +40,8 @@ class Reader:
             except (DataError, OSError) as error:
                 sample = UNREADABLE
                 bad.append(BadRow(self.names[source], row, str(error)))
+            except Exception as error:  # a fault of the source or of a processor, not of the row
+                raise DataError(f"source {self.names[source]!r} failed at row {row}: {error!r}") from error
             samples.append(sample)
         return Loaded(self.collator.stack(samples, slots), bad)
 
@@ -80,14 +83,37 @@ class Sweep(Dataset[Loaded]):
         return self.reader(Slots(np.full_like(row, source), row, np.zeros_like(row)))
 
 
-def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> DataLoader[Loaded]:
-    """Return a loader over these indices, in order; one index is one batch."""
-    return DataLoader(
-        dataset,
+def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iterator[Loaded]:
+    """Yield the batches of these indices, in order. Raises what reading them raised, also in a worker."""
+    loader = DataLoader(
+        _Carried(dataset),
         batch_size=None,
         sampler=indices,
         num_workers=workers,
+        worker_init_fn=_ignore_interrupts,
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=False,
     )
+    for loaded in loader:
+        if isinstance(loaded, FusionError):
+            raise loaded
+        yield loaded
+
+
+class _Carried(Dataset[Loaded | FusionError]):
+    """Hands an error over as an item: a DataLoader would wrap its message in the worker's traceback."""
+
+    def __init__(self, dataset: Dataset[Loaded]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> Loaded | FusionError:
+        try:
+            return self.dataset[index]
+        except FusionError as error:
+            return error
+
+
+def _ignore_interrupts(worker: int) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the main process answers it

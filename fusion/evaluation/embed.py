@@ -1,5 +1,6 @@
 """Encode a whole source into a parquet file, batch by batch."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry
 
     Columns: `source`, `row`, the target of `evaluate.target`, one list<float> per modality, and `fused`;
     null where a target or a modality is absent. `out` is written whole or not at all. Raises DataError
-    for a source that the recipe does not have, and where the file cannot be written.
+    for a source that the recipe does not have, for two columns of one name, and where the file cannot be
+    written.
     """
     offered = {**recipe.sources, **recipe.evaluate.sources}
     if name not in offered:
@@ -45,6 +47,8 @@ def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry
                 batch = send_to_device(loaded.batch, device)
                 embeddings = model.embed(batch)
                 table = _table(name, label, batch, embeddings, model.fuse(embeddings, batch.shown), schema)
+                unread = {row.row for row in loaded.bad}
+                table = table.filter(pa.array(row not in unread for row in batch.row.tolist()))
                 file.write_table(table)
                 written += len(table)
                 bad += loaded.bad
@@ -61,10 +65,12 @@ def _schema(model: Model, label: str, target: Target) -> pa.Schema:
     for _ in target.shape:
         kind = pa.list_(kind)
     vector = pa.list_(pa.float32(), model.width)
-    return pa.schema(
-        [("source", pa.string()), ("row", pa.int64()), (label, kind)]
-        + [(modality, vector) for modality in (*model.modalities, "fused")]
-    )
+    columns = [("source", pa.string()), ("row", pa.int64()), (label, kind)]
+    columns += [(modality, vector) for modality in (*model.modalities, "fused")]
+    for name, count in Counter(name for name, _ in columns).items():
+        if count > 1:
+            raise DataError(f"two columns would be named {name!r}; choose another evaluate.target")
+    return pa.schema(columns)
 
 
 def _table(
@@ -78,10 +84,8 @@ def _table(
         *(_lists(embeddings.pooled[modality], present) for modality, present in embeddings.present.items()),
         _lists(fused, some),
     ]
-    table = pa.Table.from_arrays(
-        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
-    return table.filter(pa.array(some.numpy()))
+    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(cast, schema=schema)
 
 
 def _plain(target: Tensor) -> list[Any]:

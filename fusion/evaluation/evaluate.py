@@ -23,10 +23,11 @@ from fusion.registry import Registry
 
 
 class Evaluation(NamedTuple):
-    """Flat metrics with stable keys, and what the report draws beyond them."""
+    """Flat metrics with stable keys, what the report draws beyond them, and what could not be read."""
 
     metrics: dict[str, Any]
     details: dict[str, Any]
+    bad: list[BadRow]
 
 
 def evaluate(
@@ -43,7 +44,7 @@ def evaluate(
     for a source that is empty or of which no row can be read.
     """
     if not recipe.evaluate.sources:
-        return Evaluation({}, {})
+        return Evaluation({}, {}, [])
     sources = build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
     targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
     sweep = Sweep(
@@ -72,8 +73,9 @@ def evaluate(
         found = measure(model, recipe, part, classes, trained)
         metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
     if not accelerator.is_main_process:  # the map alone takes seconds
-        return Evaluation(metrics, {})
-    return Evaluation(metrics, showcase.details(model, recipe, rows, list(sources.values()), metrics))
+        return Evaluation(metrics, {}, bad)
+    details = showcase.details(model, recipe, rows, list(sources.values()), metrics)
+    return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
 
 def measure(

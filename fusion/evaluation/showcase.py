@@ -1,6 +1,8 @@
 """What the report shows of the evaluation rows: a map, confusion matrices, retrieved examples."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -125,4 +127,9 @@ def _known(labels: Tensor) -> list[int | None]:
 
 def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> Described:
     source, row = int(rows.place["source"][index]), int(rows.place["row"][index])
-    return describe(sources[source][row][modality])
+    raw = sources[source][row][modality]
+    if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
+        held = describe(Path(raw).read_bytes())
+        if held["kind"] != "other":
+            return held
+    return describe(raw)

@@ -137,7 +137,9 @@ def training(steps: Iterable[dict[str, Any]]) -> list[Chart]:
     order = sorted(families, key=lambda family: ("loss", "lr", family).index(family))
     return [
         Chart(
-            _FAMILIES.get(family, family), curves(families[family], label=f"{family} by training step", decades=family == "loss"), note
+            _FAMILIES.get(family, family),
+            curves(families[family], label=f"{family} by training step", decades=family == "loss"),
+            note,
         )
         for family in order
     ]

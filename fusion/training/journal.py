@@ -14,7 +14,7 @@ from fusion.data import lines as jsonl
 from fusion.data.collate import BadRow
 from fusion.data.ledger import Ledger
 from fusion.data.loader import Loaded
-from fusion.errors import TrainingError
+from fusion.errors import DataError, TrainingError
 from fusion.model import Losses
 from fusion.recipe import Train
 from fusion.registry import Registry
@@ -57,6 +57,8 @@ class Journal:
         self.registry, self.progress = registry, progress
         self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad, accelerator.is_main_process)
         self.presence: Counter[str] = Counter()
+        self.modalities = [path.removeprefix("encoders.") for path in origins if path.startswith("encoders.")]
+        self._warned = False
         self._pending: list[_Noted] = []
         self._bad: list[BadRow] = []
         self._seen: Counter[str] = Counter()
@@ -90,6 +92,9 @@ class Journal:
         if self.accelerator.is_main_process:
             self._write(lines if failed is None else lines[: lines.index(failed)])
         self.ledger.add(row for heard in ranks for row in heard.bad)
+        if not self.presence and self.ledger.rows:
+            raise DataError(f"not one row could be read so far; why is in {self.ledger.path}")
+        self._warn(lines)
         if failed is not None:
             raise TrainingError(self._not_finite(failed))
         return any(heard.stop for heard in ranks)
@@ -112,6 +117,21 @@ class Journal:
         ]
         self._pending = []
         return lines
+
+    def _warn(self, lines: list[dict[str, float]]) -> None:
+        """Say what a misspelt target or pair looks like, once."""
+        if self._warned or not lines:
+            return
+        self._warned = True
+        for key, value in lines[0].items():
+            if key.startswith("loss/") and value == 0:
+                name = key.removeprefix("loss/")
+                self.progress.warn(
+                    f"objectives.{name} had loss 0 in step {int(lines[0]['step'])}: no row took part"
+                )
+        for name in self.modalities:
+            if not any(name in kind.split("+") for kind in self.presence):
+                self.progress.warn(f"encoders.{name}: no row of the first batch has {name}")
 
     def _write(self, lines: list[dict[str, float]]) -> None:
         kept = [{key: value for key, value in line.items() if not key.startswith(FINITE)} for line in lines]

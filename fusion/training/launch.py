@@ -4,6 +4,7 @@ import os
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
 from fusion.errors import TrainingError
@@ -15,6 +16,7 @@ def launch(train: Train) -> Accelerator:
     asked = int(os.environ.get("WORLD_SIZE", "1"))
     if train.precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
+    AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     accelerator = Accelerator(
         # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
         cpu=asked > 1 and not torch.cuda.is_available(),
@@ -24,8 +26,8 @@ def launch(train: Train) -> Accelerator:
     )
     if accelerator.num_processes != asked:
         raise TrainingError(
-            f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU launch with "
-            "`torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
+            f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
+            "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
     if train.batch % accelerator.num_processes:
         raise TrainingError(

@@ -11,6 +11,7 @@ from accelerate.utils import broadcast_object_list, send_to_device
 
 from fusion import build
 from fusion import run as runs
+from fusion.data import lines
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Steps, load
 from fusion.data.order import Order
@@ -90,7 +91,7 @@ def train(
             journal.note(done, rate, losses, norm, loaded)
 
             last = done == settings.steps
-            due = last or done % (settings.checkpoint_every or settings.steps) == 0
+            due = last or done % settings.checkpoint_every == 0
             stop = False
             if due or step == start or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
                 stop = journal.flush(interrupt.requested)
@@ -147,7 +148,7 @@ def _restore(
     """Load the newest whole checkpoint; return the steps that are done and the seconds they took."""
     found, damaged = checkpoint.latest(run.checkpoints)
     for message in damaged:
-        accelerator.print(f"warning: {message}; taking the one before")
+        journal.progress.warn(f"{message}; taking the one before")
     if found is None:
         journal.rewind(0)
         return 0, 0.0
@@ -177,6 +178,7 @@ def _finish(
     if accelerator.is_main_process:
         run.write_json("metrics.json", metrics | evaluation.metrics)
         run.write_json("evaluation.json", evaluation.details)
+        lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         digests = {run.model_file.name: checkpoint.sha256(run.model_file)}
         run.write_json("manifest.json", runs.manifest(recipe, registry, digests))
         render(run.folder)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Shows that `step` of the steps are done, and the loss."""
+    """Shows how many steps are done and the loss, and says what else there is to say."""
 
     def __enter__(self) -> "Progress": ...
 
@@ -16,6 +16,8 @@ class Progress(Protocol):
     ) -> None: ...
 
     def show(self, step: int, loss: float) -> None: ...
+
+    def warn(self, message: str) -> None: ...
 
 
 def progress(title: str, steps: int, *, main: bool) -> Progress:
@@ -37,6 +39,9 @@ class _Silence:
     def show(self, step: int, loss: float) -> None:
         pass
 
+    def warn(self, message: str) -> None:
+        pass
+
 
 class _Lines(_Silence):
     """About ten lines a training."""
@@ -53,6 +58,9 @@ class _Lines(_Silence):
                 f"{self.title}: step {step}/{self.steps}, loss {loss:.4f}, {seconds:.0f} s", file=sys.stderr
             )
             self.next = min(self.steps, step + max(1, self.steps // 10))
+
+    def warn(self, message: str) -> None:
+        print(f"warning: {message}", file=sys.stderr)
 
 
 class _Bar(_Silence):
@@ -83,3 +91,6 @@ class _Bar(_Silence):
 
     def show(self, step: int, loss: float) -> None:
         self.bar.update(self.task, completed=step, loss=loss)
+
+    def warn(self, message: str) -> None:
+        self.bar.console.print(f"warning: {message}", markup=False)

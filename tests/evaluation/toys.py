@@ -32,7 +32,10 @@ class Toy(Encoder):
 
 
 def toy_rows() -> list[dict[str, Any]]:
-    """Twelve rows: sight in 0-8, sound in even rows (10 is unreadable), text in all but 5, no label in 7."""
+    """Twelve rows: sight in 0-8, sound in even rows (10 is unreadable), text in all but 5, no label in 7.
+
+    A thirteenth row, which is not among those of a source by default, has nothing but a label.
+    """
     rows: list[dict[str, Any]] = []
     for number in range(12):
         colour = str(number % 3)
@@ -44,7 +47,7 @@ def toy_rows() -> list[dict[str, Any]]:
     rows[3]["sight"] = "1"  # looks green and is red
     rows[7].pop("label")
     rows[10]["sound"] = "noise"
-    return rows
+    return [*rows, {"label": 2}]
 
 
 class ToyRows:
@@ -52,7 +55,7 @@ class ToyRows:
 
     def __init__(self, *, rows: list[int] | None = None) -> None:
         known = toy_rows()
-        self.rows = known if rows is None else [known[number] for number in rows]
+        self.rows = known[:12] if rows is None else [known[number] for number in rows]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -26,7 +26,7 @@ class Axis(NamedTuple):
 
 
 def axis(values: list[float], start: float, stop: float, *, zero: bool = False, decades: bool = True) -> Axis:
-    """Return an axis that holds these values; logarithmic with `decades` where they are positive and span two."""
+    """Return an axis that holds these values; with `decades` logarithmic where they span two of them."""
     low, high = min(values), max(values)
     if decades and low > 0 and high / low >= 100:
         return Axis(low / 1.15, high * 1.15, start, stop, log=True)

@@ -22,8 +22,10 @@ class Curve(NamedTuple):
     points: Points
 
 
-def curves(series: Sequence[Curve], *, label: str, decades: bool = True, width: float = 480, height: float = 250) -> Markup:
-    """Return a line chart; with `decades` its y axis is logarithmic where positive values span two of them."""
+def curves(
+    series: Sequence[Curve], *, label: str, decades: bool = True, width: float = 480, height: float = 250
+) -> Markup:
+    """Return a line chart; with `decades` its y axis is logarithmic where values span two of them."""
     steps = [step for curve in series for step, _ in curve.points]
     xs = Axis(min(steps), max(max(steps), min(steps) + 1), LEFT, width - RIGHT)
     values = [value for curve in series for _, value in curve.points]

@@ -1,0 +1,519 @@
+"""Training: the same numbers for the same seed, also after an interruption, and refusals in words."""
+
+import math
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fusion import (
+    DataError,
+    Model,
+    Recipe,
+    RecipeError,
+    Registry,
+    Run,
+    RunError,
+    TrainingError,
+    hookimpl,
+    train,
+)
+from fusion.build import build_model, complete
+from fusion.recipe import Train
+from fusion.recipe_file import dump
+from fusion.training import checkpoint
+from fusion.training.interrupt import Interrupt
+from fusion.training.optimizer import learning_rate, optimizer
+
+Make = Callable[..., Recipe]
+Lines = Callable[[Run], list[dict[str, float]]]
+Weights = Callable[[Run], dict[str, Tensor]]
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def initial(recipe: Recipe, registry: Registry) -> Model:
+    torch.manual_seed(recipe.train.seed)
+    return build_model(recipe, registry)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was never interrupted."""
+    return train(recipe(), tmp_path_factory.mktemp("runs") / "whole", registry=registry)
+
+
+# the same seed
+
+
+def test_the_same_seed_gives_the_same_numbers_to_the_bit(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+) -> None:
+    torch.manual_seed(99)  # whatever was drawn before
+    again = train(recipe(), tmp_path / "run", registry=registry)
+    assert lines(again) == lines(whole)
+    assert same(weights(again), weights(whole))
+
+
+def test_another_seed_gives_other_numbers(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    other = train(recipe({"train.seed": 1}), tmp_path / "run", registry=registry)
+    assert all(one["loss"] != two["loss"] for one, two in zip(lines(other), lines(whole), strict=True))
+
+
+def test_workers_and_checkpoints_change_no_number(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+) -> None:
+    changes = {"train.workers": 2, "train.checkpoint_every": 3, "train.log_every": 4}
+    run = train(recipe(changes), tmp_path / "run", registry=registry)
+    assert lines(run) == lines(whole)
+    assert same(weights(run), weights(whole))
+
+
+def test_every_step_is_written_with_its_parts(whole: Run, lines: Lines) -> None:
+    written = lines(whole)
+    assert [line["step"] for line in written] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for line in written:
+        assert list(line) == ["step", "loss", "loss/align", "loss/kind", "grad_norm", "lr"]
+        assert line["loss"] == pytest.approx(line["loss/align"] + line["loss/kind"], rel=1e-6)
+
+
+def test_a_run_counts_its_rows_by_presence(whole: Run) -> None:
+    metrics = whole.metrics
+    assert metrics["train/rows/image+text"] == 32  # two thirds of 8 steps of 6 rows
+    assert metrics["train/rows/text+audio"] == 16
+    assert metrics["data/bad_rows"] == 0
+    assert metrics["parameters/encoders.image"] == 4 * 4 + 4
+
+
+def test_a_training_learns(recipe: Make, registry: Registry, tmp_path: Path, lines: Lines) -> None:
+    run = train(recipe({"train.steps": 60}), tmp_path / "run", registry=registry)
+    losses = [line["loss/kind"] for line in lines(run)]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+# interruption
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
+    number: signal.Signals,
+    whole: Run,
+    recipe: Make,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: Lines,
+    weights: Weights,
+) -> None:
+    out = tmp_path / "run"
+    before = signal.getsignal(number)
+    monkeypatch.setenv("TOY_SIGNAL", f"{int(number)}@4")  # comes while step 4 is written down
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after step 5; go on with --resume --out {out}"):
+        train(recipe(), out, registry=registry)
+    assert signal.getsignal(number) is before
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]
+    assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5]
+    assert not Run(out).finished
+
+    monkeypatch.delenv("TOY_SIGNAL")
+    torch.manual_seed(99)
+    resumed = train(recipe(), out, resume=True, registry=registry)
+    assert resumed.finished
+    assert lines(resumed) == lines(whole)
+    assert same(weights(resumed), weights(whole))
+    for key in ("train/rows/image+text", "train/rows/text+audio"):
+        assert resumed.metrics[key] == whole.metrics[key]
+
+
+@pytest.mark.parametrize("torn", ["", '{"step": 6, "los', '{"step": 6, "loss": 0.1}'])
+def test_a_killed_training_goes_on_from_its_newest_checkpoint(
+    torn: str,
+    whole: Run,
+    recipe: Make,
+    registry: Registry,
+    python: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
+) -> None:
+    given, out = tmp_path / "toy.yaml", tmp_path / "run"
+    made = recipe({"train.checkpoint_every": 3})
+    given.write_text(dump(made.model_dump(mode="json")))
+    killed = python("-m", "fusion", "train", str(given), "--out", str(out), TOY_SIGNAL="9@5")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5]
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write(torn)
+    (out / "checkpoints" / ".step-00000006.partial").mkdir()
+
+    resumed = train(complete(made, registry), out, resume=True, registry=registry)
+    assert lines(resumed) == lines(whole)
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_training_without_a_checkpoint_starts_again(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+) -> None:
+    out = tmp_path / "run"
+    run = train(recipe(), out, registry=registry)
+    for name in ("manifest.json", "metrics.json"):
+        (out / name).unlink()
+    [step] = (out / "checkpoints").iterdir()
+    (step / "state.json").write_text("{}")  # the only checkpoint is damaged
+    train(recipe(), out, resume=True, registry=registry)
+    assert lines(run) == lines(whole)
+    assert same(weights(run), weights(whole))
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
+    whole: Run,
+    recipe: Make,
+    registry: Registry,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made, out = recipe({"train.checkpoint_every": 4}), tmp_path / "run"
+    run = train(made, out, registry=registry)
+    (out / "manifest.json").unlink()
+    newest = out / "checkpoints" / "step-00000008" / "model.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    train(made, out, resume=True, registry=registry)
+    said = capsys.readouterr().err
+    assert "step-00000008 is damaged: model.safetensors; taking the one before" in said
+    assert lines(run) == lines(whole)
+    assert same(weights(run), weights(whole))
+
+
+def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    run.model_file.unlink()
+    resumed = train(recipe(), run.folder, resume=True, registry=registry)
+    assert resumed.finished
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_second_signal_interrupts_at_once() -> None:
+    with Interrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.requested
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+# refusals
+
+
+def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    changed = recipe({"train.lr": 0.02, "fuser.heads": 4, "encoders.audio.dropout": 0.0})
+    with pytest.raises(
+        RunError,
+        match=r"run was started with another recipe; these keys differ: encoders\.audio\.dropout, "
+        r"fuser\.heads, train\.lr$",
+    ):
+        train(changed, run.folder, resume=True, registry=registry)
+
+
+def test_a_folder_that_holds_something_is_not_written_into(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("of the owner")
+    with pytest.raises(RunError, match=r"exists; continue it with --resume, or choose another --out"):
+        train(recipe(), tmp_path, registry=registry)
+    with pytest.raises(RunError, match=r"notes\.txt exists; continue it"):
+        train(recipe(), tmp_path / "notes.txt", registry=registry)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_finished_run_is_not_resumed(whole: Run, recipe: Make, registry: Registry) -> None:
+    with pytest.raises(RunError, match="whole is finished; nothing is left to resume"):
+        train(recipe(), whole.folder, resume=True, registry=registry)
+
+
+def test_what_is_not_there_is_not_resumed(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="nothing to resume: there is no runs/toy"):
+        train(recipe(), resume=True, registry=registry)
+    with pytest.raises(RunError, match=r"is not a run: it has no recipe\.yaml"):
+        train(recipe(), tmp_path, resume=True, registry=registry)
+
+
+def test_runs_are_numbered_and_the_newest_is_resumed(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = recipe({"train.steps": 1})
+    folders = [train(short, registry=registry).folder for _ in range(3)]
+    assert [str(folder) for folder in folders] == ["runs/toy", "runs/toy-2", "runs/toy-3"]
+    (folders[2] / "manifest.json").unlink()
+    assert train(short, resume=True, registry=registry).folder == folders[2]
+
+
+def test_a_batch_that_a_source_cannot_fill_is_refused_before_a_folder_is_made(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="source 'heard' has 11 rows, but a batch of 36 takes 12 of it"):
+        train(recipe({"train.batch": 36, "sources.heard.rows": 11}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_mistakes_of_a_recipe_are_told_before_a_folder_is_made(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    wrong = recipe({"fuser.head": 3, "encoders.audio.dim": "wide", "objectives.kind.name": "clasify"})
+    with pytest.raises(RecipeError, match=r"encoders\.audio\.dim(.|\n)*clasify(.|\n)*'head'"):
+        train(wrong, tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["type", "training", "forward", "keys"])
+def test_a_modality_that_torch_has_another_use_for_is_refused(
+    name: str, recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    made = recipe({"encoders": {"text": {"name": "toy-text"}, name: {"name": "toy-image"}}})
+    with pytest.raises(RecipeError, match=f"torch needs the name '{name}' for itself; use another"):
+        train(made, tmp_path / "run", registry=registry)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_part_that_is_to_blame(
+    recipe: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    made = recipe({"sources.heard.infinite": list(range(17)), "sources.heard.weight": 0.2, "train.batch": 3})
+    with pytest.raises(
+        TrainingError,
+        match=r"^the loss became nan at step 2 \(align nan, kind nan\); encoders\.audio \(toy-audio of "
+        r"plugin 'toy' \(given in Python\)\) gave NaN or infinity; earlier checkpoints, if "
+        r"any, are in .*run/checkpoints$",
+    ):
+        train(made, tmp_path / "run", registry=registry)
+    assert [line["step"] for line in lines(Run(tmp_path / "run"))] == [1]
+
+
+def test_a_gradient_that_is_not_finite_stops_before_a_checkpoint_is_spoilt(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    made = recipe(
+        {
+            "encoders.audio": {"name": "toy-brittle"},
+            "sources.heard.spiked": list(range(17)),
+            "sources.heard.weight": 0.2,
+            "train.batch": 3,
+            "train.checkpoint_every": 1,
+        }
+    )
+    with pytest.raises(
+        TrainingError,
+        match=r"^the gradient became nan at step 2 \(align [\d.]+, kind [\d.]+\); lower train\.lr",
+    ):
+        train(made, tmp_path / "run", registry=registry)
+    found, _ = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert found is not None
+    assert found.step == 1
+    assert all(tensor.isfinite().all() for tensor in found.model.values())
+
+
+# bad rows
+
+
+def test_bad_rows_are_listed_and_counted_once(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    made = recipe({"sources.heard.broken": [3, 5], "train.steps": 20})
+    run = train(made, tmp_path / "run", registry=registry)  # heard is gone through twice
+    listed = (run.folder / "ledger.jsonl").read_text().splitlines()
+    assert sorted(listed) == [
+        '{"source": "heard", "row": 3, "reason": "audio: torn"}',
+        '{"source": "heard", "row": 5, "reason": "audio: torn"}',
+    ]
+    assert run.metrics["data/bad_rows"] == 2
+    assert run.metrics["train/rows/text+audio"] < 40
+    assert run.metrics["train/rows/image+text"] == 80
+
+
+def test_too_many_bad_rows_stop_a_training(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    made = recipe({"sources.heard.broken": list(range(17)), "train.max_bad": 2})
+    with pytest.raises(
+        DataError,
+        match=r"^4 rows cannot be read, train\.max_bad allows 2; the worst source is 'heard' with 4, such "
+        r"as row \d+: audio: torn; all are in .*run/ledger\.jsonl$",
+    ):
+        train(made, tmp_path / "run", registry=registry)
+
+
+def test_a_training_of_which_no_row_can_be_read_stops(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    broken = {f"sources.{name}.broken": list(range(24)) for name in ("seen", "heard")}
+    with pytest.raises(DataError, match=r"^not one row could be read so far; why is in .*ledger\.jsonl$"):
+        train(recipe(broken | {"train.steps": 2}), tmp_path / "run", registry=registry)
+
+
+# what learns, and how fast
+
+
+def test_a_frozen_encoder_stays_as_it_is_and_takes_no_optimiser_state(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    made = recipe({"encoders.text.tune": {"mode": "frozen"}})
+    run = train(made, tmp_path / "run", registry=registry)
+    before, after = initial(made, registry).state_dict(), weights(run)
+    changed = {name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert "encoders.text.layer" not in changed
+    assert {"encoders.image.layer", "encoders.audio.layer", "align.text.norm", "fuser.norm"} <= changed
+    [last] = run.checkpoints.iterdir()
+    state = checkpoint.load(last).optimizer
+    assert "encoders.image.layer.weight/exp_avg" in state
+    assert "align.text.project.weight/exp_avg" in state
+    assert not [name for name in state if name.startswith("encoders.text")]
+
+
+def test_a_modality_that_no_row_has_is_left_alone(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    made = recipe({"sources": {"seen": {"name": "toy", "view": ["image", "text"]}}})
+    run = train(made, tmp_path / "run", registry=registry)
+    before, after = initial(made, registry).state_dict(), weights(run)
+    for name in before:
+        if name.startswith(("encoders.audio", "align.audio")):
+            assert torch.equal(before[name], after[name])
+    assert not torch.equal(before["encoders.image.layer.weight"], after["encoders.image.layer.weight"])
+    assert all(tensor.isfinite().all() for tensor in after.values())
+
+
+def test_an_encoder_learns_at_its_own_rate(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    # the first step of Adam is the rate times the sign of the gradient
+    one_step = {"train.steps": 1, "train.weight_decay": 0.0, "train.clip": None, "train.lr": 0.01}
+    made = recipe(one_step | {"encoders.image.tune": {"lr_scale": 0.5}})
+    run = train(made, tmp_path / "run", registry=registry)
+    before, after = initial(made, registry).state_dict(), weights(run)
+    for name, rate in (
+        ("encoders.image.layer.bias", 0.005),
+        ("encoders.text.layer.bias", 0.01),
+        ("align.image.norm.bias", 0.01),
+    ):
+        moved = (after[name] - before[name]).abs()
+        torch.testing.assert_close(moved, torch.full_like(moved, rate), atol=2e-5, rtol=0)
+
+
+def test_the_groups_of_the_optimiser_decay_matrices_only(recipe: Make, registry: Registry) -> None:
+    made = recipe({"encoders.image.tune": {"lr_scale": 0.5}, "encoders.text.tune": {"mode": "frozen"}})
+    model = initial(made, registry)
+    adamw = optimizer(model, made)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {
+        names[id(parameter)]: (group["lr_scale"], group["weight_decay"])
+        for group in adamw.param_groups
+        for parameter in group["params"]
+    }
+    assert found["encoders.image.layer.weight"] == (0.5, 0.05)
+    assert found["encoders.image.layer.bias"] == (0.5, 0.0)
+    assert found["encoders.audio.layer.weight"] == (1.0, 0.05)
+    assert found["align.image.project.weight"] == (1.0, 0.05)
+    assert found["objectives.align.log_scale"] == (1.0, 0.0)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert found.keys() == trained
+    assert not [name for name in trained if name.startswith("encoders.text")]
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.5),  # 1/2 of the warm-up
+        (1, 1.0),
+        (2, 1.0),  # the cosine begins at its top
+        (4, 0.5 * (1 + math.sqrt(0.5))),  # a quarter of the way
+        (6, 0.5),
+        (8, 0.5 * (1 - math.sqrt(0.5))),
+        (10, 0.0),  # which is after the last step
+    ],
+)
+def test_the_rate_rises_in_a_line_and_falls_in_a_cosine(step: int, rate: float) -> None:
+    train_ = Train(steps=10, lr=2.0, warmup=0.2)
+    assert learning_rate(step, train_) == pytest.approx(2.0 * rate, abs=1e-12)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.0), (1, 0.99), (3, 0.99), (1000, 0.1)])
+def test_the_rate_is_positive_at_every_step(steps: int, warmup: float) -> None:
+    rates = [learning_rate(step, Train(steps=steps, lr=1.0, warmup=warmup)) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+
+
+def test_the_rate_of_a_step_is_written_with_it(whole: Run, lines: Lines) -> None:
+    train_ = Train(steps=8, lr=0.01)
+    assert [line["lr"] for line in lines(whole)] == [learning_rate(step, train_) for step in range(8)]
+
+
+# precision
+
+
+def test_bf16_trains_on_a_cpu_after_fp32_in_the_same_process(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+) -> None:
+    run = train(recipe({"train.precision": "bf16"}), tmp_path / "run", registry=registry)
+    for one, two in zip(lines(run), lines(whole), strict=True):
+        assert one["loss"] != two["loss"]
+        assert one["loss"] == pytest.approx(two["loss"], rel=0.05)
+    assert {tensor.dtype for tensor in weights(run).values()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_fp16_without_a_gpu_is_refused(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"train\.precision fp16 needs a GPU; use bf16 or fp32 on this machine"
+    ):
+        train(recipe({"train.precision": "fp16"}), tmp_path / "run", registry=registry)
+
+
+# hooks
+
+
+def test_loggers_hear_of_the_start_every_step_and_the_end(
+    toy: ModuleType, recipe: Make, tmp_path: Path, lines: Lines
+) -> None:
+    heard: list[Any] = []
+    logger = ModuleType("logger")
+
+    @hookimpl
+    def fusion_train_start(recipe: Recipe, model: Model) -> None:
+        heard.append((recipe.name, model.modalities))
+
+    @hookimpl
+    def fusion_step_end(step: int, losses: dict[str, float]) -> None:
+        heard.append((step, losses))
+
+    @hookimpl
+    def fusion_train_end(run: Run) -> None:
+        heard.append((run.folder, run.finished, run.report.is_file()))
+
+    vars(logger).update(
+        fusion_train_start=fusion_train_start,
+        fusion_step_end=fusion_step_end,
+        fusion_train_end=fusion_train_end,
+    )
+    made = recipe({"train.log_every": 3})
+    run = train(made, tmp_path / "run", registry=Registry(plugins={"toy": toy, "logger": logger}))
+    assert heard[0] == ("toy", ("image", "text", "audio"))
+    assert heard[1:-1] == [
+        (line["step"], {key: line[key] for key in ("loss", "loss/align", "loss/kind")}) for line in lines(run)
+    ]
+    assert heard[-1] == (tmp_path / "run", True, True)

@@ -1,0 +1,214 @@
+"""Two processes train what one does: the same losses and weights, and refusals in words."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fusion import Recipe, Registry, Run, TrainingError, train
+from fusion.build import build_sources
+from fusion.data.order import Order, schedule
+from fusion.recipe_file import dump
+from fusion.training.launch import launch
+
+Make = Callable[..., Recipe]
+Lines = Callable[[Run], list[dict[str, float]]]
+Weights = Callable[[Run], dict[str, Tensor]]
+
+# random layers draw from (seed, step, rank); a sound comes once in four rows, so one of two ranks has none
+ALIKE = {
+    "train.batch": 4,
+    "train.steps": 6,
+    "sources.seen.weight": 3,
+    "fuser.dropout": 0.0,
+    "encoders.image.dropout": 0.0,
+    "encoders.text.dropout": 0.0,
+    "encoders.audio.dropout": 0.0,
+}
+OBJECTIVES = {
+    "contrastive": {"name": "contrastive", "hub": "text"},
+    "sigmoid": {"name": "sigmoid", "same": None},
+    "classify": {"name": "classify", "classes": 3},
+    "regress": {"name": "regress", "target": "value"},
+    "multilabel": {"name": "multilabel", "target": "flags", "classes": 2},
+}
+
+
+@pytest.fixture
+def written(recipe: Make, tmp_path: Path) -> Callable[[dict[str, Any]], tuple[str, str, str]]:
+    """Write a recipe and return the arguments that train it into `run`."""
+
+    def write(changes: dict[str, Any]) -> tuple[str, str, str]:
+        path = tmp_path / "toy.yaml"
+        path.write_text(dump(recipe(changes).model_dump(mode="json")))
+        return str(path), "--out", str(tmp_path / "run")
+
+    return write
+
+
+def test_the_recipe_of_these_tests_leaves_a_rank_without_sounds(recipe: Make, registry: Registry) -> None:
+    made = recipe(ALIKE)
+    sources = build_sources(made.sources, registry)
+    order = Order({name: len(source) for name, source in sources.items()}, {"seen": 3, "heard": 1}, 4, 0)
+    lacking = [(order(step).part(rank, 2).source == 0).all() for step in range(6) for rank in range(2)]
+    assert sum(lacking) == 6
+
+
+def test_all_builtin_objectives_are_tested_here(registry: Registry) -> None:
+    builtin = {offer.component.name for offer in registry if offer.origin.plugin == "builtin"}
+    assert builtin & set(registry.names("objective")) == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("fuser", ["mean", "attend"])
+def test_two_processes_give_the_losses_and_weights_of_one(
+    fuser: str,
+    recipe: Make,
+    registry: Registry,
+    torchrun: Any,
+    written: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
+) -> None:
+    changes = ALIKE | {"objectives": OBJECTIVES, "fuser": {"name": fuser, "modality_dropout": 0.3}}
+    done = torchrun(2, "-m", "fusion", "train", *written(changes))
+    assert done.returncode == 0, done.stderr
+    two = Run(tmp_path / "run")
+    one = train(recipe(changes), tmp_path / "one", registry=registry)
+    assert [line["step"] for line in lines(two)] == [1, 2, 3, 4, 5, 6]
+    for alone, together in zip(lines(one), lines(two), strict=True):
+        assert alone.keys() == together.keys()
+        for key, value in alone.items():
+            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
+    ours, theirs = weights(one), weights(two)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if name.endswith("in_proj_bias"):  # no key's bias has a gradient, and Adam makes its rounding large
+            keys = slice(8, 16)
+            ours[name][keys] = theirs[name][keys] = 0.0
+        torch.testing.assert_close(theirs[name], value, atol=1e-5, rtol=0)
+    for key in ("train/rows/image+text", "train/rows/text+audio", "train/steps"):
+        assert two.metrics[key] == one.metrics[key]
+
+
+def test_a_training_stopped_on_two_processes_goes_on_on_one(
+    recipe: Make,
+    registry: Registry,
+    torchrun: Any,
+    written: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
+) -> None:
+    stopped = torchrun(
+        2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2"
+    )  # only the main one hears
+    assert stopped.returncode != 0
+    assert "stopped after step 3; go on with --resume" in stopped.stderr
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000003"]
+    resumed = train(recipe(ALIKE), tmp_path / "run", resume=True, registry=registry)
+    one = train(recipe(ALIKE), tmp_path / "one", registry=registry)
+    for whole, joined in zip(lines(one), lines(resumed), strict=True):
+        assert joined["loss"] == pytest.approx(whole["loss"], abs=1e-5)
+    ours, theirs = weights(one), weights(resumed)
+    for name in ours.keys() - {"fuser.blocks.0.self_attn.in_proj_bias"}:  # as above
+        torch.testing.assert_close(theirs[name], ours[name], atol=1e-5, rtol=0)
+
+
+def test_bad_rows_of_every_rank_reach_the_ledger_and_too_many_stop_all(
+    torchrun: Any, written: Any, tmp_path: Path
+) -> None:
+    assert schedule([3, 1]).tolist() == [0, 0, 1, 0]  # every sound is on the second of two ranks
+    changes = {"sources.heard.broken": list(range(17)), "train.max_bad": 1, "train.log_every": 2}
+    done = torchrun(2, "-m", "fusion", "train", *written(ALIKE | changes))
+    assert done.returncode != 0
+    assert done.stderr.count("error: 2 rows cannot be read, train.max_bad allows 1") == 1
+    assert "Connection closed" not in done.stderr  # as a rank says that waits for one that has gone
+    rows = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()]
+    assert len({row["row"] for row in rows}) == 2
+    assert {row["source"] for row in rows} == {"heard"}
+
+
+def test_a_batch_that_the_ranks_cannot_share_is_refused(torchrun: Any, written: Any, tmp_path: Path) -> None:
+    done = torchrun(2, "-m", "fusion", "train", *written({"train.batch": 5}))
+    assert done.returncode != 0
+    assert "error: train.batch (5) must be divisible by the number of processes (2)" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_world_that_is_not_the_one_that_was_asked_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, recipe: Make
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # but nobody started a second process
+    with pytest.raises(
+        TrainingError, match=r"launched as 2 processes, but Accelerate runs 1; on a CPU launch with `torchrun"
+    ):
+        launch(recipe().train)
+
+
+GATHER = """
+import os, sys, torch
+from torch import nn
+import torch.distributed as dist
+from safetensors.torch import save_file
+from fusion.embeddings import Embeddings
+from fusion.model import Rows
+from fusion.training.gather import gather
+
+dist.init_process_group("gloo")
+rank, ranks = dist.get_rank(), dist.get_world_size()
+layers = nn.ModuleDict({name: nn.Linear(3, 2) for name in ("image", "text", "audio", "fused")})
+for number, parameter in enumerate(layers.parameters()):
+    nn.init.constant_(parameter, 0.1 * (number + 1))
+x = torch.arange(24.0).reshape(8, 3).sin()[rank * 8 // ranks : (rank + 1) * 8 // ranks]
+b = len(x)
+place = torch.arange(rank * b, (rank + 1) * b)
+made = {name: layer(x) for name, layer in layers.items()}
+fused = made.pop("fused")
+rows = gather(Rows(
+    Embeddings(
+        made,
+        {"image": place < 5, "text": place % 2 == 0, "audio": place > 6},
+        {}, {},
+        {"image": place + 2**40, "text": -place, "audio": 0 * place},
+        place,
+    ),
+    fused,
+    {"label": place * 10, "value": torch.stack([place + 0.5, place * float("nan")], 1)},
+))
+# a loss that mixes all rows
+every = torch.cat([*rows.embeddings.pooled.values(), rows.fused], 1)
+((every @ every.T).sin() * torch.linspace(-1, 1, 64).reshape(8, 8)).sum().backward()
+for parameter in layers.parameters():  # as DistributedDataParallel does it
+    dist.all_reduce(parameter.grad)
+    parameter.grad /= ranks
+flat = {f"grad/{name}": parameter.grad for name, parameter in layers.named_parameters()}
+for field in ("pooled", "present", "content"):
+    flat |= {f"{field}/{name}": value for name, value in getattr(rows.embeddings, field).items()}
+flat |= {f"target/{name}": value for name, value in rows.targets.items()} | {"source": rows.embeddings.source}
+flat |= {"fused": rows.fused}
+flat = {name: value.detach().contiguous() for name, value in flat.items()}
+save_file(flat, f"{sys.argv[1]}/{ranks}-{rank}")
+dist.destroy_process_group()
+"""
+
+
+def test_gathered_rows_and_their_gradient_are_those_of_one_process(torchrun: Any, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(GATHER)
+    for ranks in (1, 2):
+        done = torchrun(ranks, str(script), str(tmp_path))
+        assert done.returncode == 0, done.stderr
+    alone, first, second = (load_file(tmp_path / name) for name in ("1-0", "2-0", "2-1"))
+    assert alone["present/image"].tolist() == [True] * 5 + [False] * 3
+    assert alone["content/image"].tolist() == [2**40 + place for place in range(8)]
+    assert alone["grad/image.weight"].abs().max() > 0.01
+    for name, value in alone.items():
+        assert value.dtype == first[name].dtype
+        for part in (first, second):
+            torch.testing.assert_close(part[name], value, atol=1e-5, rtol=1e-5, equal_nan=True)

@@ -1,0 +1,106 @@
+"""The plugin of these tests: three modalities of four numbers each, small encoders, and faults on demand."""
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fusion import Component, DataError, Encoder, Encoding, Processor, Row, hookimpl
+
+NAMES = ("image", "text", "audio")
+
+
+class Numbers(Processor):
+    """Reads four numbers and adds noise in training; a str is a broken sample."""
+
+    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+        if isinstance(raw, str):
+            raise DataError(raw)
+        noise = 0 if rng is None else 0.1 * rng.standard_normal(4)
+        return (np.array(raw) + noise).astype(np.float32)
+
+
+class Tower(Encoder):
+    """One layer, with random dropout, and two tokens."""
+
+    def __init__(self, *, dim: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dim = dim
+        self.processor = Numbers()
+        self.layer = nn.Linear(4, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Encoding:
+        hidden = self.dropout(self.layer(x).tanh())
+        return Encoding(hidden, torch.stack([hidden, -hidden], dim=1))
+
+
+class Brittle(Tower):
+    """A tower whose gradient, but not its output, is NaN in a batch that holds the number 99."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spike = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Encoding:
+        whole = (x[:, 0] < 50).all()
+        zero = torch.sqrt(torch.where(whole, torch.ones(1), self.spike * 0.0)) - whole.float()
+        return Encoding(super().forward(x.clamp(max=1)).pooled + zero)
+
+
+class Rows:
+    """Rows of the given modalities, about one of three classes each, with targets of every kind."""
+
+    def __init__(
+        self,
+        *,
+        view: Sequence[str] = NAMES,
+        rows: int = 24,
+        broken: Sequence[int] = (),
+        infinite: Sequence[int] = (),
+        spiked: Sequence[int] = (),
+    ) -> None:
+        self.view, self.rows = view, rows
+        self.odd: dict[int, Any] = {
+            **dict.fromkeys(broken, "torn"),
+            **dict.fromkeys(infinite, [float("inf")] * 4),
+            **dict.fromkeys(spiked, [99.0] * 4),
+        }
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: int) -> Row:
+        label = index % 3
+        row: dict[str, Any] = {"label": label, "flags": [float(label == 0), float("nan")]}
+        if index % 4:
+            row["value"] = label - 1.0
+        for name in self.view:
+            numbers = np.random.default_rng((index, NAMES.index(name))).standard_normal(4)
+            row[name] = [number + label for number in numbers]
+        if index in self.odd:
+            row[self.view[-1]] = self.odd[index]
+        return row
+
+
+@hookimpl
+def fusion_sources() -> list[Component]:
+    return [Component("toy", Rows)]
+
+
+@hookimpl
+def fusion_encoders() -> list[Component]:
+    towers = [Component(f"toy-{name}", Tower, name) for name in NAMES]
+    return [*towers, Component("toy-brittle", Brittle, "audio")]
+
+
+@hookimpl
+def fusion_step_end(step: int, losses: dict[str, float]) -> None:
+    """Send a signal to this process at a step: TOY_SIGNAL="9@5"."""
+    number, _, at = os.environ.get("TOY_SIGNAL", "0@0").partition("@")
+    if step == int(at):
+        os.kill(os.getpid(), signal.Signals(int(number)))
