@@ -53,7 +53,7 @@ def main(steps: int = 60, rounds: int = 5) -> None:
     registry = Registry()
     overrides = [f"train.steps={steps}", "evaluate.sources={}", "evaluate.zero_shot=null"]
     recipe = read_recipe("bind_digits", overrides, registry)
-    pairs = [(ours(recipe, registry), bare(recipe, registry)) for _ in range(rounds + 1)][1:]  # the first warms up
+    _, *pairs = [(ours(recipe, registry), bare(recipe, registry)) for _ in range(rounds + 1)]
     rows = steps * recipe.train.batch
     print(f"{rounds} rounds of {steps} steps of bind_digits, {torch.get_num_threads()} threads")
     for name, column in zip(("fusion.train", "bare loop"), zip(*pairs, strict=True), strict=True):

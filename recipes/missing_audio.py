@@ -1,6 +1,6 @@
 """Audio is missing: training with modality dropout against filling zeros, on the rows of fuse_digits.
 
-    python recipes/missing_audio.py        # about 5 minutes on 2 CPU cores, 3 seeds a side
+python recipes/missing_audio.py    # six trainings, about 6 minutes on a CPU
 
 Both sides see the same rows for the same number of steps; they differ in `fuser.modality_dropout` alone.
 Without it the fuser meets absent audio for the first time in the test, as zeros.

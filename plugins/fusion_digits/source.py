@@ -26,10 +26,12 @@ class Digits:
 
     `audio` and `audio-text` have a row for every clip (720 to train, 240 to test), the other views for
     every scan (1,297 and 500). Where both are shown, a scan comes with a clip of the same digit, and the
-    clips take turns. No scan and no voice is in both splits. `noise` corrupts every modality of a row,
-    always alike for one index of a split: images by Gaussian noise of that standard deviation (full
-    range 1), sound by white noise of 8 times that share of its loudness, and that share times 0.8 of the
-    letters; 0.5 is hard, and a dict gives each modality its own. `limit` keeps the first rows. Raises DataError for an option out of range.
+    clips take turns. No scan and no voice is in both splits. `limit` keeps the first rows.
+
+    `noise` corrupts the modalities of a row, always alike for one index of a split: images by Gaussian
+    noise of that standard deviation (full range 1), sound by white noise of 8 times that share of its
+    loudness, and that share times 0.8 of the letters; 0.5 is hard. A dict gives each modality its own.
+    Raises DataError for an option out of range.
 
     Licences and origins: see fusion_digits.corpus.
     """
@@ -47,10 +49,10 @@ class Digits:
         if split not in get_args(Split):
             raise DataError(f"digits: split is {split!r}; allowed: {', '.join(get_args(Split))}")
         amounts = noise if isinstance(noise, dict) else dict.fromkeys(STREAMS, noise)
-        if not amounts.keys() <= STREAMS.keys() or not all(0 <= part < float("inf") for part in amounts.values()):
+        if not all(name in STREAMS and 0 <= amount < float("inf") for name, amount in amounts.items()):
             raise DataError(
-                f"digits: noise is {noise}; allowed: 0 (none) or more, 1 being the full range, or such a number "
-                f"for any of {', '.join(STREAMS)}"
+                f"digits: noise is {noise}; allowed: 0 (none) or more, 1 being the full range, "
+                f"or such a number for any of {', '.join(STREAMS)}"
             )
         if limit is not None and limit < 1:
             raise DataError(f"digits: limit is {limit}; allowed: 1 or more, or leave it out for all rows")

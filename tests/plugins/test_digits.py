@@ -257,3 +257,17 @@ def test_speaking_again_gives_the_shipped_samples() -> None:
     again = clip(row["digit"], row["voice"], row["accent"]) / 32768
     # One 12-bit step apart at most: two builds of the resampler may round differently.
     np.testing.assert_allclose(again, first, atol=16 / 32768)
+
+
+def test_noise_by_modality_leaves_the_others_alone() -> None:
+    clean, noisy = Digits(), Digits(noise={"image": 0.5})
+    assert not np.array_equal(clean[3]["image"], noisy[3]["image"])
+    assert np.array_equal(clean[3]["audio"][0], noisy[3]["audio"][0])
+    assert clean[3]["text"] == noisy[3]["text"]
+    assert np.array_equal(noisy[3]["image"], Digits(noise=0.5)[3]["image"])
+
+
+@pytest.mark.parametrize("noise", [{"image": -1.0}, {"smell": 0.1}])
+def test_noise_of_an_unknown_modality_or_below_zero_is_refused(noise: dict[str, float]) -> None:
+    with pytest.raises(DataError, match=r"allowed: 0 \(none\) or more.* for any of image, audio, text"):
+        Digits(noise=noise)

@@ -167,8 +167,8 @@ class Broken(ScratchText):
         (
             "encoding.pooled[:, 1:]",
             PluginError,
-            r"encoders\.text \(broken-text of plugin 'broken' \(broken 3\.1\)\) returned pooled of shape \(\d+, 15\), "
-            r"expected \(\d+, 16\)",
+            r"encoders\.text \(broken-text of plugin 'broken' \(broken 3\.1\)\) returned pooled of shape "
+            r"\(\d+, 15\), expected \(\d+, 16\)",
         ),
         (
             "encoding.pooled / 0",
