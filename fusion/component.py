@@ -12,6 +12,9 @@ from fusion.errors import PluginError
 API = 1
 """Version of the contract between the core and its plugins; a plugin may state its own as FUSION_API."""
 
+CORE_KEYS = frozenset({"name", "weight", "tune", "modality_dropout"})
+"""What the core reads where a component is picked; the other keys are the component's options."""
+
 KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -70,10 +73,13 @@ class Component:
         return found  # type: ignore[no-any-return]
 
     def options(self) -> dict[str, Option]:
-        """Read the options off the signature of `build`, in its order."""
+        """Read the options off the signature of `build`, in its order. Raises PluginError."""
         signature = inspect.signature(self.resolve(), eval_str=True)
-        return {
+        options = {
             parameter.name: Option(parameter.name, parameter.annotation, parameter.default)
             for parameter in signature.parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+        for name in options.keys() & CORE_KEYS:
+            raise PluginError(f"component {self.name}: the option {name!r} is a key of the core; rename it")
+        return options

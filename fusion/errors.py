@@ -47,9 +47,7 @@ class RecipeError(FusionError):
 
     def _line(self, problem: Problem) -> str:
         place = self.origin if problem.line is None else f"{self.origin}:{problem.line}"
-        return (
-            f"{place}: {problem.path}: {problem.message}" if problem.path else f"{place}: {problem.message}"
-        )
+        return ": ".join(part for part in (place, problem.path, problem.message) if part)
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:

@@ -155,11 +155,8 @@ def load(
         raise RunError(
             f"{run.model_file} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
         )
-    # the sources that a model was trained on may be elsewhere, with the plugins that offer them
-    unfed = run.recipe.evaluate.model_copy(update={"sources": {}})
-    recipe = run.recipe.model_copy(update={"sources": {}, "evaluate": unfed})
     try:
-        model = build_model(recipe, registry or Registry())
+        model = build_model(run.recipe, registry or Registry())
     except PluginError as error:
         used = ", ".join(
             f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from fusion.component import Component
 from fusion.errors import Problem, unknown
@@ -26,6 +27,7 @@ def check(component: Component, given: Mapping[str, Any], path: str) -> tuple[di
                 problems.append(Problem(where, f"{component.name} needs this option ({option})"))
             else:
                 values[option.name] = option.default
+                problems += _not_plain(option.default, where, component.name)
             continue
         try:
             values[option.name] = _adapter(option.type).validate_python(given[option.name])
@@ -33,6 +35,17 @@ def check(component: Component, given: Mapping[str, Any], path: str) -> tuple[di
             details = "; ".join(detail["msg"] for detail in error.errors())
             problems.append(Problem(where, f"{given[option.name]!r} does not fit ({option}): {details}"))
     return values, problems
+
+
+def _not_plain(default: Any, path: str, name: str) -> list[Problem]:
+    try:
+        to_jsonable_python(default)
+    except PydanticSerializationError:
+        message = (
+            f"{name} has a default that a recipe cannot hold ({default!r}); its plugin has to use plain data"
+        )
+        return [Problem(path, message)]
+    return []
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:

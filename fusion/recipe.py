@@ -10,6 +10,7 @@ from fusion.component import MODALITY
 from fusion.errors import Problem, RecipeError, unknown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -99,7 +100,7 @@ class ZeroShot(Section):
 class Evaluate(Section):
     """What is measured on which rows when training ends, and by `fusion evaluate`."""
 
-    sources: dict[str, Pick] = Field(default_factory=dict)
+    sources: dict[Name, Pick] = Field(default_factory=dict)
     retrieval: Literal["all"] | list[tuple[str, str]] = "all"
     zero_shot: ZeroShot | None = None
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
@@ -112,11 +113,11 @@ class Recipe(Section):
     """Sources, encoders, fuser and objectives by name, and how to train and evaluate them."""
 
     name: str = Field(default="run", pattern=r"^\w[\w.-]*$")  # also that of a folder
-    sources: dict[str, SourcePick] = Field(min_length=1)
+    sources: dict[Name, SourcePick] = Field(min_length=1)
     encoders: dict[str, EncoderPick] = Field(min_length=1)
     width: Positive = 256
     fuser: FuserPick = FuserPick()
-    objectives: dict[str, ObjectivePick] = Field(min_length=1)
+    objectives: dict[Name, ObjectivePick] = Field(min_length=1)
     classes: list[str] = Field(default_factory=list)
     train: Train
     evaluate: Evaluate = Evaluate()

@@ -4,11 +4,16 @@ import re
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from fusion.errors import Problem, RecipeError, unknown
+
+if TYPE_CHECKING:
+    from fusion.recipe import Recipe
+    from fusion.registry import Registry
 
 _here = Path(__file__).parent
 SHIPPED = next(path for path in (_here / "recipes", _here.parent / "recipes") if path.is_dir())
@@ -29,14 +34,17 @@ def find(recipe: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml", ".py") or len(path.parts) > 1:
         raise RecipeError([Problem("", "no such file; give the name or the path of a recipe")], str(recipe))
     if str(recipe) not in shipped():
-        raise RecipeError([Problem("", unknown("recipe", str(recipe), shipped()))])
+        raise RecipeError([Problem("", unknown("recipe", str(recipe), shipped()))], origin="")
     return shipped()[str(recipe)]
 
 
-def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any = None) -> Any:
-    """Return the fusion.Recipe that a name, a YAML file or a .py file holds.
+def read_recipe(
+    recipe: str | Path, overrides: Sequence[str] = (), registry: "Registry | None" = None
+) -> "Recipe":
+    """Return the recipe that a name, a YAML file or a .py file holds.
 
-    A .py file has the recipe in the variable `recipe`. `overrides` are dotted, such as "train.lr=1e-4".
+    A .py file has the recipe in the variable `recipe`, and may implement hooks: what they offer is added
+    to `registry`, which training then has to be given too. `overrides` are dotted, such as "train.lr=1e-4".
     The result is complete: every option is written out. Raises RecipeError with all problems, each with
     its path and line.
     """
@@ -46,7 +54,7 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), registry: Any
 
     path = find(recipe)
     registry = registry or Registry()
-    data, lines = _from_python(path) if path.suffix == ".py" else parse(_text(path), str(path))
+    data, lines = _from_python(path, registry) if path.suffix == ".py" else parse(_text(path), str(path))
     if path.name != "recipe.yaml":
         data.setdefault("name", re.sub(r"[^\w.-]", "-", path.stem).lstrip(".-") or "run")
     overridden = [_override(data, override) for override in overrides]
@@ -180,10 +188,13 @@ def _override(data: dict[str, Any], override: str) -> str:
     return path
 
 
-def _from_python(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+def _from_python(path: Path, registry: "Registry") -> tuple[dict[str, Any], dict[str, int]]:
     from fusion.recipe import Recipe
 
-    recipe = runpy.run_path(str(path)).get("recipe")
+    script = ModuleType(path.stem)
+    vars(script).update(runpy.run_path(str(path)))
+    registry.add(path.stem, script)
+    recipe = vars(script).get("recipe")
     if not isinstance(recipe, Recipe):
         raise RecipeError([Problem("", "has no variable `recipe` that holds a fusion.Recipe")], str(path))
     return recipe.model_dump(mode="json", exclude_unset=True), {}

@@ -75,6 +75,13 @@ class Registry:
             self._load(point)
         self._collect()
 
+    def add(self, name: str, module: ModuleType) -> None:
+        """Register a module that is not installed, such as a script; one without hooks adds nothing."""
+        if any(self._hooks.parse_hookimpl_opts(module, attribute) for attribute in vars(module)):
+            self._register(Origin(name, "given in Python", ""), module)
+            self._offers.clear()
+            self._collect()
+
     def find(self, kind: str, name: str) -> Offer:
         """Return the one component of this kind and name.
 
@@ -188,7 +195,8 @@ class Registry:
 
     def _quarantine(self, origin: Origin, reason: str, error: BaseException | None = None) -> None:
         trace = "".join(traceback.format_exception(error)) if error else ""
-        self.faults.append(Fault(origin, reason, trace))
+        if not any((fault.origin, fault.reason) == (origin, reason) for fault in self.faults):
+            self.faults.append(Fault(origin, reason, trace))
 
 
 def _origin(point: EntryPoint) -> Origin:

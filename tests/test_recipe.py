@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion import Component, Recipe, RecipeError, Registry, Run, hookimpl, read_recipe
-from fusion.build import complete, shrink
+from fusion.build import build_sources, complete, shrink
 from fusion.recipe_file import dump, find, parse, shipped
 
 GOOD = """\
@@ -507,7 +507,7 @@ def test_a_completed_recipe_is_complete(write: Any, registry: Registry) -> None:
 
 
 def test_shrink_keeps_the_experiment_and_makes_it_small(registry: Registry) -> None:
-    recipe = read_recipe("bind_digits", registry=registry)
+    recipe = read_recipe("bind_digits", ["fuser.name=attend"], registry)
     small = shrink(recipe, registry)
     assert small.train.steps == 8
     assert small.train.batch == 16
@@ -582,6 +582,18 @@ def test_options_are_checked_against_the_signature(offered: Registry) -> None:
     }
 
 
+def test_a_default_that_no_recipe_can_hold_is_told() -> None:
+    def build(*, kind: Any = complex) -> None: ...
+
+    plugin = ModuleType("offered")
+    plugin.fusion_sources = hookimpl(lambda: [Component("odd", build)], specname="fusion_sources")  # type: ignore[attr-defined]
+    with pytest.raises(
+        RecipeError,
+        match=r"sources\.one\.kind: odd has a default that a recipe cannot hold \(<class 'complex'>\)",
+    ):
+        complete(Recipe(**base(sources={"one": {"name": "odd"}})), Registry(plugins={"offered": plugin}))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -606,3 +618,41 @@ def test_an_option_that_does_not_fit_is_told(
 ) -> None:
     with pytest.raises(RecipeError, match=f"^recipe: .*{message}"):
         complete(Recipe(**base(sources={"one": {"name": "odd", **options}})), offered)
+
+
+def test_a_script_brings_its_own_source(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        """
+from fusion import Component, Recipe, hookimpl
+
+
+@hookimpl
+def fusion_sources():
+    return [Component("mine", lambda *, rows=4: [{"text": f"row {n}"} for n in range(rows)])]
+
+
+recipe = Recipe(
+    sources={"mine": {"name": "mine", "rows": 3}},
+    encoders={"text": {"name": "scratch-text"}},
+    objectives={"digit": {"name": "classify", "classes": 2}},
+    train={"steps": 1, "batch": 2},
+)
+"""
+    )
+    registry = Registry()
+    recipe = read_recipe(script, ["sources.mine.rows=5"], registry)
+    assert recipe.name == "mine"
+    assert len(build_sources(recipe.sources, registry)["mine"]) == 5
+    assert registry.faults == []
+    assert registry.find("source", "digits")  # the installed ones are still there, and not contested
+
+
+def test_a_name_that_would_break_metric_keys_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"sources\.a/b: 'a/b': string should match pattern"):
+        Recipe(
+            sources={"a/b": {"name": "digits"}},
+            encoders={"text": {"name": "scratch-text"}},
+            objectives={"digit": {"name": "classify", "classes": 2}},
+            train={"steps": 1},
+        )

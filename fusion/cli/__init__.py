@@ -22,8 +22,7 @@ class _InOrder(click.Group):
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fusion-bind", prog_name="fusion")
-@click.pass_context
-def cli(context: click.Context) -> None:
+def cli() -> None:
     """Bind, fuse and transfer across modalities, data sources and earlier models.
 
     A recipe (a name, a YAML file or a .py file) picks components that plugins offer; training it leaves
@@ -34,8 +33,6 @@ def cli(context: click.Context) -> None:
     What is there:  fusion recipes ls, fusion plugins ls
     Completion:     eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
     """
-    for fault in context.obj.faults:
-        warn(f"{fault}; it is ignored (FUSION_BLOCK={fault.origin.plugin} silences this)")
 
 
 for command in COMMANDS:
@@ -47,6 +44,8 @@ def main() -> None:
     try:
         registry = Registry()
         registry.notify("fusion_commands", cli=cli)
+        for fault in () if "_FUSION_COMPLETE" in os.environ else registry.faults:
+            warn(f"{fault}; it is ignored (FUSION_BLOCK={fault.origin.plugin} silences this)")
         code = cli.main(prog_name="fusion", obj=registry, standalone_mode=False)
     except click.ClickException as error:
         error.show()

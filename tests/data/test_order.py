@@ -195,7 +195,7 @@ def test_an_empty_source_is_refused() -> None:
 
 def test_a_source_smaller_than_its_part_of_a_batch_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"source 'clips' has 3 rows, but a batch of 20 takes 4 of it; lower train\.batch"
+        DataError, match=r"source 'clips' has 4 rows, but a batch of 22 takes 5 of it; lower train\.batch"
     ):
-        Order({"photos": 50, "clips": 3, "notes": 23}, WEIGHTS, 20, seed=0)
-    Order({"photos": 50, "clips": 4, "notes": 23}, WEIGHTS, 20, seed=0)
+        Order({"photos": 50, "clips": 4, "notes": 23}, WEIGHTS, 22, seed=0)  # 4.4
+    Order({"photos": 50, "clips": 5, "notes": 23}, WEIGHTS, 22, seed=0)

@@ -190,6 +190,21 @@ def test_the_mean_absolute_error_is_that_of_the_predictions(
     assert measure(recipe).metrics["subsets/sight/mae"] == pytest.approx(errors.abs().mean().item())
 
 
+def test_averaged_numbers_are_the_mean_of_what_single_modalities_predict(
+    toy_recipe: MakeRecipe, toy_model: MakeModel, measure: Measure
+) -> None:
+    recipe = toy_recipe(objectives={"size": {"name": "regress", "target": "amount"}})
+    predictor = Predictor(toy_model(recipe), recipe)
+    numbers = [0, 1, 2, 3, 4, 6, 7, 8]  # sight and text
+    rows = [toy_rows()[number] for number in numbers]
+    sight, text = (
+        predictor.predict([{name: row[name]} for row in rows])["size"].value for name in ("sight", "text")
+    )
+    errors = (sight + text) / 2 - torch.tensor(numbers) / 10
+    found = measure(recipe).metrics["subsets/sight+text/averaged/mae"]
+    assert found == pytest.approx(errors.abs().mean().item())
+
+
 def test_a_label_that_is_a_number_to_predict_is_no_class(toy_recipe: MakeRecipe, measure: Measure) -> None:
     recipe = toy_recipe(
         objectives={"size": {"name": "regress", "target": "amount"}},
