@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,7 +25,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
         from rich.table import Table
         from rich.text import Text
 
-        drawn = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+        drawn = Table(
+            *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         for row in cells:
             drawn.add_row(*(Text(cell) for cell in row))
         Console().print(drawn)
@@ -62,9 +65,24 @@ def warn(message: str) -> None:
 
 
 def metrics(content: dict[str, Any]) -> None:
-    """Print the result tables of a run's metrics."""
+    """Print the result tables of a run's metrics; `fusion check` tells the parameters.
+
+    On a terminal that is too narrow for all columns of numbers, the last ones are left to the report.
+    """
     from fusion.report.scores import sort
     from fusion.report.tables import results
 
-    for part in results(sort(content)):
-        table(part.columns, part.rows, part.caption)
+    told = {key: value for key, value in content.items() if not key.startswith("parameters/")}
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    for part in results(sort(told)):
+        kept = _fitting([part.columns, *part.rows], room)
+        hidden = part.columns[kept:]
+        caption = part.caption + (f" (without {', '.join(hidden)}: the terminal is narrow)" if hidden else "")
+        table(part.columns[:kept], [row[:kept] for row in part.rows], caption)
+
+
+def _fitting(lines: Sequence[Sequence[str]], room: float) -> int:
+    """Return how many columns fit, at least two."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    fitting = [sum(widths[:count]) + 2 * count <= room for count in range(1, len(widths) + 1)]
+    return max(2, sum(fitting))

@@ -62,10 +62,9 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
         best = similarity.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
         ranks.append(1 + (_not_below(similarity, best) & ~right).sum(dim=1))
     rank, hit = torch.cat(ranks), torch.cat(hits)
-    metrics = {f"recall@{k}": (rank <= k).double().mean().item() for k in CUTOFFS}
+    metrics = {"hit@1": hit[known].double().mean().item()} if known.any() else {}
+    metrics |= {f"recall@{k}": (rank <= k).double().mean().item() for k in CUTOFFS}
     metrics["mrr"] = (1 / rank.double()).mean().item()
-    if known.any():
-        metrics["hit@1"] = hit[known].double().mean().item()
     return metrics | {"queries": count, "gallery": len(gallery.vectors)}
 
 
