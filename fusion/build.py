@@ -76,10 +76,17 @@ def complete(recipe: Recipe, registry: Registry) -> Recipe:
 
 
 def shrink(recipe: Recipe, registry: Registry) -> Recipe:
-    """Return a version of the recipe that runs in seconds: tiny builds, few steps, few rows."""
+    """Return a version of the recipe that runs in seconds: few steps, few rows, and tiny components.
+
+    An option that the recipe sets to something of its own stays.
+    """
     data = recipe.model_dump(mode="json")
     for pick in picks(data):
-        pick.given.update(registry.find(pick.kind, pick.given["name"]).component.tiny)
+        component = registry.find(pick.kind, pick.given["name"]).component
+        defaults = {name: option.default for name, option in component.options().items()}
+        for name, small in component.tiny.items():
+            if pick.given.get(name, defaults[name]) == defaults[name]:
+                pick.given[name] = small
     data["train"] |= {
         "steps": min(8, recipe.train.steps),
         "batch": min(16, recipe.train.batch),
@@ -97,6 +104,8 @@ def build_sources(chosen: Mapping[str, Pick], registry: Registry, path: str = "s
         try:
             sources[name] = _build(registry, "source", pick, f"{path}.{name}")
             len(sources[name])
+        except FileNotFoundError as error:
+            raise DataError(f"{path}.{name}: no such file: {error.filename}") from error
         except (OSError, DataError) as error:
             raise DataError(f"{path}.{name}: {error}") from error
     return sources

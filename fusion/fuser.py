@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,8 +13,11 @@ class Fuser(nn.Module, ABC):
     """Fuses aligned modalities, any subset of them per row.
 
     A subclass takes `modalities` and `width` from the framework and its options as keyword-only
-    parameters. The content of absent slots must influence nothing, bit for bit.
+    parameters. The content of absent slots must influence nothing, bit for bit. One that looks at tokens
+    sets `reads_tokens`; the others are spared them.
     """
+
+    reads_tokens: ClassVar[bool] = False
 
     def __init__(self, modalities: Sequence[str], width: int) -> None:
         super().__init__()

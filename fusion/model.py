@@ -89,9 +89,18 @@ class Model(nn.Module):
         rows = Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
         if gather is not None:
             rows = gather(rows)
-        with torch.autocast(fused.device.type, enabled=False):
-            parts = {name: objective(*rows) for name, objective in self.objectives.items()}
+        return self.losses(rows)
+
+    def losses(self, rows: Rows) -> Losses:
+        """Return the losses of rows that are embedded and fused."""
+        with torch.autocast(rows.fused.device.type, enabled=False):
+            parts = {
+                name: objective(rows.embeddings, rows.fused, rows.targets)
+                for name, objective in self.objectives.items()
+            }
         total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
+        if torch.is_grad_enabled() and not total.requires_grad:  # no row of the batch could be read
+            total = total + 0 * next(weight for weight in self.parameters() if weight.requires_grad).sum()
         finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
         return Losses(total, parts, finite)
 
@@ -117,7 +126,7 @@ class Model(nn.Module):
             place = (present.cumsum(0) - 1).clamp(min=0)  # (b,) the n rows spread over b, without a host sync
             absent = ~present
             pooled[name] = aligned.pooled[place].masked_fill(absent.unsqueeze(-1), 0.0)
-            if aligned.tokens is not None:
+            if aligned.tokens is not None and self.fuser.reads_tokens:
                 real = aligned.mask
                 if real is None:
                     real = torch.ones(aligned.tokens.shape[:2], dtype=torch.bool, device=present.device)

@@ -210,6 +210,8 @@ def schema_problems(error: ValidationError) -> list[Problem]:
             message = unknown("key", str(detail["loc"][-1]), _keys_at(detail["loc"][:-1]))
         elif detail["type"] == "missing":
             message = "is missing"
+        elif detail["type"] == "model_type":
+            message = f"{detail['input']!r} has no keys; write it as {{name: {detail['input']}}}"
         else:
             message = f"{detail['input']!r}: {message[0].lower()}{message[1:]}"
         problems.append(Problem(path, message))

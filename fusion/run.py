@@ -93,16 +93,17 @@ def create(name: str, recipe: Recipe, out: Path | None) -> Run:
     try:
         folder = out or _claim(name)
         folder.mkdir(parents=True, exist_ok=True)
-        stage = folder / ".recipe.yaml.partial"
-        stage.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
-        stage.replace(folder / "recipe.yaml")
+        _write_recipe(folder, recipe)
     except OSError as error:
         raise RunError(f"cannot make the run folder: {error}") from error
     return Run(folder)
 
 
 def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
-    """Return the run to continue: `out`, or the newest of runs/NAME. Its recipe has to be the same."""
+    """Return the run to continue: `out`, or the newest of runs/NAME.
+
+    Its recipe has to be the same, but for what is evaluated. Raises RunError.
+    """
     folder = out or _newest(name)
     if folder is None:
         raise RunError(f"nothing to resume: there is no {RUNS / name}")
@@ -110,10 +111,21 @@ def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
     if run.finished:
         raise RunError(f"{folder} is finished; nothing is left to resume")
     given, found = _flat(recipe.model_dump(mode="json")), _flat(run.recipe.model_dump(mode="json"))
-    changed = sorted(key for key in given.keys() | found.keys() if given.get(key) != found.get(key))
+    changed = sorted(
+        key
+        for key in given.keys() | found.keys()
+        if given.get(key) != found.get(key) and not key.startswith("evaluate.")
+    )
     if changed:
         raise RunError(f"{folder} was started with another recipe; these keys differ: {', '.join(changed)}")
-    return run
+    _write_recipe(folder, recipe)
+    return Run(folder)
+
+
+def _write_recipe(folder: Path, recipe: Recipe) -> None:
+    stage = folder / ".recipe.yaml.partial"
+    stage.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
+    stage.replace(folder / "recipe.yaml")
 
 
 def manifest(recipe: Recipe, registry: Registry, files: Mapping[str, str]) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_the_total_is_the_weighted_sum_of_the_parts() -> None:
 
 
 def test_present_rows_stand_at_their_places() -> None:
-    model = build()
+    model = build("attend")
     given = batch([(False, True, False), (True, False, False), (False, True, False), (True, True, False)])
     embeddings = model.embed(given)
     for name, rows in (("image", [1, 3]), ("text", [0, 2, 3])):

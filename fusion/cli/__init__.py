@@ -7,7 +7,7 @@ import click
 
 from fusion.cli import check, doctor, embed, evaluate, plugins, predict, recipes, report, train
 from fusion.cli.show import warn
-from fusion.errors import FusionError
+from fusion.errors import DataError, FusionError
 from fusion.registry import Registry
 
 COMMANDS = (train, evaluate, predict, embed, report, check, recipes, plugins, doctor)
@@ -51,8 +51,11 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (FusionError, OSError) as error:
-        if os.environ.get("RANK", "0") == "0":
+        rank = os.environ.get("RANK", "0")
+        if rank == "0":
             click.echo(f"error: {error}", err=True)
+        elif isinstance(error, DataError | OSError):  # what another process may not have met
+            click.echo(f"error (process {rank}): {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as error:  # click's name for Ctrl-C, and one while plugins load
         click.echo(str(error.__cause__ or "") or "interrupted", err=True)

@@ -18,7 +18,7 @@ from fusion.evaluation.retrieval import distinct, retrieval
 from fusion.evaluation.sweep import Rows, collect, join
 from fusion.evaluation.zero_shot import accuracy, prototypes
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe import Evaluate, Recipe
 from fusion.registry import Registry
 
 
@@ -65,6 +65,9 @@ def evaluate(
         bad = gather_object(bad)
     _expect_some(sources, bad, recipe)
     rows = join(parts, accelerator.num_processes)
+    _expect_target(rows, recipe)
+    if not accelerator.is_main_process:  # the other ranks' part is done
+        return Evaluation({}, {}, bad)
     classes = _class_vectors(model, recipe)
     metrics = {"evaluate/rows": len(rows.place["row"]), "evaluate/bad_rows": len(bad)}
     metrics |= measure(model, recipe, rows, classes, trained)
@@ -72,8 +75,6 @@ def evaluate(
         part = rows.where(rows.place["source"] == number)
         found = measure(model, recipe, part, classes, trained)
         metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
-    if not accelerator.is_main_process:  # the map alone takes seconds
-        return Evaluation(metrics, {}, bad)
     details = showcase.details(model, recipe, rows, list(sources.values()), metrics)
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
@@ -83,6 +84,7 @@ def measure(
 ) -> dict[str, Any]:
     """Return the metrics of these rows; `classes` are the vectors of the classes, (classes, w)."""
     labels = rows.labels(recipe.evaluate.target)
+    device = next(model.parameters()).device
     metrics: dict[str, Any] = {}
     for query, gallery in recipe.retrieval_pairs():
         both = rows.having((query, gallery))
@@ -91,7 +93,7 @@ def measure(
                 distinct(rows.vectors[name][both], labels[both], rows.content[name][both])
                 for name in (query, gallery)
             ]
-            found = retrieval(*items) | {"rows": int(both.sum())}
+            found = retrieval(*(item.to(device) for item in items)) | {"rows": int(both.sum())}
             found["emergent"] = not _met(trained, query, gallery)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
     if classes is not None and recipe.evaluate.zero_shot is not None:
@@ -125,13 +127,17 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         for kind, answer in answers.items():
             collection = task.metrics()
             for metric in collection.values():
-                metric.sync_on_compute = False  # every rank has all rows already
+                metric.distributed_available_fn = _alone  # all rows are here, and no other rank computes
             collection.update(answer[chosen], target[chosen])
             metrics |= {
                 f"{key}/{kind}{metric}": value.item() for metric, value in collection.compute().items()
             }
         metrics[f"{key}/rows"] = int(chosen.sum())
     return metrics
+
+
+def _alone() -> bool:
+    return False
 
 
 def _class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
@@ -152,6 +158,18 @@ def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: R
             raise DataError(
                 f"evaluate.sources.{name}: no row can be read, such as row {first.row}: {first.reason}"
             )
+
+
+def _expect_target(rows: Rows, recipe: Recipe) -> None:
+    """A target that is asked for by name, or by zero-shot classification, has to be there."""
+    evaluation = recipe.evaluate
+    asked = evaluation.zero_shot is not None or evaluation.target != Evaluate().target
+    target = rows.targets[evaluation.target]
+    if asked and bool((target.isnan() if target.is_floating_point() else target == -100).all()):
+        raise DataError(
+            f"no row of evaluate.sources has the target {evaluation.target!r}; name another in "
+            "evaluate.target (a trained run then goes on with --resume)"
+        )
 
 
 def _met(trained: Mapping[str, Any], first: str, second: str) -> bool:

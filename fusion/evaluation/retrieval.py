@@ -17,6 +17,9 @@ class Items(NamedTuple):
     labels: Tensor  # (u,) long, -100 where there is none
     of_row: Tensor  # (r,) long
 
+    def to(self, device: torch.device) -> "Items":
+        return Items(*(part.to(device) for part in self))
+
 
 def distinct(vectors: Tensor, labels: Tensor, content: Tensor) -> Items:
     """Merge rows that hold the same sample: equal content that is not 0.
@@ -62,7 +65,9 @@ def retrieval(queries: Items, gallery: Items) -> dict[str, float]:
         best = similarity.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
         ranks.append(1 + (_not_below(similarity, best) & ~right).sum(dim=1))
     rank, hit = torch.cat(ranks), torch.cat(hits)
-    metrics = {"hit@1": hit[known].double().mean().item()} if known.any() else {}
+    metrics = (
+        {"hit@1": hit[known].double().mean().item(), "labelled": int(known.sum())} if known.any() else {}
+    )
     metrics |= {f"recall@{k}": (rank <= k).double().mean().item() for k in CUTOFFS}
     metrics["mrr"] = (1 / rank.double()).mean().item()
     return metrics | {"queries": count, "gallery": len(gallery.vectors)}

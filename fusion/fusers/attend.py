@@ -20,6 +20,8 @@ class Attend(Fuser):
     encoder's business: tokens of one modality are a set here.
     """
 
+    reads_tokens = True
+
     def __init__(
         self,
         modalities: Sequence[str],

@@ -21,6 +21,8 @@ class Bottleneck(Fuser):
     written into the bottlenecks is read in the next one.
     """
 
+    reads_tokens = True
+
     def __init__(
         self,
         modalities: Sequence[str],

@@ -56,6 +56,11 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
             expect(far <= TOLERANCE, f"row {row} differs by {far:.1e} alone", f"at most {TOLERANCE:.0e}")
     yield f"evaluation gives the same bits {TIMES} times, and a batch equals its rows one by one"
 
+    if not fuser.reads_tokens:
+        with torch.no_grad():
+            same = torch.equal(fuser(embeddings), fuser(embeddings._replace(tokens={}, mask={})))
+        expect(same, "tokens change the vectors", "reads_tokens = True in a fuser that reads tokens")
+
     _run(fuser.train(), trial(EVERYTHING, tokens=True))
     reached(fuser)
     yield "the gradient reaches every parameter when everything is present"

@@ -37,7 +37,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
     Raises CheckpointError when it cannot be written; what was there before is untouched.
     """
-    final = folder / f"step-{checkpoint.step:08d}"
+    final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
     try:
         for leftover in folder.glob(".step-*.partial"):  # of a training that was killed while it saved
@@ -63,6 +63,11 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     for path in {*_newest_first(folder)} - {final, *older[: keep - 1]}:
         shutil.rmtree(path)
     return final
+
+
+def place(folder: Path, step: int) -> Path:
+    """Return where the checkpoint after this many steps is."""
+    return folder / f"step-{step:08d}"
 
 
 def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion.model import Rows
 
@@ -27,6 +27,12 @@ def gather(rows: Rows) -> Rows:
         source=source,
     )
     return Rows(joined, fused, {name: _all(target) for name, target in rows.targets.items()})
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all ranks the buffers of rank 0, such as running statistics; each has its own after a step."""
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
 
 
 class _Gather(torch.autograd.Function):

@@ -22,6 +22,7 @@ from fusion.run import Run
 from fusion.training.progress import Progress
 
 FINITE = "finite/"
+HOPELESS = 5  # unreadable rows, and not one readable before them
 
 
 class _Noted(NamedTuple):
@@ -92,12 +93,20 @@ class Journal:
         if self.accelerator.is_main_process:
             self._write(lines if failed is None else lines[: lines.index(failed)])
         self.ledger.add(row for heard in ranks for row in heard.bad)
-        if not self.presence and self.ledger.rows:
+        if not self.presence and len(self.ledger.rows) >= HOPELESS:
             raise DataError(f"not one row could be read so far; why is in {self.ledger.path}")
         self._warn(lines)
         if failed is not None:
             raise TrainingError(self._not_finite(failed))
         return any(heard.stop for heard in ranks)
+
+    def close(self) -> None:
+        """Say at the end what was left out."""
+        bad = self.ledger.rows
+        if bad:
+            first = next(iter(bad.values()))
+            such = f"row {first.row} of {first.source!r}: {first.reason}"
+            self.progress.warn(f"{len(bad)} rows could not be read, such as {such}; see {self.ledger.path}")
 
     def rewind(self, step: int) -> None:
         """Forget what a run wrote after the step from which it goes on."""

@@ -5,10 +5,12 @@ import os
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def launch(train: Train) -> Accelerator:
@@ -23,7 +25,14 @@ def launch(train: Train) -> Accelerator:
         mixed_precision="no" if train.precision == "fp32" else train.precision,
         # a rank whose rows lack a modality has no gradient for its encoder
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
+    if accelerator.distributed_type in SHARDED:
+        raise TrainingError(
+            f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "
+            "whole copies of it: choose multi-GPU without FSDP or DeepSpeed in `accelerate config`"
+        )
     if accelerator.num_processes != asked:
         raise TrainingError(
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "

@@ -1,6 +1,8 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,15 @@ from fusion.data import lines
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Steps, load
 from fusion.data.order import Order
-from fusion.errors import FusionError
+from fusion.errors import FusionError, TrainingError
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe import Recipe, Train
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training import checkpoint
 from fusion.training.checkpoint import Checkpoint
-from fusion.training.gather import gather
+from fusion.training.gather import gather, share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
@@ -56,6 +58,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = build.build_model(recipe, registry)
     sources = build.build_sources(recipe.sources, registry)
+    build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")  # better now than at the end
     lengths = {name: len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     order = Order(lengths, weights, settings.batch, settings.seed)
@@ -82,8 +85,9 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
-            losses = prepared(batch, gather if ranks > 1 else None)
-            accelerator.backward(losses.total)
+            with _words_for_memory(settings, ranks):
+                losses = prepared(batch, gather if ranks > 1 else None)
+                accelerator.backward(losses.total)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
             adamw.step()
             adamw.zero_grad()
@@ -101,6 +105,7 @@ def train(
             if stop and not last:
                 raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
         seconds = time.monotonic() - began
+        journal.close()
 
     rows = settings.steps * settings.batch
     metrics: dict[str, Any] = {
@@ -113,6 +118,17 @@ def train(
     }
     _finish(run, recipe, model, metrics, accelerator, registry)
     return run
+
+
+@contextmanager
+def _words_for_memory(settings: Train, ranks: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{settings.batch // ranks} rows per process do not fit into the device's memory; lower "
+            f"train.batch ({settings.batch}), use more processes, or train.precision bf16 ({error})"
+        ) from error
 
 
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
@@ -146,9 +162,14 @@ def _restore(
     run: Run, model: Model, adamw: Any, accelerator: Accelerator, journal: Journal
 ) -> tuple[int, float]:
     """Load the newest whole checkpoint; return the steps that are done and the seconds they took."""
-    found, damaged = checkpoint.latest(run.checkpoints)
+    found, damaged = checkpoint.latest(run.checkpoints) if accelerator.is_main_process else (None, [])
     for message in damaged:
         journal.progress.warn(f"{message}; taking the one before")
+    if accelerator.num_processes > 1:
+        chosen = [None if found is None else found.step]  # all ranks take what the main process takes
+        broadcast_object_list(chosen)
+        if found is None and chosen[0] is not None:
+            found = checkpoint.load(checkpoint.place(run.checkpoints, chosen[0]))
     if found is None:
         journal.rewind(0)
         return 0, 0.0
@@ -172,6 +193,8 @@ def _finish(
     """Save the model, evaluate on all ranks, and write what the run folder still lacks."""
     from fusion.report.page import render
 
+    if accelerator.num_processes > 1:
+        share_buffers(model)
     if accelerator.is_main_process:
         checkpoint.write_tensors(run.model_file, model.state_dict())
     evaluation = evaluate(model, recipe, registry, accelerator, metrics)

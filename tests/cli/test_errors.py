@@ -16,7 +16,9 @@ CASES = {
     "train wrong.yaml": "wrong.yaml:2: tran: unknown key 'tran'; did you mean 'train'? known: ",
     "train bind_digits train.step=3": "train.step: unknown key 'step'; did you mean 'steps'? known: ",
     "train bind_digits encoders.image.name=scratch-imag": "did you mean 'scratch-image'? known: ",
-    "train bind_digits fuser.name=attend fuser.head=2": "unknown option of attend 'head'; did you mean 'heads'? known: ",
+    "train bind_digits fuser.name=attend fuser.head=2": (
+        "unknown option of attend 'head'; did you mean 'heads'? known: "
+    ),
     "train bind_digits train.steps": "train.steps: an override is written path=value",
     "train bind_digits --tiny --out taken": "taken exists; continue it with --resume, or choose another",
     "train bind_digits --resume": "nothing to resume: there is no runs/bind_digits",

@@ -366,6 +366,35 @@ def test_a_training_of_which_no_row_can_be_read_stops(
         train(recipe(broken | {"train.steps": 2}), tmp_path / "run", registry=registry)
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_told(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    made = recipe({"encoders.audio": {"name": "toy-hungry"}})
+    with pytest.raises(
+        TrainingError, match=r"^6 rows per process do not fit .* lower train\.batch \(6\).*allocate 80 GiB"
+    ):
+        train(made, tmp_path / "run", registry=registry)
+
+
+def test_a_batch_without_a_readable_row_needs_no_objective_with_parameters(
+    recipe: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    made = recipe(
+        {
+            "objectives": {"still": {"name": "toy-still"}},
+            "fuser": {"name": "mean"},
+            "sources": {
+                "all": {"name": "toy", "rows": 12, "broken": [0, 1, 2, 3, 4, 5], "view": ["image", "text"]}
+            },
+            "train.batch": 1,
+            "train.steps": 12,
+        }
+    )
+    run = train(made, tmp_path / "run", registry=registry)
+    assert sum(line["loss"] == 0 for line in lines(run)) == 6
+    assert run.metrics["data/bad_rows"] == 6
+
+
 # what learns, and how fast
 
 
@@ -517,3 +546,25 @@ def test_loggers_hear_of_the_start_every_step_and_the_end(
         (line["step"], {key: line[key] for key in ("loss", "loss/align", "loss/kind")}) for line in lines(run)
     ]
     assert heard[-1] == (tmp_path / "run", True, True)
+
+
+def test_an_evaluation_source_that_cannot_be_built_is_told_before_the_first_step(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    made = recipe({"evaluate": {"sources": {"test": {"name": "toy-gone"}}}})
+    with pytest.raises(DataError, match=r"^evaluate\.sources\.test: no such file: none\.csv$"):
+        train(made, tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    test = {"name": "toy", "rows": 9}
+    wrong = recipe({"evaluate": {"sources": {"test": test}, "target": "labl"}})
+    with pytest.raises(DataError, match=r"^no row of evaluate\.sources has the target 'labl'; name another"):
+        train(wrong, tmp_path / "run", registry=registry)
+    right = recipe({"evaluate": {"sources": {"test": test}}})
+    run = train(right, tmp_path / "run", resume=True, registry=registry)
+    assert run.recipe.evaluate.target == "label"
+    assert run.metrics["retrieval/image->audio/labelled"] == 9

@@ -1,6 +1,7 @@
 """Two processes train what one does: the same losses and weights, and refusals in words."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,32 @@ def test_bad_rows_of_every_rank_reach_the_ledger_and_too_many_stop_all(
     rows = [json.loads(line) for line in (tmp_path / "run" / "ledger.jsonl").read_text().splitlines()]
     assert len({row["row"] for row in rows}) == 2
     assert {row["source"] for row in rows} == {"heard"}
+
+
+def test_an_error_that_only_the_second_rank_meets_is_told(torchrun: Any, written: Any) -> None:
+    # as above: all sounds are on the second rank
+    changes = {"sources.seen.weight": 1, "sources.heard.faulty": list(range(17)), "train.batch": 4}
+    done = torchrun(2, "-m", "fusion", "train", *written(changes))
+    assert done.returncode != 0
+    assert re.search(
+        r"error \(process 1\): source 'heard' failed at row \d+: RuntimeError\('the disk is on fire'\)",
+        done.stderr,
+    )
+
+
+def test_running_statistics_that_were_measured_are_those_that_were_saved(
+    torchrun: Any, written: Any, tmp_path: Path
+) -> None:
+    test = {"name": "toy", "view": ["image", "text", "audio"], "rows": 40}
+    changes = ALIKE | {"encoders.audio": {"name": "toy-normed"}, "evaluate": {"sources": {"test": test}}}
+    done = torchrun(2, "-m", "fusion", "train", *written(changes))
+    assert done.returncode == 0, done.stderr
+    again = torchrun(1, "-m", "fusion", "evaluate", str(tmp_path / "run"), "--json")
+    measured = json.loads(again.stdout)
+    trained = Run(tmp_path / "run").metrics
+    keys = [key for key in measured if key.startswith(("retrieval/", "subsets/"))]
+    assert len(keys) > 40
+    assert {key: trained[key] for key in keys} == {key: measured[key] for key in keys}
 
 
 def test_a_batch_that_the_ranks_cannot_share_is_refused(torchrun: Any, written: Any, tmp_path: Path) -> None:

@@ -2,14 +2,24 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fusion import Component, DataError, Encoder, Encoding, Processor, Row, hookimpl
+from fusion import (
+    Component,
+    DataError,
+    Embeddings,
+    Encoder,
+    Encoding,
+    Objective,
+    Processor,
+    Row,
+    hookimpl,
+)
 
 NAMES = ("image", "text", "audio")
 
@@ -52,6 +62,34 @@ class Brittle(Tower):
         return Encoding(super().forward(x.clamp(max=1)).pooled + zero)
 
 
+class Normed(Tower):
+    """A tower with running statistics."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0.0)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Encoding:
+        return super().forward(self.norm(x) if len(x) > 1 or not self.training else x)
+
+
+class Hungry(Tower):
+    """A tower that needs more memory than there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Encoding:
+        raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+
+
+class Still(Objective):
+    """An objective without parameters."""
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return fused.square().mean()
+
+
 class Rows:
     """Rows of the given modalities, about one of three classes each, with targets of every kind."""
 
@@ -63,8 +101,9 @@ class Rows:
         broken: Sequence[int] = (),
         infinite: Sequence[int] = (),
         spiked: Sequence[int] = (),
+        faulty: Sequence[int] = (),
     ) -> None:
-        self.view, self.rows = view, rows
+        self.view, self.rows, self.faulty = view, rows, faulty
         self.odd: dict[int, Any] = {
             **dict.fromkeys(broken, "torn"),
             **dict.fromkeys(infinite, [float("inf")] * 4),
@@ -75,6 +114,8 @@ class Rows:
         return self.rows
 
     def __getitem__(self, index: int) -> Row:
+        if index in self.faulty:
+            raise RuntimeError("the disk is on fire")
         label = index % 3
         row: dict[str, Any] = {"label": label, "flags": [float(label == 0), float("nan")]}
         if index % 4:
@@ -87,15 +128,28 @@ class Rows:
         return row
 
 
+class Gone:
+    """A source whose file is missing."""
+
+    def __init__(self) -> None:
+        open("none.csv").close()
+
+
 @hookimpl
 def fusion_sources() -> list[Component]:
-    return [Component("toy", Rows)]
+    return [Component("toy", Rows), Component("toy-gone", Gone)]
 
 
 @hookimpl
 def fusion_encoders() -> list[Component]:
     towers = [Component(f"toy-{name}", Tower, name) for name in NAMES]
-    return [*towers, Component("toy-brittle", Brittle, "audio")]
+    odd = {"toy-brittle": Brittle, "toy-normed": Normed, "toy-hungry": Hungry}
+    return [*towers, *(Component(name, tower, "audio") for name, tower in odd.items())]
+
+
+@hookimpl
+def fusion_objectives() -> list[Component]:
+    return [Component("toy-still", Still)]
 
 
 @hookimpl
