@@ -192,6 +192,6 @@ def naive(
             top = [item for item in near if near[item] == max(near.values())]
             hits.append(all(searchable[item][1] == label for item in top))
     expected = {f"recall@{k}": float(np.mean([rank <= k for rank in ranks])) for k in (1, 5, 10)}
+    expected["mrr"] = float(np.mean([1 / rank for rank in ranks]))
     expected |= {"hit@1": float(np.mean(hits)), "labelled": len(hits)} if hits else {}
-    expected |= {"hit@1": float(np.mean(hits))} if hits else {}
     return expected | {"queries": len(set(asked)), "gallery": len(searchable)}
