@@ -1,7 +1,5 @@
 """Build a recipe, run one step of it, and say what it takes; nothing is kept."""
 
-import resource
-import sys
 import time
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from fusion.errors import DataError
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.training.memory import peak_mb
 
 ROWS = 16
 """Rows of each evaluation source that are read."""
@@ -73,7 +72,6 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     seconds = time.monotonic() - began
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return DryRun(
         sources={
             name: Share(lengths[name], int((loaded.batch.source == number).sum()))
@@ -85,7 +83,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         },
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
         memory_mb=(4 * total + 12 * trained) / 1e6,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6,
+        peak_mb=peak_mb(),
         seconds=seconds,
         total_seconds=seconds * recipe.train.steps,
     )

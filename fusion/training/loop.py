@@ -29,6 +29,7 @@ from fusion.training.gather import gather, share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
+from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 
@@ -112,6 +113,7 @@ def train(
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
+        "train/peak_memory_mb": round(peak_mb(), 1),
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
