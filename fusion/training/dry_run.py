@@ -83,7 +83,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         },
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
         memory_mb=(4 * total + 12 * trained) / 1e6,
-        peak_mb=peak_mb(),
+        peak_mb=peak_mb(losses.total.device),
         seconds=seconds,
         total_seconds=seconds * recipe.train.steps,
     )

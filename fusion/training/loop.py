@@ -113,7 +113,7 @@ def train(
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
-        "train/peak_memory_mb": round(peak_mb(), 1),
+        "train/peak_memory_mb": round(peak_mb(accelerator.device), 1),
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
