@@ -7,7 +7,7 @@ import torch
 
 
 def peak_mb(device: torch.device) -> float:
-    """Return the peak memory in MB (10^6 bytes): of a GPU what was allocated on it, otherwise of the process."""
+    """Return the peak memory in 10^6 bytes: what was allocated on a GPU, otherwise that of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
