@@ -19,7 +19,8 @@ from fusion.errors import (
 from fusion.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from fusion.batch import Batch, Row, Source, Target
+    from fusion.augmentation import Augmentation
+    from fusion.batch import Batch, Choices, Row, Source, Stream, Target
     from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
@@ -31,14 +32,18 @@ if TYPE_CHECKING:
     from fusion.recipe_file import read_recipe
     from fusion.registry import Registry
     from fusion.run import Run
+    from fusion.sharing import shared
     from fusion.training.loop import train
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Augmentation": "fusion.augmentation",
     "Batch": "fusion.batch",
+    "Choices": "fusion.batch",
     "Row": "fusion.batch",
     "Source": "fusion.batch",
+    "Stream": "fusion.batch",
     "Target": "fusion.batch",
     "decode": "fusion.data.decode",
     "Embeddings": "fusion.embeddings",
@@ -56,13 +61,16 @@ _LAZY = {
     "read_recipe": "fusion.recipe_file",
     "Registry": "fusion.registry",
     "Run": "fusion.run",
+    "shared": "fusion.sharing",
     "train": "fusion.training.loop",
 }
 
 __all__ = [
     "API",
+    "Augmentation",
     "Batch",
     "CheckpointError",
+    "Choices",
     "Component",
     "DataError",
     "Embeddings",
@@ -83,6 +91,7 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stream",
     "Target",
     "Task",
     "TrainingError",
@@ -90,6 +99,7 @@ __all__ = [
     "hookimpl",
     "load",
     "read_recipe",
+    "shared",
     "train",
 ]
 

@@ -1,6 +1,7 @@
 """The data that flows: rows from a source, and the batch that a step sees."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -10,12 +11,30 @@ Row = Mapping[str, Any]
 """One row of a source; a key that is absent or None is an absent modality or an absent target."""
 
 
+class Choices(tuple[Any, ...]):
+    """Several equally good samples of one modality in a row, such as the five captions of a photo.
+
+    Training takes one in each epoch, and each once before any comes again; evaluation takes all.
+    """
+
+
 class Source(Protocol):
     """Rows with random access; a `datasets.Dataset` already is one. Must be picklable."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Row: ...
+
+
+class Stream(ABC):
+    """Rows that can only be read one after the other, to train on. Must be picklable.
+
+    Which of them a step sees depends on the number of ranks and workers, and roughly on the seed.
+    """
+
+    @abstractmethod
+    def rows(self, part: int, parts: int, seed: int) -> Iterator[Row]:
+        """Yield the rows of one part once, shuffled as far as the stream can be; the parts share no row."""
 
 
 class Target(NamedTuple):

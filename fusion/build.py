@@ -1,15 +1,18 @@
 """Turn what a recipe names into what it means: look components up, check their options, build them."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusion import options
-from fusion.batch import Source
+from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.recipe import Pick, Recipe
 from fusion.registry import Registry
+from fusion.sharing import sharing
 
 if TYPE_CHECKING:
+    from fusion.augmentation import Chance
     from fusion.model import Model
 
 
@@ -30,6 +33,10 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
         ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
         ("objectives", "objective", recipe.get("objectives"), {"weight"}),
     ]
+    augmented = recipe.get("augment")
+    for modality, steps in augmented.items() if isinstance(augmented, Mapping) else ():
+        if isinstance(steps, list):
+            sections.append((f"augment.{modality}", "augmentation", dict(enumerate(steps)), {"chance"}))
     if isinstance(evaluation, Mapping):
         sections.append(("evaluate.sources", "source", evaluation.get("sources"), set()))
     for path, kind, section, core in sections:
@@ -97,13 +104,16 @@ def shrink(recipe: Recipe, registry: Registry) -> Recipe:
     return complete(Recipe(**data), registry)
 
 
-def build_sources(chosen: Mapping[str, Pick], registry: Registry, path: str = "sources") -> dict[str, Source]:
+def build_sources(
+    chosen: Mapping[str, Pick], registry: Registry, path: str = "sources"
+) -> dict[str, Source | Stream]:
     """Build the sources of a section. Raises DataError for one that cannot be built, naming its path."""
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source | Stream] = {}
     for name, pick in chosen.items():
         try:
-            sources[name] = _build(registry, "source", pick, f"{path}.{name}")
-            len(sources[name])
+            source = sources[name] = _build(registry, "source", pick, f"{path}.{name}")
+            if not isinstance(source, Stream):
+                len(source)
         except FileNotFoundError as error:
             raise DataError(f"{path}.{name}: no such file: {error.filename}") from error
         except (OSError, DataError) as error:
@@ -111,8 +121,40 @@ def build_sources(chosen: Mapping[str, Pick], registry: Registry, path: str = "s
     return sources
 
 
-def build_model(recipe: Recipe, registry: Registry) -> "Model":
-    """Build encoders, fuser and objectives with random weights; seed torch before for known ones."""
+def build_tables(
+    chosen: Mapping[str, Pick], registry: Registry, path: str = "evaluate.sources"
+) -> dict[str, Source]:
+    """Build sources that have random access. Raises DataError, also for a stream."""
+    tables: dict[str, Source] = {}
+    for name, source in build_sources(chosen, registry, path).items():
+        if isinstance(source, Stream):
+            raise DataError(f"{path}.{name} is a stream, which can only be trained on; set streaming: false")
+        tables[name] = source
+    return tables
+
+
+def build_augmentations(recipe: Recipe, registry: Registry) -> dict[str, list["Chance"]]:
+    """Build what varies the samples of each modality in training, in the order of the recipe."""
+    from fusion.augmentation import Augmentation, Chance
+
+    return {
+        modality: [
+            Chance(
+                _expect(Augmentation, _build(registry, "augmentation", pick, path), pick, registry),
+                pick.chance,
+            )
+            for number, pick in enumerate(steps)
+            for path in [f"augment.{modality}.{number}"]
+        ]
+        for modality, steps in recipe.augment.items()
+    }
+
+
+def build_model(recipe: Recipe, registry: Registry, assets: Path | None = None) -> "Model":
+    """Build encoders, fuser and objectives; seed torch before for known random weights.
+
+    `assets` is the folder of a run in which its encoders left what they are built from.
+    """
     from fusion.encoder import Encoder
     from fusion.fuser import Fuser
     from fusion.model import Model, check_names
@@ -120,10 +162,17 @@ def build_model(recipe: Recipe, registry: Registry) -> "Model":
 
     check_names(recipe.encoders, recipe.objectives)  # fusers keep parts by modality, too
     common = (recipe.modalities, recipe.width)
-    encoders = {
-        name: _expect(Encoder, _build(registry, "encoder", pick, f"encoders.{name}"), pick, registry)
-        for name, pick in recipe.encoders.items()
-    }
+    folders = {name: assets / name for name in recipe.encoders if assets and (assets / name).is_dir()}
+    with sharing():
+        encoders = {
+            name: _expect(
+                Encoder,
+                _build(registry, "encoder", pick, f"encoders.{name}", *filter(None, [folders.get(name)])),
+                pick,
+                registry,
+            )
+            for name, pick in recipe.encoders.items()
+        }
     fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
     objectives = {
         name: _expect(

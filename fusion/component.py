@@ -12,7 +12,7 @@ from fusion.errors import PluginError
 API = 1
 """Version of the contract between the core and its plugins; a plugin may state its own as FUSION_API."""
 
-CORE_KEYS = frozenset({"name", "weight", "tune", "modality_dropout"})
+CORE_KEYS = frozenset({"name", "weight", "tune", "modality_dropout", "chance"})
 """What the core reads where a component is picked; the other keys are the component's options."""
 
 KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -1,10 +1,11 @@
 """What an encoder is: raw samples of one modality in, one vector per sample out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,27 +22,41 @@ class Processor(ABC):
     """Turns raw samples into tensors. Picklable and without weights: it runs in loader workers."""
 
     @abstractmethod
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         """Return one sample, read from whatever form people have it in.
 
-        `rng` is given in training, for augmentation, and None in evaluation, where the same input must
-        give the same bits. Raises fusion.DataError when the sample cannot be read.
+        The same input gives the same bits: what varies samples in training is an Augmentation. Raises
+        fusion.DataError when the sample cannot be read.
         """
 
     def collate(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """Return the keyword arguments of the encoder's forward for n decoded samples, each (n, ...)."""
+        """Return the keyword arguments of the encoder's forward for n decoded samples.
+
+        The first tensor is (n, ...); others may be shaped otherwise, such as buckets of equal length.
+        """
         return {"x": torch.stack([torch.as_tensor(sample) for sample in samples])}
 
 
 class Encoder(nn.Module, ABC):
     """Encodes samples of one modality. Options are the keyword-only parameters of `__init__`.
 
-    A subclass sets `dim`, the width d of its vectors, and `processor`.
+    A subclass sets `dim`, the width d of its vectors, and `processor`. One with pretrained weights also
+    sets `origin`, which the manifest of a run keeps: where they come from, as "model", "revision" and the
+    "sha256" of their file.
     """
 
     dim: int
     processor: Processor
+    origin: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, *args: Any, **inputs: Any) -> Encoding:
         """Encode what `processor.collate` returned. A batch must equal its rows one by one."""
+
+    def save_assets(self, folder: Path) -> None:  # most encoders need nothing
+        """Write what building this encoder again takes beside its options and its weights.
+
+        Such as a configuration or a vocabulary. A subclass that overrides this takes the folder as its one
+        positional parameter, `assets: Path | None = None`; given, it builds from there alone, with random
+        weights and without the network, and the saved weights are loaded into it.
+        """

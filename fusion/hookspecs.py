@@ -46,6 +46,12 @@ def fusion_sources() -> list[Component]:
 
 
 @hookspec
+def fusion_augmentations() -> list[Component]:
+    """Augmentations: a raw sample of a modality -> a varied one, in training."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

@@ -150,13 +150,14 @@ def load(
     """
     run = run if isinstance(run, Run) else Run(run)
     record = run.manifest
-    digest = record["files"][run.model_file.name]
-    if not run.model_file.is_file() or sha256(run.model_file) != digest:
-        raise RunError(
-            f"{run.model_file} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
-        )
+    for name, digest in record["files"].items():
+        path = run.folder / name
+        if not path.is_file() or sha256(path) != digest:
+            raise RunError(
+                f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
+            )
     try:
-        model = build_model(run.recipe, registry or Registry())
+        model = build_model(run.recipe, registry or Registry(), run.assets)
     except PluginError as error:
         used = ", ".join(
             f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")

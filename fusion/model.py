@@ -1,6 +1,7 @@
 """Encode present rows, align, fuse, compute the losses: one module with one forward."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -76,6 +77,23 @@ class Model(nn.Module):
     def processors(self) -> dict[str, Processor]:
         """What turns raw samples into the inputs of each encoder, by modality."""
         return {name: cast(Encoder, encoder).processor for name, encoder in self.encoders.items()}
+
+    @property
+    def pretrained(self) -> dict[str, Mapping[str, str]]:
+        """Where the pretrained weights of each encoder come from, by modality; empty where there are none."""
+        return {name: cast(Encoder, encoder).origin for name, encoder in self.encoders.items()}
+
+    def save_assets(self, folder: Path) -> list[Path]:
+        """Let each encoder write what building it again takes into a folder of its own; return the files."""
+        for name, encoder in self.encoders.items():
+            place = folder / name
+            place.mkdir(parents=True, exist_ok=True)
+            cast(Encoder, encoder).save_assets(place)
+            if not any(place.iterdir()):
+                place.rmdir()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        return sorted(path for path in folder.rglob("*") if path.is_file())
 
     @property
     def tasks(self) -> dict[str, Task]:

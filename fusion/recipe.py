@@ -51,6 +51,12 @@ class EncoderPick(Pick):
     tune: Tune = Tune()
 
 
+class AugmentationPick(Pick):
+    """An augmentation of the modality under which it stands; a row gets it with this probability."""
+
+    chance: float = Field(default=1.0, gt=0, le=1)
+
+
 class FuserPick(Pick):
     """A fuser; in training each present modality is hidden from it with this probability, never all."""
 
@@ -115,6 +121,7 @@ class Recipe(Section):
     name: str = Field(default="run", pattern=r"^\w[\w.-]*$")  # also that of a folder
     sources: dict[Name, SourcePick] = Field(min_length=1)
     encoders: dict[str, EncoderPick] = Field(min_length=1)
+    augment: dict[str, list[AugmentationPick]] = Field(default_factory=dict)
     width: Positive = 256
     fuser: FuserPick = FuserPick()
     objectives: dict[Name, ObjectivePick] = Field(min_length=1)
@@ -172,6 +179,7 @@ def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
         named.append(("evaluate.zero_shot.modality", _mapping(evaluation, "zero_shot").get("modality")))
         if not recipe.get("classes"):
             problems.append(Problem("classes", "zero-shot classification needs the names of the classes"))
+    named += [(f"augment.{name}", name) for name in _mapping(recipe, "augment")]
     problems += [
         Problem(path, unknown("modality", name, encoders))
         for path, name in named

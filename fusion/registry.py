@@ -19,6 +19,7 @@ HOOKS = {
     "fuser": "fusion_fusers",
     "objective": "fusion_objectives",
     "source": "fusion_sources",
+    "augmentation": "fusion_augmentations",
 }
 
 

@@ -46,12 +46,17 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Versions of fusion, torch and every plugin that was used, and the SHA-256 of the weights."""
+        """Versions, plugins, where pretrained weights come from, and the SHA-256 of what was saved."""
         return self._json("manifest.json")
 
     @property
     def model_file(self) -> Path:
         return self.folder / "model.safetensors"
+
+    @property
+    def assets(self) -> Path:
+        """What the encoders are built from beside their options: a folder each, for those that need it."""
+        return self.folder / "encoders"
 
     @property
     def report(self) -> Path:
@@ -128,8 +133,10 @@ def _write_recipe(folder: Path, recipe: Recipe) -> None:
     stage.replace(folder / "recipe.yaml")
 
 
-def manifest(recipe: Recipe, registry: Registry, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return the record of what made a run: versions, plugins, hashes."""
+def manifest(
+    recipe: Recipe, registry: Registry, weights: Mapping[str, Mapping[str, str]], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
     used = {
         registry.find(pick.kind, pick.given["name"]).origin for pick in picks(recipe.model_dump(mode="json"))
     }
@@ -145,6 +152,7 @@ def manifest(recipe: Recipe, registry: Registry, files: Mapping[str, str]) -> di
             origin.plugin: {"distribution": origin.distribution, "version": origin.version}
             for origin in sorted(used)
         },
+        "weights": {name: dict(origin) for name, origin in weights.items() if origin},
         "files": dict(files),
     }
 

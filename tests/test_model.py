@@ -5,7 +5,6 @@ from itertools import product
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -47,7 +46,7 @@ presence = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_
 
 
 class Raw(Processor):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         return raw
 
 

@@ -1,19 +1,17 @@
 """Turn rows into a batch: decode what is present, mark what is absent, stack."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fusion.batch import Batch, Row, Target
+from fusion.batch import Batch, Choices, Row, Target
+from fusion.data.draw import Draw, Turn, choices, naming
+from fusion.data.fingerprint import fingerprint
 from fusion.data.order import Slots
+from fusion.data.target import read_target
 from fusion.encoder import Processor
-from fusion.errors import DataError
 
 
 class BadRow(NamedTuple):
@@ -43,26 +41,38 @@ class Collator:
         self.processors = dict(processors)
         self.targets = dict(targets)
 
-    def decode(
-        self, row: Row, rng: np.random.Generator | None = None, modality_dropout: float = 0.0
-    ) -> Sample:
-        """Read one row; `rng` is given in training only. Raises DataError that names the modality."""
-        present = [name for name in self.processors if row.get(name) is not None]
+    def decode(self, row: Row) -> Sample:
+        """Read a row as it is, the first of any choices. Raises DataError that names the modality."""
+        return self._sample({name: some[0] for name, some in self._choices(row).items()}, row)
+
+    def decode_all(self, row: Row) -> list[Sample]:
+        """Read a row with all its choices: the first of each, and then the others without the rest."""
+        found = self._choices(row)
+        most = max(map(len, found.values()), default=1)
+        views = ({name: some[n] for name, some in found.items() if n < len(some)} for n in range(most))
+        return [self._sample(view, row) for view in views]
+
+    def draw(self, row: Row, draw: Draw, turn: Turn, other: Callable[[int], Row]) -> Sample:
+        """Read a row as it is drawn for its turn in training."""
+        drawn = draw(row, tuple(self.processors), turn, other)
+        return self._sample(drawn.varied, row, drawn.chosen)._replace(shown=drawn.shown)
+
+    def _choices(self, row: Row) -> dict[str, Choices]:
+        return choices(row, tuple(self.processors))
+
+    def _sample(self, raw: Mapping[str, Any], row: Row, told: Mapping[str, Any] | None = None) -> Sample:
+        """Decode what is raw; equal samples are told by `told`, where `raw` was varied."""
         decoded = {}
-        for name in present:
-            try:
-                decoded[name] = self.processors[name].decode(row[name], rng)
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from error
-        content = {name: fingerprint(row[name]) for name in present}
+        for name, one in raw.items():
+            with naming(name):
+                decoded[name] = self.processors[name].decode(one)
         targets = {
-            name: _read_target(name, row[name], target)
+            name: read_target(name, row[name], target)
             for name, target in self.targets.items()
             if row.get(name) is not None
         }
-        # drawn last, so that modality dropout leaves the augmentation as it is
-        shown = _survivors(present, rng, modality_dropout)
-        return Sample(decoded, shown, content, targets)
+        content = {name: fingerprint(one) for name, one in (told or raw).items()}
+        return Sample(decoded, frozenset(raw), content, targets)
 
     def stack(self, samples: Sequence[Sample], slots: Slots) -> Batch:
         """Stack b decoded rows into a batch."""
@@ -86,55 +96,3 @@ class Collator:
             source=torch.from_numpy(slots.source.copy()),
             row=torch.from_numpy(slots.row.copy()),
         )
-
-
-def fingerprint(raw: Any) -> int:
-    """Return a number that is equal for equal samples in every process; 0 for types it cannot compare."""
-    match raw:
-        case str() | Path():
-            data = str(raw).encode("utf-8", "surrogatepass")  # a file's name may hold any byte
-        case bytes():
-            data = raw
-        case np.ndarray() if not raw.dtype.hasobject:
-            data = _bytes(raw)
-        case (np.ndarray() as wave, int() | float() | np.number() as rate) if not wave.dtype.hasobject:
-            data = f"{float(rate)} Hz ".encode() + _bytes(wave)
-        case _:
-            return 0
-    digest = hashlib.blake2b(data, digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True) or 1
-
-
-def _bytes(array: npt.NDArray[Any]) -> bytes:
-    return f"{array.dtype.str} {array.shape} ".encode() + array.tobytes()
-
-
-def _survivors(
-    present: Sequence[str], rng: np.random.Generator | None, modality_dropout: float
-) -> frozenset[str]:
-    """Hide each present modality with the given probability, but never all of them."""
-    if rng is None or modality_dropout == 0.0 or not present:
-        return frozenset(present)
-    draws = dict(zip(present, rng.random(len(present)), strict=True))
-    kept = frozenset(name for name, draw in draws.items() if draw >= modality_dropout)
-    return kept or frozenset([max(draws, key=draws.__getitem__)])
-
-
-def _read_target(name: str, raw: Any, target: Target) -> Tensor:
-    try:
-        value = np.asarray(raw)
-    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
-        raise DataError(f"target {name!r} is {raw!r}, not a number") from error
-    if value.dtype.kind not in "biuf":
-        raise DataError(f"target {name!r} is {raw!r}, not a number")
-    if value.shape != target.shape:
-        raise DataError(f"target {name!r} has shape {value.shape}, expected {target.shape}")
-    if value.dtype.kind == "f" and not target.dtype.is_floating_point:
-        raise DataError(f"target {name!r} is {raw!r}, not a whole number")
-    if target.below is not None and ((value < 0) | (value >= target.below)).any():
-        raise DataError(f"target {name!r} is {raw!r}, outside 0..{target.below - 1}")
-    tensor = torch.from_numpy(value.astype(np.float64 if value.dtype.kind == "f" else np.int64))
-    tensor = tensor.to(target.dtype)
-    if tensor.isinf().any():
-        raise DataError(f"target {name!r} is {raw!r}, too large or infinite")
-    return tensor

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from fusion.batch import Batch, Source
+from fusion.batch import Batch, Source, Stream
 from fusion.data.collate import UNREADABLE, BadRow, Collator, Sample
+from fusion.data.draw import Draw, Turn
 from fusion.data.order import Order, Slots
+from fusion.data.stream import Tap
 from fusion.errors import DataError, FusionError
 
 
@@ -22,41 +24,73 @@ class Loaded(NamedTuple):
 
 
 class Reader:
-    """Reads slots of the given sources into a batch of the same number of rows."""
+    """Reads slots of the given sources into a batch.
 
-    def __init__(self, sources: Mapping[str, Source], collator: Collator) -> None:
+    Without `draw` the rows are read as they are: one with several choices of a modality fills a place of
+    the batch for each, the first with everything that the row has. With it they are drawn for training.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, Source | Stream], collator: Collator, draw: Draw | None = None
+    ) -> None:
         self.names = tuple(sources)
         self.sources = tuple(sources.values())
         self.collator = collator
+        self.draw = draw
+        self.taps: dict[int, Tap] = {}  # of streams, in the process that reads them
 
-    def __call__(self, slots: Slots, seed: int | None = None, modality_dropout: float = 0.0) -> Loaded:
-        """Read b rows. With a seed, each row is augmented by (seed, epoch, source, row) alone."""
+    def __call__(self, slots: Slots) -> Loaded:
+        """Read the rows of k slots; one that cannot be read is there without anything."""
         samples: list[Sample] = []
         bad: list[BadRow] = []
+        filled: list[int] = []
         for source, row, epoch in zip(*(column.tolist() for column in slots), strict=True):
-            rng = None if seed is None else np.random.default_rng((seed, epoch, source, row))
             try:
-                sample = self.collator.decode(self.sources[source][row], rng, modality_dropout)
+                read = self._read(source, row, epoch)
             except (DataError, OSError) as error:
-                sample = UNREADABLE
+                read = [UNREADABLE]
                 bad.append(BadRow(self.names[source], row, str(error)))
             except Exception as error:  # a fault of the source or of a processor, not of the row
                 raise DataError(f"source {self.names[source]!r} failed at row {row}: {error!r}") from error
-            samples.append(sample)
-        return Loaded(self.collator.stack(samples, slots), bad)
+            samples += read
+            filled.append(len(read))
+        places = Slots(*(np.repeat(column, filled) for column in slots))
+        return Loaded(self.collator.stack(samples, places), bad)
+
+    def _read(self, number: int, row: int, epoch: int) -> list[Sample]:
+        source = self.sources[number]
+        if self.draw is None:
+            assert not isinstance(source, Stream)
+            return self.collator.decode_all(source[row])
+        turn = Turn(self.draw.seed, epoch, number, row)
+        if isinstance(source, Stream):
+            before, found = self.taps[number].last, next(self.taps[number])
+            return [self.collator.draw(found, self.draw, turn, lambda _: before or found)]
+        return [self.collator.draw(source[row], self.draw, turn, lambda n: source[n % len(source)])]
 
 
 class Steps(Dataset[Loaded]):
     """The training batches of one rank, by step."""
 
-    def __init__(
-        self, reader: Reader, order: Order, rank: int, ranks: int, seed: int, modality_dropout: float
-    ) -> None:
+    def __init__(self, reader: Reader, order: Order, rank: int, ranks: int) -> None:
         self.reader, self.order, self.rank, self.ranks = reader, order, rank, ranks
-        self.seed, self.modality_dropout = seed, modality_dropout
 
     def __getitem__(self, step: int) -> Loaded:
-        return self.reader(self.order(step).part(self.rank, self.ranks), self.seed, self.modality_dropout)
+        if not self.reader.taps:
+            self._tap(step)
+        return self.reader(self.order(step).part(self.rank, self.ranks))
+
+    def _tap(self, first: int) -> None:
+        """Begin to read this process's part of each stream; `first` is the first step that it reads."""
+        assert self.reader.draw is not None
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        part, parts = self.rank * workers + worker, self.ranks * workers
+        start = first - worker  # workers take the steps in turn
+        for number, source in enumerate(self.reader.sources):
+            if isinstance(source, Stream):
+                skip = self.order.taken(number, start) // parts
+                self.reader.taps[number] = Tap(source, part, parts, self.reader.draw.seed, skip)
 
 
 class Sweep(Dataset[Loaded]):
@@ -69,6 +103,7 @@ class Sweep(Dataset[Loaded]):
         spans = [
             (number, start, min(start + batch, size))
             for number, source in enumerate(reader.sources)
+            if not isinstance(source, Stream)
             for size in [min(len(source), limit or len(source))]
             for start in range(0, size, batch)
         ]

@@ -17,6 +17,7 @@ from fusion.errors import DataError
 Ints = npt.NDArray[np.int64]
 
 MAX_PERIOD = 100_000
+ENDLESS = 2**62
 
 
 class Slots(NamedTuple):
@@ -40,21 +41,23 @@ class Slots(NamedTuple):
 class Order:
     """The global batch of every step.
 
-    `lengths` and `weights` are by source name. After any number of rows each source has had its share
-    to within one row (`schedule`). Raises DataError for a source that is empty or smaller than its part
-    of a batch, since every batch would then hold rows twice.
+    `lengths` and `weights` are by source name; a stream has no length, its rows are numbered as they are
+    drawn. After any number of rows each source has had its share to within one row (`schedule`). Raises
+    DataError for a source that is empty or smaller than its part of a batch, since every batch would then
+    hold rows twice.
     """
 
     def __init__(
-        self, lengths: Mapping[str, int], weights: Mapping[str, float], batch: int, seed: int
+        self, lengths: Mapping[str, int | None], weights: Mapping[str, float], batch: int, seed: int
     ) -> None:
-        self.batch, self.seed = batch, seed
-        self.lengths = np.array(list(lengths.values()), np.int64)
+        self.sizes, self.batch, self.seed = dict(lengths), batch, seed
+        self.streams = np.array([length is None for length in lengths.values()])
+        self.lengths = np.array([ENDLESS if size is None else size for size in lengths.values()], np.int64)
         self.pattern = schedule(list(weights.values()))
         taken = np.array([self.pattern == number for number in range(len(lengths))])
         self._before = np.cumsum(taken, axis=1) - taken  # rows of each source before a place in the pattern
         self._counts = taken.sum(axis=1)
-        for name, length, count in zip(lengths, self.lengths, self._counts, strict=True):
+        for name, length, count in zip(lengths, self.lengths.tolist(), self._counts, strict=True):
             need = math.ceil(batch * count / len(self.pattern))
             if length == 0:
                 raise DataError(f"source {name!r} is empty")
@@ -63,6 +66,11 @@ class Order:
                     f"source {name!r} has {length} rows, but a batch of {batch} takes {need} of it; "
                     "lower train.batch or the source's weight"
                 )
+
+    def taken(self, number: int, step: int) -> int:
+        """Return how many rows of a source the steps before this one hold."""
+        period, offset = divmod(step * self.batch, len(self.pattern))
+        return int(period * self._counts[number] + self._before[number, offset])
 
     def __call__(self, step: int) -> Slots:
         """Return the rows of the global batch of this step (from 0)."""
@@ -74,7 +82,11 @@ class Order:
         row = np.empty_like(index)
         for number, turn in set(zip(source.tolist(), epoch.tolist(), strict=True)):
             chosen = (source == number) & (epoch == turn)
-            row[chosen] = permute(index[chosen], int(self.lengths[number]), (self.seed, number, turn))
+            row[chosen] = (
+                index[chosen]
+                if self.streams[number]
+                else permute(index[chosen], int(self.lengths[number]), (self.seed, number, turn))
+            )
         return Slots(source, row, epoch)
 
 

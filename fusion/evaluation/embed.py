@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -11,7 +12,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from fusion.batch import Batch, Target
-from fusion.build import build_sources
+from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.embeddings import Embeddings
@@ -25,6 +26,8 @@ from fusion.registry import Registry
 def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry) -> tuple[int, list[BadRow]]:
     """Write one row per row of a source of the recipe; return how many, and the rows that cannot be read.
 
+    Of a sample with choices the first is taken.
+
     Columns: `source`, `row`, the target of `evaluate.target`, one list<float> per modality, and `fused`;
     null where a target or a modality is absent. `out` is written whole or not at all. Raises DataError
     for a source that the recipe does not have, for two columns of one name, and where the file cannot be
@@ -33,7 +36,7 @@ def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry
     offered = {**recipe.sources, **recipe.evaluate.sources}
     if name not in offered:
         raise DataError(unknown("source", name, offered))
-    sources = build_sources({name: offered[name]}, registry)
+    sources = build_tables({name: offered[name]}, registry, "sources")
     label = recipe.evaluate.target
     target = model.targets().get(label, Target(torch.long))
     sweep = Sweep(Reader(sources, Collator(model.processors, {label: target})), recipe.evaluate.batch)
@@ -48,7 +51,9 @@ def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry
                 embeddings = model.embed(batch)
                 table = _table(name, label, batch, embeddings, model.fuse(embeddings, batch.shown), schema)
                 unread = {row.row for row in loaded.bad}
-                table = table.filter(pa.array(row not in unread for row in batch.row.tolist()))
+                row = batch.row.cpu().numpy()
+                first = np.concatenate([[True], row[1:] != row[:-1]])  # of a sample with choices, the first
+                table = table.filter(pa.array(first & ~np.isin(row, list(unread))))
                 file.write_table(table)
                 written += len(table)
                 bad += loaded.bad

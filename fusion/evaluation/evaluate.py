@@ -9,12 +9,12 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
 from fusion.batch import Source, Target
-from fusion.build import build_sources
+from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError
 from fusion.evaluation import showcase
-from fusion.evaluation.retrieval import distinct, retrieval
+from fusion.evaluation.retrieval import retrieval
 from fusion.evaluation.sweep import Rows, collect, join
 from fusion.evaluation.zero_shot import accuracy, prototypes
 from fusion.model import Model
@@ -45,7 +45,7 @@ def evaluate(
     """
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [])
-    sources = build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
+    sources = build_tables(recipe.evaluate.sources, registry)
     targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
     sweep = Sweep(
         Reader(sources, Collator(model.processors, targets)),
@@ -69,13 +69,13 @@ def evaluate(
     if not accelerator.is_main_process:  # the other ranks' part is done
         return Evaluation({}, {}, bad)
     classes = _class_vectors(model, recipe)
-    metrics = {"evaluate/rows": len(rows.place["row"]), "evaluate/bad_rows": len(bad)}
+    metrics = {"evaluate/rows": len(rows.whole.place["row"]), "evaluate/bad_rows": len(bad)}
     metrics |= measure(model, recipe, rows, classes, trained)
     for number, name in enumerate(sources if len(sources) > 1 else ()):
         part = rows.where(rows.place["source"] == number)
         found = measure(model, recipe, part, classes, trained)
         metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
-    details = showcase.details(model, recipe, rows, list(sources.values()), metrics)
+    details = showcase.details(model, recipe, rows.whole, list(sources.values()), metrics)
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
 
@@ -83,19 +83,22 @@ def measure(
     model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None, trained: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the metrics of these rows; `classes` are the vectors of the classes, (classes, w)."""
-    labels = rows.labels(recipe.evaluate.target)
     device = next(model.parameters()).device
     metrics: dict[str, Any] = {}
+    items = {
+        name: rows.of(name, recipe.evaluate.target).to(device)
+        for name in recipe.modalities
+        if rows.present[name].any()
+    }
     for query, gallery in recipe.retrieval_pairs():
-        both = rows.having((query, gallery))
-        if both.any():
-            items = [
-                distinct(rows.vectors[name][both], labels[both], rows.content[name][both])
-                for name in (query, gallery)
-            ]
-            found = retrieval(*(item.to(device) for item in items)) | {"rows": int(both.sum())}
-            found["emergent"] = not _met(trained, query, gallery)
+        if query in items and gallery in items:
+            found: dict[str, Any] = retrieval(items[query], items[gallery])
+            if found:
+                found |= {"rows": int(rows.whole.having((query, gallery)).sum())}
+                found["emergent"] = not _met(trained, query, gallery)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
+    rows = rows.whole
+    labels = rows.labels(recipe.evaluate.target)
     if classes is not None and recipe.evaluate.zero_shot is not None:
         for name in recipe.modalities:
             known = rows.present[name] & (labels != -100)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusion.batch import Source
-from fusion.evaluation.retrieval import distinct
+from fusion.data.draw import choices
 from fusion.evaluation.sweep import Rows
 from fusion.model import Model
 from fusion.recipe import Recipe
@@ -28,8 +28,8 @@ def details(
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
         "confusion": _confusion(model, recipe, rows, labels),
-        "map": _map(rows, labels, recipe.modalities),
-        "examples": _examples(recipe, rows, labels, sources, metrics),
+        "map": _map(rows, recipe.evaluate.target, recipe.modalities),
+        "examples": _examples(recipe, rows, sources, metrics),
     }
 
 
@@ -56,15 +56,14 @@ def _confusion(model: Model, recipe: Recipe, rows: Rows, labels: Tensor) -> dict
     return matrices
 
 
-def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+def _map(rows: Rows, target: str, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """t-SNE (van der Maaten 2008) of the cosine distances between a sample of all modalities."""
     from sklearn.manifold import TSNE
 
     picked, kept = {}, []
     for name in modalities:
-        present = rows.present[name]
-        if present.any():
-            items = distinct(rows.vectors[name][present], labels[present], rows.content[name][present])
+        if rows.present[name].any():
+            items = rows.of(name, target)
             spread = torch.linspace(0, len(items.labels) - 1, min(POINTS, len(items.labels))).long()
             picked[name] = items.labels[spread]
             kept.append(items.vectors[spread])
@@ -80,42 +79,46 @@ def _map(rows: Rows, labels: Tensor, modalities: Sequence[str]) -> dict[str, dic
 
 
 def _examples(
-    recipe: Recipe, rows: Rows, labels: Tensor, sources: Sequence[Source], metrics: Mapping[str, Any]
+    recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The first results of a few queries, for pairs that never met in training before the others."""
-    pairs = [pair for pair in recipe.retrieval_pairs() if rows.having(pair).any()]
+    pairs = [
+        (query, gallery)
+        for query, gallery in recipe.retrieval_pairs()
+        if f"retrieval/{query}->{gallery}/emergent" in metrics
+    ]
     pairs.sort(key=lambda pair: not metrics[f"retrieval/{pair[0]}->{pair[1]}/emergent"])
     examples = []
     for query, gallery in pairs[:PAIRS]:
-        both = rows.where(rows.having((query, gallery)))
-        chosen = labels[rows.having((query, gallery))]
-        known = _known(chosen)
-        for index in _spread(chosen):
-            similarity = both.vectors[gallery] @ both.vectors[query][index]
+        asked, held = rows.where(rows.present[query]), rows.where(rows.present[gallery])
+        wanted, known = (_known(part.labels(recipe.evaluate.target)) for part in (asked, held))
+        for index in _spread(wanted):
+            similarity = held.vectors[gallery] @ asked.vectors[query][index]
             results: list[dict[str, Any]] = []
             seen: set[int] = set()
             for found in similarity.argsort(descending=True).tolist():
-                content = int(both.content[gallery][found])
+                content = int(held.content[gallery][found])
                 if content in seen or len(results) == RESULTS:
                     continue
                 seen |= {content} - {0}
-                media = _media(both, found, gallery, sources)
+                media = _media(held, found, gallery, sources)
                 results.append({"media": media, "label": known[found], "score": similarity[found].item()})
-            media = _media(both, index, query, sources)
+            media = _media(asked, index, query, sources)
             examples.append(
                 {
                     "pair": f"{query}->{gallery}",
                     "query": media,
-                    "label": known[index],
+                    "label": wanted[index],
                     "results": results,
                 }
             )
     return examples
 
 
-def _spread(labels: Tensor) -> list[int]:
-    """Return a few rows of different classes, from all over the range of classes."""
-    first = {label: index for index, label in reversed(list(enumerate(labels.tolist())))}
+def _spread(labels: Sequence[int | None]) -> list[int]:
+    """Return a few rows of different classes, from all over the range of classes; any rows without them."""
+    first = {label: index for index, label in reversed(list(enumerate(labels))) if label is not None}
+    first = first or dict(enumerate(range(len(labels))))
     kinds = sorted(first)
     chosen = torch.linspace(0, len(kinds) - 1, min(QUERIES, len(kinds))).long().tolist()
     return [first[kinds[number]] for number in chosen]
@@ -127,7 +130,7 @@ def _known(labels: Tensor) -> list[int | None]:
 
 def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> Described:
     source, row = int(rows.place["source"][index]), int(rows.place["row"][index])
-    raw = sources[source][row][modality]
+    [raw, *_] = choices(sources[source][row], [modality])[modality]
     if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
         held = describe(Path(raw).read_bytes())
         if held["kind"] != "other":

@@ -8,13 +8,17 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from fusion.batch import Batch
+from fusion.evaluation.retrieval import Items, distinct
 from fusion.model import Model
 
 Subset = tuple[str, ...]
 
 
 class Rows(NamedTuple):
-    """What is measured of r rows. `scores` is by "subset/task", such as "image+audio/digit"."""
+    """What is measured of r rows. `scores` is by "subset/task", such as "image+audio/digit".
+
+    A row with several choices of a modality is there once for each, the first time with all it has.
+    """
 
     vectors: dict[str, Tensor]  # (r, w)
     present: dict[str, Tensor]  # (r,) bool
@@ -26,6 +30,20 @@ class Rows(NamedTuple):
     def where(self, chosen: Tensor) -> "Rows":
         """Return the rows that `chosen`, (r,) bool or indices, picks."""
         return Rows(*({name: part[chosen] for name, part in field.items()} for field in self))
+
+    @property
+    def whole(self) -> "Rows":
+        """Each row once, with the first of any choices."""
+        place = torch.stack([self.place["source"], self.place["row"]])  # (2, r), equal ones side by side
+        first = torch.ones(place.shape[1], dtype=torch.bool)
+        first[1:] = (place[:, 1:] != place[:, :-1]).any(dim=0)
+        return self.where(first)
+
+    def of(self, modality: str, target: str) -> "Items":
+        """Return what the rows hold of a modality, for retrieval."""
+        held = self.where(self.present[modality])
+        place = torch.stack([held.place["source"], held.place["row"]])
+        return distinct(held.vectors[modality], held.labels(target), held.content[modality], place)
 
     def labels(self, target: str) -> Tensor:
         """Return a target as class indices, (r,) long; a target of another kind labels no row."""

@@ -8,22 +8,22 @@ import torch
 from fusion import build
 from fusion.batch import Target
 from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Steps, Sweep
-from fusion.data.order import Order
+from fusion.data.loader import Reader, Sweep
 from fusion.errors import DataError
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.memory import peak_mb
+from fusion.training.steps import training_steps
 
 ROWS = 16
 """Rows of each evaluation source that are read."""
 
 
 class Share(NamedTuple):
-    """How many rows a source has, and how many of them are in the first batch."""
+    """How many rows a source has, None if it is a stream, and how many of them are in the first batch."""
 
-    rows: int
+    rows: int | None
     in_batch: int
 
 
@@ -52,12 +52,8 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
     torch.manual_seed(recipe.train.seed)
     model = build.build_model(recipe, registry)
-    sources = build.build_sources(recipe.sources, registry)
-    lengths = {name: len(source) for name, source in sources.items()}
-    weights = {name: pick.weight for name, pick in recipe.sources.items()}
-    order = Order(lengths, weights, recipe.train.batch, recipe.train.seed)
-    reader = Reader(sources, Collator(model.processors, model.targets()))
-    loaded = Steps(reader, order, 0, 1, recipe.train.seed, recipe.fuser.modality_dropout)[0]
+    steps = training_steps(recipe, model, registry)
+    loaded = steps[0]
     if len(loaded.bad) == recipe.train.batch:
         first = loaded.bad[0]
         raise DataError(
@@ -74,8 +70,8 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
         sources={
-            name: Share(lengths[name], int((loaded.batch.source == number).sum()))
-            for number, name in enumerate(sources)
+            name: Share(rows, int((loaded.batch.source == number).sum()))
+            for number, (name, rows) in enumerate(steps.order.sizes.items())
         },
         present={name: int(rows.sum()) for name, rows in loaded.batch.present.items()},
         parts={
@@ -91,7 +87,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
 
 def _try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:
     """Read the first rows of each evaluation source: training would fail on them only at its end."""
-    sources = build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")
+    sources = build.build_tables(recipe.evaluate.sources, registry)
     targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
     sweep = Sweep(Reader(sources, Collator(model.processors, targets)), ROWS, limit=ROWS)
     for index in range(len(sweep)):

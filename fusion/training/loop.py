@@ -14,9 +14,7 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from fusion import build
 from fusion import run as runs
 from fusion.data import lines
-from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Steps, load
-from fusion.data.order import Order
+from fusion.data.loader import load
 from fusion.errors import FusionError, TrainingError
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
@@ -32,6 +30,7 @@ from fusion.training.launch import launch
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
+from fusion.training.steps import training_steps
 
 
 def train(
@@ -58,15 +57,10 @@ def train(
 
     torch.manual_seed(settings.seed)
     model = build.build_model(recipe, registry)
-    sources = build.build_sources(recipe.sources, registry)
-    build.build_sources(recipe.evaluate.sources, registry, "evaluate.sources")  # better now than at the end
-    lengths = {name: len(source) for name, source in sources.items()}
-    weights = {name: pick.weight for name, pick in recipe.sources.items()}
-    order = Order(lengths, weights, settings.batch, settings.seed)
-    reader = Reader(sources, Collator(model.processors, model.targets()))
-    steps = Steps(
-        reader, order, accelerator.process_index, ranks, settings.seed, recipe.fuser.modality_dropout
-    )
+    build.build_tables(
+        recipe.evaluate.sources, registry
+    )  # what is wrong with them is better said now than at the end
+    steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, Path(out) if out else None, resume, accelerator)
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe))
@@ -204,8 +198,9 @@ def _finish(
         run.write_json("metrics.json", metrics | evaluation.metrics)
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
-        digests = {run.model_file.name: checkpoint.sha256(run.model_file)}
-        run.write_json("manifest.json", runs.manifest(recipe, registry, digests))
+        saved = [run.model_file, *model.save_assets(run.assets)]
+        digests = {str(path.relative_to(run.folder)): checkpoint.sha256(path) for path in saved}
+        run.write_json("manifest.json", runs.manifest(recipe, registry, model.pretrained, digests))
         render(run.folder)
         registry.notify("fusion_train_end", run=run)
     accelerator.wait_for_everyone()

@@ -17,14 +17,14 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component"],
+    ["component", "sharing"],
     ["hookspecs"],
     ["builtin", "recipe", "options"],
     ["registry"],
-    ["encoder", "batch"],
+    ["encoder", "augmentation", "batch", "data.decode"],
     ["embeddings"],
     ["fuser", "objective"],
-    ["fusers", "objectives", "model"],
+    ["fusers", "objectives", "augmentations", "model"],
     ["build"],
     ["recipe_file"],
     ["run"],

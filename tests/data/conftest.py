@@ -1,24 +1,41 @@
 """Three modalities of two numbers each, in plain lists, and a processor that reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fusion import DataError, Processor, Row, Target
+from fusion import Augmentation, DataError, Processor, Row, Target
+from fusion.augmentation import Chance
 from fusion.data.collate import Collator
+from fusion.data.draw import Draw
 
 NAMES = ("image", "text", "audio")
 
 
 class Numbers(Processor):
-    """Reads a list of two numbers; in training it adds noise, and a str is a sample that is broken."""
+    """Reads two numbers; a str is a sample that is broken."""
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         if isinstance(raw, str):
             raise DataError(raw)
-        return np.array(raw, np.float32) + (0 if rng is None else rng.normal(size=2).astype(np.float32))
+        return np.array(raw, np.float32)
+
+
+class Noise(Augmentation):
+    """Adds noise; what cannot be read is left to the processor."""
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        return raw if isinstance(raw, str) else np.array(raw) + rng.normal(size=2)
+
+
+class Mixed(Augmentation):
+    """Puts the first number of another sample in the place of the second."""
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        partner = other()
+        return raw if partner is None else [raw[0], partner[0]]
 
 
 class Table:
@@ -50,3 +67,21 @@ def collator() -> Any:
         return Collator(dict.fromkeys(NAMES, Numbers()), targets)
 
     return build
+
+
+@pytest.fixture
+def noisy() -> Any:
+    """Build what draws rows: noise on every modality, or the given augmentations."""
+
+    def build(
+        seed: int = 0, dropout: float = 0.0, augmentations: Mapping[str, Sequence[Chance]] | None = None
+    ) -> Draw:
+        given = {name: [Chance(Noise(), 1.0)] for name in NAMES} if augmentations is None else augmentations
+        return Draw(given, dropout, seed)
+
+    return build
+
+
+@pytest.fixture
+def mixing() -> Mapping[str, Sequence[Chance]]:
+    return {name: [Chance(Mixed(), 1.0)] for name in NAMES}

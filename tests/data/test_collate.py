@@ -1,21 +1,15 @@
-"""Rows become a batch: what is present, what is missing, what is equal, and what the fuser may see."""
+"""Rows become a batch: what is present, what is missing, what is equal."""
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fusion import DataError, Processor, Target
-from fusion.data.collate import UNREADABLE, Collator, fingerprint
+from fusion.data.collate import UNREADABLE, Collator
 from fusion.data.order import Slots
 
 Build = Callable[..., Collator]
@@ -28,7 +22,7 @@ BOX = Target(torch.float32, (4,))
 class Length(Processor):
     """Reads anything that has a length."""
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         return len(raw)
 
 
@@ -147,56 +141,6 @@ def test_a_sample_that_cannot_be_read_names_its_modality(collator: Build) -> Non
         collator().decode({"image": [1, 2], "audio": "no such file"})
 
 
-SAMPLES: dict[str, Any] = {
-    "text": "ein Bär",
-    "path": Path("photos/1.png"),
-    "path with a stray byte": os.fsdecode(b"photos/\xff.png"),
-    "bytes": b"\x00\xff",
-    "pixels": np.arange(12, dtype=np.uint8).reshape(2, 2, 3),
-    "other shape": np.arange(12, dtype=np.uint8).reshape(3, 4),
-    "other type": np.arange(12, dtype=np.int16).reshape(3, 4),
-    "strided": np.arange(24, dtype=np.uint8)[::2],
-    "sound": (np.arange(3, dtype=np.float32), 8000),
-    "other rate": (np.arange(3, dtype=np.float32), 16000),
-    "two channels": (np.arange(4, dtype=np.float32).reshape(2, 2), 8000),
-    "other channels": (np.arange(4, dtype=np.float32).reshape(4, 1), 8000),
-}
-
-
-def test_different_samples_have_different_fingerprints() -> None:
-    prints = [fingerprint(sample) for sample in SAMPLES.values()]
-    assert len(set(prints)) == len(SAMPLES) == 12
-    assert 0 not in prints
-    assert all(-(2**63) <= number < 2**63 for number in prints)
-
-
-def test_equal_samples_have_equal_fingerprints() -> None:
-    assert fingerprint(np.arange(24)[::2]) == fingerprint(np.arange(24)[::2].copy())
-    assert fingerprint((np.ones(3), 8000)) == fingerprint((np.ones(3), np.int64(8000)))
-    assert fingerprint(Path("a/b.png")) == fingerprint("a/b.png")
-
-
-@pytest.mark.parametrize("raw", [object(), [1, 2], np.array([object()]), (np.array(["a", 1], object), 8000)])
-def test_what_cannot_be_compared_across_processes_has_no_fingerprint(raw: Any) -> None:
-    assert fingerprint(raw) == 0
-
-
-def test_fingerprints_are_the_same_in_another_process() -> None:
-    script = (
-        "import numpy as np\nfrom pathlib import Path\nfrom fusion.data.collate import fingerprint\n"
-        "for raw in ['a', b'a', Path('b'), np.ones(3), (np.ones(3), 8000)]: print(fingerprint(raw))"
-    )
-    outputs = []
-    for hash_seed in ("1", "2"):
-        env = os.environ | {"PYTHONHASHSEED": hash_seed}
-        run = subprocess.run(
-            [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
-        )
-        outputs.append([int(line) for line in run.stdout.split()])
-    here = [fingerprint(raw) for raw in ("a", b"a", Path("b"), np.ones(3), (np.ones(3), 8000))]
-    assert outputs == [here, here]
-
-
 def test_equal_content_is_marked_in_the_batch_and_absent_content_is_zero() -> None:
     read = Collator({"image": Length(), "text": Length(), "audio": Length()}, {})
     rows: list[dict[str, Any]] = [{"text": "cat"}, {"text": "dog", "image": "1.png"}, {"text": "cat"}]
@@ -206,54 +150,3 @@ def test_equal_content_is_marked_in_the_batch_and_absent_content_is_zero() -> No
     assert 0 not in (cat, dog)
     assert content["image"].tolist()[::2] == [0, 0]
     assert content["audio"].tolist() == [0, 0, 0]
-
-
-ROW = {"image": [1, 2], "text": [3, 4], "audio": [5, 6]}
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    seed=st.integers(0, 2**32),
-    dropout=st.floats(0, 0.999),
-    names=st.sets(st.sampled_from(sorted(ROW)), min_size=1),
-)
-def test_modality_dropout_never_hides_everything_and_never_shows_what_is_absent(
-    seed: int, dropout: float, names: set[str]
-) -> None:
-    read = Collator(dict.fromkeys(ROW, Length()), {})
-    row = {name: ROW[name] for name in names}
-    shown = read.decode(row, np.random.default_rng(seed), dropout).shown
-    assert shown
-    assert shown <= names
-
-
-@pytest.mark.parametrize("dropout", [0.3, 0.9])
-def test_modality_dropout_hides_at_its_rate(collator: Build, dropout: float) -> None:
-    rng, rows = np.random.default_rng(0), 4000
-    shown = [collator().decode(ROW, rng, dropout).shown for _ in range(rows)]
-    # each is hidden with probability p, but when all three are, one of them comes back
-    rate = dropout - dropout**3 / 3
-    for name in ROW:
-        hidden = sum(name not in kept for kept in shown)
-        assert abs(hidden - rate * rows) < 5 * (rate * (1 - rate) * rows) ** 0.5
-
-
-def test_modality_dropout_changes_only_what_is_shown(collator: Build) -> None:
-    read, hidden = collator(label=LABEL), 0
-    row = ROW | {"label": 4}
-    for seed in range(20):
-        plain = read.decode(row, np.random.default_rng(seed), 0.0)
-        dropped = read.decode(row, np.random.default_rng(seed), 0.7)
-        assert plain.shown == frozenset(ROW)
-        hidden += len(plain.shown - dropped.shown)
-        for name in ROW:  # augmented alike
-            assert plain.decoded[name].tolist() == dropped.decoded[name].tolist()
-        assert plain.content == dropped.content
-        assert plain.targets == dropped.targets
-    assert hidden > 0
-
-
-def test_without_a_generator_nothing_is_hidden_and_nothing_varies(collator: Build) -> None:
-    sample = collator().decode(ROW, None, 0.9)
-    assert sample.shown == frozenset(ROW)
-    assert {name: value.tolist() for name, value in sample.decoded.items()} == ROW

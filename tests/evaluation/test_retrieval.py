@@ -15,8 +15,15 @@ from fusion.evaluation.retrieval import Items, distinct, retrieval
 UNKNOWN = 0  # the content of a sample that cannot be compared
 
 
-def items(vectors: Sequence[Sequence[float]], labels: Sequence[int], content: Sequence[int]) -> Items:
-    return distinct(torch.tensor(vectors), torch.tensor(labels), torch.tensor(content))
+def items(
+    vectors: Sequence[Sequence[float]],
+    labels: Sequence[int],
+    content: Sequence[int],
+    rows: Sequence[int] | None = None,
+) -> Items:
+    """Merge the samples of these rows of one source; by default each is a row of its own."""
+    place = torch.tensor([[0] * len(vectors), list(range(len(vectors)) if rows is None else rows)])
+    return distinct(torch.tensor(vectors), torch.tensor(labels), torch.tensor(content), place)
 
 
 def search(similarity: Sequence[Sequence[float]], labels: Sequence[int] | None = None) -> dict[str, float]:
@@ -100,6 +107,57 @@ def test_an_image_with_five_captions_may_find_any_of_them() -> None:
     by_caption = retrieval(text, image)
     assert (by_caption["queries"], by_caption["gallery"]) == (10, 2)
     assert by_caption["recall@1"] == 9 / 10  # all but the caption that lies with the other image
+
+
+def test_choices_of_one_row_are_all_right_for_it() -> None:
+    # as above, but each image is there once, and its row has five captions
+    captions = [[1.0, 0.0, 0.0]] * 4 + [[0.0, 0.9, 0.1]] + [[0.0, 0.5, 0.5]] * 4 + [[0.0, 0.8, 0.2]]
+    text = items(captions, [-100] * 10, [UNKNOWN] * 10, rows=[3] * 5 + [8] * 5)
+    image = items([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [-100] * 2, [UNKNOWN] * 2, rows=[3, 8])
+    by_image = retrieval(image, text)
+    assert (by_image["queries"], by_image["gallery"]) == (2, 10)
+    assert (by_image["recall@1"], by_image["mrr"]) == (1 / 2, (1 + 1 / 2) / 2)
+    by_caption = retrieval(text, image)
+    assert (by_caption["queries"], by_caption["recall@1"]) == (10, 9 / 10)
+
+
+def test_two_modalities_with_choices_are_right_for_each_other_in_every_combination() -> None:
+    text = items([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [-100] * 3, [UNKNOWN] * 3, rows=[0, 0, 1])
+    sound = items([[0.0, 1.0], [0.9, 0.0], [0.0, 0.8]], [-100] * 3, [UNKNOWN] * 3, rows=[0, 0, 1])
+    # text 0 finds sound 1 of its row; text 1 sound 0 of its row; text 2 is nearer to sound 0 than to its own
+    assert retrieval(text, sound)["recall@1"] == 2 / 3
+
+
+def test_samples_that_no_row_holds_together_have_a_class_to_find_but_no_recall() -> None:
+    image = items([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], [0, 1, 1], [UNKNOWN] * 3, rows=[0, 1, 2])
+    sound = items([[1.0, 0.0], [0.0, 1.0]], [0, 0], [UNKNOWN] * 2, rows=[7, 8])
+    assert retrieval(image, sound) == {"hit@1": 1.0, "labelled": 1, "gallery": 2}
+    assert retrieval(sound, image) == {"hit@1": 1 / 2, "labelled": 2, "gallery": 3}
+
+
+def test_without_a_common_row_and_without_labels_there_is_nothing_to_measure() -> None:
+    image = items([[1.0, 0.0]], [-100], [UNKNOWN], rows=[0])
+    sound = items([[1.0, 0.0]], [-100], [UNKNOWN], rows=[1])
+    assert retrieval(image, sound) == {}
+
+
+def test_a_query_without_a_partner_is_left_out_of_recall_and_its_modality_stays_in_the_gallery() -> None:
+    image = items([[1.0, 0.0], [0.0, 1.0]], [-100] * 2, [UNKNOWN] * 2, rows=[0, 1])
+    text = items([[0.8, 0.0], [0.9, 0.0], [0.0, 1.0]], [-100] * 3, [UNKNOWN] * 3, rows=[0, 5, 6])
+    assert retrieval(image, text) == {
+        "recall@1": 0.0,  # the text of row 5, of which the image is unknown, is nearer
+        "recall@5": 1.0,
+        "recall@10": 1.0,
+        "mrr": 1 / 2,
+        "queries": 1,
+        "gallery": 3,
+    }
+
+
+def test_rows_of_different_sources_are_different_rows() -> None:
+    image, text = items([[1.0]], [-100], [UNKNOWN]), items([[1.0]], [-100], [UNKNOWN])
+    assert retrieval(image, text)["recall@1"] == 1.0
+    assert retrieval(image, text._replace(place=torch.tensor([[1], [0]]))) == {}
 
 
 def test_a_caption_that_images_share_is_searched_once_and_finds_any_of_them() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ COLOURS = ["red", "green", "blue"]
 class Direction(Processor):
     """Reads the colours that a text holds, by number or by name, as the sum of their directions."""
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Tensor:
+    def decode(self, raw: Any) -> Tensor:
         named = [number for number, colour in enumerate(COLOURS) if str(number) in raw or colour in raw]
         if not named:
             raise DataError(f"{raw!r} is not a colour")

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion import (
+    Augmentation,
     Component,
     DataError,
     Embeddings,
@@ -25,13 +26,19 @@ NAMES = ("image", "text", "audio")
 
 
 class Numbers(Processor):
-    """Reads four numbers and adds noise in training; a str is a broken sample."""
+    """Reads four numbers; a str is a broken sample."""
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         if isinstance(raw, str):
             raise DataError(raw)
-        noise = 0 if rng is None else 0.1 * rng.standard_normal(4)
-        return (np.array(raw) + noise).astype(np.float32)
+        return np.array(raw, np.float32)
+
+
+class Noise(Augmentation):
+    """Adds noise."""
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        return raw if isinstance(raw, str) else np.array(raw) + 0.1 * rng.standard_normal(4)
 
 
 class Tower(Encoder):
@@ -145,6 +152,11 @@ def fusion_encoders() -> list[Component]:
     towers = [Component(f"toy-{name}", Tower, name) for name in NAMES]
     odd = {"toy-brittle": Brittle, "toy-normed": Normed, "toy-hungry": Hungry}
     return [*towers, *(Component(name, tower, "audio") for name, tower in odd.items())]
+
+
+@hookimpl
+def fusion_augmentations() -> list[Component]:
+    return [Component("toy-noise", Noise)]
 
 
 @hookimpl
