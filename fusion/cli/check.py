@@ -28,7 +28,13 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
         nested = {key: _plain(getattr(found, key)) for key in ("sources", "parts")}
         print_json(found._asdict() | nested)
         return
-    table(("source", "rows", "rows of a batch"), [(name, *share) for name, share in found.sources.items()])
+    table(
+        ("source", "rows", "rows of a batch"),
+        [
+            (name, "stream" if share.rows is None else share.rows, share.in_batch)
+            for name, share in found.sources.items()
+        ],
+    )
     table(("modality", "present in the batch"), list(found.present.items()))
     table(
         ("part", "parameters", "trained", "component"),

@@ -1,20 +1,16 @@
 """Render the report of a run: one offline HTML page, from the files of its folder alone."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from fusion.report import figures, tables
-from fusion.report.charts import spark
 from fusion.report.figures import Chart
-from fusion.report.files import Example, Media, RunFiles, read
+from fusion.report.files import Example, RunFiles, read
 from fusion.report.headline import headline
 from fusion.report.scores import sort
 from fusion.report.tables import Table
+from fusion.report.template import template, write
 
 
 class Section(NamedTuple):
@@ -34,16 +30,8 @@ def render(folder: Path) -> Path:
     """
     folder = Path(folder)
     files = read(folder)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["spark"] = _spark
     scores = sort(files.metrics)
-    page = environment.get_template("page.html").render(
+    page = template("page.html").render(
         name=files.name,
         created=files.manifest.get("created", ""),
         headline=headline(scores),
@@ -52,7 +40,7 @@ def render(folder: Path) -> Path:
         ],
         named=files.evaluation.named,
     )
-    return _write(folder / "report.html", page)
+    return write(folder / "report.html", page)
 
 
 def _sections(files: RunFiles) -> list[Section]:
@@ -77,19 +65,3 @@ def _paired(examples: Sequence[Example]) -> dict[str, list[Example]]:
     for example in examples:
         pairs.setdefault(example.pair, []).append(example)
     return pairs
-
-
-def _spark(media: Media) -> Markup:
-    channels = media.data if isinstance(media.data, list) else []
-    return spark(channels, label=f"series of {len(channels)} channels")
-
-
-def _write(path: Path, content: str) -> Path:
-    """Replace the file in one step, so that a reader never sees half a page."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(content, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path

@@ -1,0 +1,64 @@
+"""fusion data: what the rows of a recipe's sources hold, before anything is trained."""
+
+from pathlib import Path
+
+import click
+
+from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.show import json_option, print_json, registry_argument, table
+from fusion.registry import Registry
+
+
+@click.command("data", short_help="Look at the rows of a recipe's sources.")
+@recipe_argument
+@overrides_argument
+@click.option(
+    "--sample", default=200, show_default=True, type=click.IntRange(1), help="Rows of each source to read."
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with pictures, sounds and texts, as they are and as training varies them.",
+)
+@json_option
+@registry_argument
+def command(
+    registry: Registry,
+    recipe: str,
+    overrides: tuple[str, ...],
+    sample: int,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Read a sample of every source of RECIPE and tell what is in it.
+
+    Prints how many rows have each modality and target, how many are of each class, and which cannot be
+    read and why.
+
+    \b
+    fusion data bind_digits --html data.html
+    """
+    from fusion.build import complete
+    from fusion.errors import DataError
+    from fusion.recipe_file import read_recipe
+    from fusion.report.preview import render, told
+    from fusion.training.preview import preview
+
+    chosen = complete(read_recipe(recipe, overrides, registry), registry)
+    found = preview(chosen, registry, sample)
+    if html is not None:
+        try:
+            render(chosen.name, found, chosen.classes, html)
+        except OSError as error:
+            raise DataError(f"cannot write {html}: {error}") from error
+    if as_json:
+        print_json([_plain(part._asdict()) for part in found])
+        return
+    for one in told(found, chosen.classes):
+        table(one.columns, one.rows, one.caption)
+    if html is not None:
+        click.echo(f"page  {html}")
+
+
+def _plain(part: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in part.items() if key != "shown"}
