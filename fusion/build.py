@@ -60,7 +60,7 @@ def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Pr
             continue
         chosen = {key: value for key, value in pick.given.items() if key not in pick.core}
         try:
-            problems += options.check(offer.component, chosen, pick.path)[1]
+            problems += options.check(offer.component, chosen, pick.path, pick.core)[1]
         except PluginError as error:
             problems.append(Problem(f"{pick.path}.name", f"{error} ({offer.origin})"))
     return problems

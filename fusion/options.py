@@ -1,7 +1,7 @@
 """Check a recipe's options against a component's signature: the signature is the schema."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -11,12 +11,17 @@ from fusion.component import Component
 from fusion.errors import Problem, unknown
 
 
-def check(component: Component, given: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the complete options, defaults included, and what is wrong with those given."""
+def check(
+    component: Component, given: Mapping[str, Any], path: str, core: Iterable[str] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the complete options, defaults included, and what is wrong with those given.
+
+    `core` names the keys that may stand beside the options, for who has misspelt one of them.
+    """
     options = component.options()
     values: dict[str, Any] = {}
     problems = [
-        Problem(f"{path}.{name}", unknown(f"option of {component.name}", name, options))
+        Problem(f"{path}.{name}", unknown(f"option of {component.name}", name, [*options, *core]))
         for name in given
         if name not in options
     ]

@@ -100,7 +100,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "widht: 16",
-            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: classes, encoders, "
+            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, encoders, "
             "evaluate, fuser, name, objectives, sources, train, width",
         ),
         (
@@ -123,7 +123,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "heads: 2",
             "heds: 2",
             "mine.yaml:9: fuser.heds: unknown option of attend 'heds'; did you mean 'heads'? "
-            "known: dropout, heads, layers",
+            "known: dropout, heads, layers, modality_dropout, name",
         ),
         (
             "heads: 2",
@@ -134,6 +134,27 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "view: audio-text}",
             "view: smell}",
             "mine.yaml:3: sources.heard.view: 'smell' does not fit (view: ",
+        ),
+        (
+            "width: 16",
+            "augment: {words: [{name: text-typo}]}",
+            "mine.yaml:8: augment.words: unknown modality 'words'; known: audio, image, text",
+        ),
+        (
+            "width: 16",
+            "augment: {text: [{name: text-typo}, {name: text-tipo}]}",
+            "mine.yaml:8: augment.text.1.name: unknown augmentation 'text-tipo'; did you mean 'text-typo'? known: ",
+        ),
+        (
+            "width: 16",
+            "augment: {text: [{name: text-typo, chance: 2}]}",
+            "mine.yaml:8: augment.text.0.chance: 2: input should be less than or equal to 1",
+        ),
+        (
+            "width: 16",
+            "augment: {text: [{name: text-typo, chnce: 0.5}]}",
+            "mine.yaml:8: augment.text.0.chnce: unknown option of text-typo 'chnce'; did you mean 'chance'? "
+            "known: chance, ",
         ),
         ("steps: 30, ", "", "mine.yaml:13: train.steps: is missing"),
         ("train: {steps: 30, batch: 8}\n", "", "mine.yaml: train: is missing"),
@@ -255,8 +276,8 @@ def test_a_plugin_in_quarantine_is_named_where_its_component_is_missed(
     monkeypatch.setenv("FUSION_BLOCK", "digits")
     lines = problems(write(), Registry())
     assert [line for line in lines if "source 'digits'" in line] == [
-        "mine.yaml:2: sources.seen.name: unknown source 'digits'; known: none",
-        "mine.yaml:3: sources.heard.name: unknown source 'digits'; known: none",
+        "mine.yaml:2: sources.seen.name: unknown source 'digits'; known: datasets",
+        "mine.yaml:3: sources.heard.name: unknown source 'digits'; known: datasets",
     ]
     assert lines.count("  blocked by FUSION_BLOCK: digits") == 2
 

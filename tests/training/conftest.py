@@ -49,6 +49,7 @@ def recipe() -> Make:
                 "heard": {"name": "toy", "view": ["text", "audio"], "rows": 17},
             },
             "encoders": {name: {"name": f"toy-{name}"} for name in ("image", "text", "audio")},
+            "augment": {name: [{"name": "toy-noise"}] for name in ("image", "text", "audio")},
             "width": 8,
             "fuser": {"name": "attend", "heads": 2, "layers": 1, "dropout": 0.1, "modality_dropout": 0.3},
             "objectives": {

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,22 @@ class Hungry(Tower):
         raise torch.OutOfMemoryError("tried to allocate 80 GiB")
 
 
+class Scaled(Tower):
+    """A tower whose input is scaled by the number in a file, which stands for pretrained weights."""
+
+    def __init__(self, assets: Path | None = None, *, model: str) -> None:
+        super().__init__(dropout=0.0)
+        self.scale = float((Path(model) if assets is None else assets / "scale").read_text())
+        if assets is None:
+            self.origin = {"model": model, "revision": "r1"}
+
+    def forward(self, x: Tensor) -> Encoding:
+        return super().forward(x * self.scale)
+
+    def save_assets(self, folder: Path) -> None:
+        (folder / "scale").write_text(str(self.scale))
+
+
 class Still(Objective):
     """An objective without parameters."""
 
@@ -150,7 +167,7 @@ def fusion_sources() -> list[Component]:
 @hookimpl
 def fusion_encoders() -> list[Component]:
     towers = [Component(f"toy-{name}", Tower, name) for name in NAMES]
-    odd = {"toy-brittle": Brittle, "toy-normed": Normed, "toy-hungry": Hungry}
+    odd = {"toy-brittle": Brittle, "toy-normed": Normed, "toy-hungry": Hungry, "toy-scaled": Scaled}
     return [*towers, *(Component(name, tower, "audio") for name, tower in odd.items())]
 
 
