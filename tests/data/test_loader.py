@@ -198,3 +198,38 @@ def test_a_rank_for_which_no_batch_is_left_reads_nothing(collator: Build, table:
     sweep = Sweep(Reader({"a": table(length=3)}, collator()), 4, rank=1, ranks=2)
     assert len(sweep) == 0
     assert list(load(sweep, range(0), 0)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_sources_of_different_modalities_mix_exactly_and_no_row_is_lost_or_read_twice(
+    collator: Build, table: Make, noisy: Make, ranks: int, workers: int
+) -> None:
+    sizes, weights = {"a": 311, "b": 90, "c": 1000}, {"a": 5.0, "b": 1.5, "c": 3.5}
+    rows: dict[str, Callable[[int], dict[str, Any]]] = {
+        "a": lambda n: {"image": [n, 0], "text": [n, 1]},
+        "b": lambda n: {"audio": [n, 2]} if n % 2 else {"audio": [n, 2], "text": [n, 1]},
+        "c": lambda n: {"text": [n, 1]},
+    }
+    sources = {name: table({n: rows[name](n) for n in range(size)}) for name, size in sizes.items()}
+    order = Order(sizes, weights, 50, 3)
+    read: list[tuple[int, int]] = []
+    for step, batches in enumerate(
+        zip(
+            *(
+                load(Steps(Reader(sources, collator(), noisy(3)), order, rank, ranks), range(200), workers)
+                for rank in range(ranks)
+            ),
+            strict=True,
+        )
+    ):
+        for loaded in batches:
+            read += zip(loaded.batch.source.tolist(), loaded.batch.row.tolist(), strict=True)
+        assert len(read) == 50 * (step + 1)
+    assert len(read) == 10_000
+    for number, (name, size) in enumerate(sizes.items()):
+        mine = [row for source, row in read if source == number]
+        assert abs(len(mine) - 10_000 * weights[name] / 10) <= 1
+        for start in range(0, len(mine) - size + 1, size):
+            assert sorted(mine[start : start + size]) == list(range(size))  # an epoch
+        assert len(set(mine[-(len(mine) % size) :])) == len(mine) % size

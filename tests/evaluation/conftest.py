@@ -9,7 +9,7 @@ import torch
 
 from fusion import Component, Model, Recipe, Registry, hookimpl
 from fusion.build import build_model, complete
-from tests.evaluation.toys import COLOURS, Toy, ToyRows
+from tests.evaluation.toys import COLOURS, Captions, Endless, Toy, ToyRows
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,11 @@ def toys() -> Registry:
 
     @hookimpl
     def fusion_sources() -> list[Component]:
-        return [Component("toy-rows", ToyRows)]
+        return [
+            Component("toy-rows", ToyRows),
+            Component("toy-captions", Captions),
+            Component("toy-stream", Endless),
+        ]
 
     plugin = ModuleType("toy")
     plugin.fusion_encoders = fusion_encoders  # type: ignore[attr-defined]

@@ -265,3 +265,34 @@ def test_two_ranks_measure_what_one_does(tiny_run: Run, registry: Registry, batc
     one = evaluate(model, recipe, registry, accelerator, tiny_run.metrics).metrics
     assert one["evaluate/rows"] == 32
     assert json.loads(two.stdout) == one
+
+
+def test_all_choices_of_a_row_are_searched_and_the_row_is_counted_once(
+    toy_recipe: MakeRecipe, measure: Measure, toys: Registry
+) -> None:
+    recipe = toy_recipe()
+    data = recipe.model_dump()
+    data["evaluate"]["sources"] = {"test": {"name": "toy-captions"}}
+    metrics = measure(Recipe(**data)).metrics
+    assert metrics["evaluate/rows"] == 2
+    by_text = {
+        key: metrics[f"retrieval/text->sight/{key}"] for key in ("rows", "queries", "gallery", "recall@1")
+    }
+    # "green b" is said of what looks red
+    assert by_text == {"rows": 2, "queries": 4, "gallery": 2, "recall@1": 3 / 4}
+    by_sight = {
+        key: metrics[f"retrieval/sight->text/{key}"] for key in ("rows", "queries", "gallery", "recall@1")
+    }
+    # and lies as near to what looks green as what is said of that
+    assert by_sight == {"rows": 2, "queries": 2, "gallery": 4, "recall@1": 1 / 2}
+    assert metrics["subsets/text/rows"] == metrics["subsets/sight+text/rows"] == 2
+    assert metrics["subsets/text/accuracy"] in (0.0, 0.5, 1.0)
+
+
+def test_a_stream_is_not_evaluated(toy_recipe: MakeRecipe, measure: Measure) -> None:
+    data = toy_recipe().model_dump()
+    data["evaluate"]["sources"] = {"test": {"name": "toy-stream"}}
+    with pytest.raises(
+        DataError, match=r"^evaluate\.sources\.test is a stream, which can only be trained on"
+    ):
+        measure(Recipe(**data))

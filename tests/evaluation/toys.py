@@ -1,12 +1,12 @@
 """Three toy modalities whose vectors are known: a sample names one of three directions, or several."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fusion import DataError, Encoder, Encoding, Processor
+from fusion import Choices, DataError, Encoder, Encoding, Processor, Stream
 
 COLOURS = ["red", "green", "blue"]
 
@@ -61,3 +61,20 @@ class ToyRows:
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         return self.rows[index]
+
+
+class Captions:
+    """Two things to see, and what four people said of them."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        said = [["red a", "green b"], ["green c", "green d"]][index]
+        return {"sight": str(index), "text": Choices(said), "label": index}
+
+
+class Endless(Stream):
+    def rows(self, part: int, parts: int, seed: int) -> Iterator[Mapping[str, Any]]:
+        for number in range(part, 100, parts):
+            yield {"sight": str(number % 3)}

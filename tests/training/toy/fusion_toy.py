@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fusion import (
     Objective,
     Processor,
     Row,
+    Stream,
     hookimpl,
 )
 
@@ -152,6 +153,14 @@ class Rows:
         return row
 
 
+class Endless(Stream):
+    """Rows of an image and a text, one after the other."""
+
+    def rows(self, part: int, parts: int, seed: int) -> Iterator[Row]:
+        for number in range(part, 60, parts):
+            yield {"image": [number, seed, 0, 0], "text": [number, 0, 0, 1], "label": number % 3}
+
+
 class Gone:
     """A source whose file is missing."""
 
@@ -161,7 +170,7 @@ class Gone:
 
 @hookimpl
 def fusion_sources() -> list[Component]:
-    return [Component("toy", Rows), Component("toy-gone", Gone)]
+    return [Component("toy", Rows), Component("toy-gone", Gone), Component("toy-stream", Endless)]
 
 
 @hookimpl
