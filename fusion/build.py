@@ -85,14 +85,15 @@ def complete(recipe: Recipe, registry: Registry) -> Recipe:
 def shrink(recipe: Recipe, registry: Registry) -> Recipe:
     """Return a version of the recipe that runs in seconds: few steps, few rows, and tiny components.
 
-    An option that the recipe sets to something of its own stays.
+    An encoder takes its tiny options whatever the recipe says, which may be weights of gigabytes; of other
+    components an option that the recipe sets to something of its own stays.
     """
     data = recipe.model_dump(mode="json")
     for pick in picks(data):
         component = registry.find(pick.kind, pick.given["name"]).component
         defaults = {name: option.default for name, option in component.options().items()}
         for name, small in component.tiny.items():
-            if pick.given.get(name, defaults[name]) == defaults[name]:
+            if pick.kind == "encoder" or pick.given.get(name, defaults[name]) == defaults[name]:
                 pick.given[name] = small
     data["train"] |= {
         "steps": min(8, recipe.train.steps),

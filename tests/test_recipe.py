@@ -540,6 +540,9 @@ def test_shrink_keeps_the_experiment_and_makes_it_small(registry: Registry) -> N
     assert small.sources["seen"].weight == 2
     assert small.fuser.options == recipe.fuser.options | {"layers": 1}
     assert small.fuser.modality_dropout == recipe.fuser.modality_dropout == 0.5
+    given = read_recipe("bind_digits", ["encoders.image.dim=64", "sources.seen.limit=7"], registry)
+    assert shrink(given, registry).encoders["image"].options["dim"] == 16  # it may be weights of gigabytes
+    assert shrink(given, registry).sources["seen"].options["limit"] == 7
     few = read_recipe("bind_digits", ["train.steps=3", "train.batch=4", "evaluate.limit=5"], registry)
     assert (shrink(few, registry).train.steps, shrink(few, registry).train.batch) == (3, 4)
     assert shrink(few, registry).evaluate.limit == 5
