@@ -1,5 +1,6 @@
 """Every recipe runs, in its tiny form, and says in its head what it is."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -14,7 +15,7 @@ SCRIPTS = sorted(SHIPPED.glob("*.py"))
 
 def test_there_are_recipes_and_scripts() -> None:
     assert {"bind_digits", "fuse_digits"} <= shipped().keys()
-    assert {path.stem for path in SCRIPTS} >= {"bind_digits", "missing_audio"}
+    assert {path.stem for path in SCRIPTS} >= {"avdigits", "bind_digits", "missing_audio"}
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -25,10 +26,30 @@ def test_every_recipe_trains_tiny(name: str, registry: Registry, tmp_path: Path)
     assert run.metrics["train/steps"] == 8
 
 
+def test_the_pairs_of_avdigits_train_tiny(packs: Path, tmp_path: Path) -> None:
+    registry = Registry()
+    recipe = read_recipe(str(SHIPPED / "avdigits.py"), registry=registry)
+    run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
+    assert 120 <= run.metrics["train/rows/image+text+audio"] < 128  # less the torn recording
+    assert run.metrics["data/bad_rows"] == 1
+    assert run.metrics["evaluate/rows"] == 32
+
+
+@pytest.mark.parametrize("name", ["speech_digits", "photos", "emoji", "sounds"])
+def test_a_torn_file_of_a_pack_is_counted(name: str, registry: Registry, packs: Path, tmp_path: Path) -> None:
+    recipe = shrink(read_recipe(name, registry=registry), registry)
+    run = train(recipe, tmp_path / "run", registry=registry)
+    assert run.metrics["data/bad_rows"] == 1
+    [bad] = (json.loads(line) for line in (run.folder / "ledger.jsonl").read_text("utf-8").splitlines())
+    assert bad["source"] in recipe.sources
+    assert "cannot read the" in bad["reason"]
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_every_recipe_opens_with_its_command_and_what_it_shows(name: str) -> None:
     command, blank, about, *_ = shipped()[name].read_text("utf-8").splitlines()
-    assert command == f"# fusion train {name}"
+    assert command in (f"# fusion train {name}", f"# FUSION_DATA=DIR fusion train {name}")
+    assert ("$FUSION_DATA" in shipped()[name].read_text("utf-8")) == command.startswith("# FUSION_DATA")
     assert blank == "#"
     assert len(about) > 20
 
