@@ -182,7 +182,7 @@ def test_the_plugin_of_the_readme_has_under_40_lines_and_keeps_its_contract() ->
     exec(written[1].text, namespace)
     processor, encoder = namespace["MotionProcessor"](), namespace["Motion"](dim=16)  # type: ignore[operator]
     samples = [np.ones((t, 3), np.float32) for t in (2, 5)]
-    inputs = processor.collate([processor.decode(sample, None) for sample in samples])
+    inputs = processor.collate([processor.decode(sample) for sample in samples])
     assert encoder(**inputs).pooled.allclose(encoder(**inputs).pooled[:1], atol=1e-6)  # equal means
     assert encoder(**inputs).mask.sum(1).tolist() == [2, 5]
 
