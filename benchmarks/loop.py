@@ -14,12 +14,11 @@ from statistics import median
 import torch
 
 from fusion import Registry, read_recipe, train
-from fusion.build import build_model, build_sources
-from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Steps, load
-from fusion.data.order import Order
+from fusion.build import build_model
+from fusion.data.loader import load
 from fusion.recipe import Recipe
 from fusion.training.optimizer import optimizer
+from fusion.training.steps import training_steps
 
 
 def ours(recipe: Recipe, registry: Registry) -> float:
@@ -33,12 +32,7 @@ def bare(recipe: Recipe, registry: Registry) -> float:
     """Return the seconds of the shortest loop that does the same arithmetic."""
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, registry)
-    sources = build_sources(recipe.sources, registry)
-    lengths = {name: len(source) for name, source in sources.items()}
-    weights = {name: pick.weight for name, pick in recipe.sources.items()}
-    order = Order(lengths, weights, recipe.train.batch, recipe.train.seed)
-    reader = Reader(sources, Collator(model.processors, model.targets()))
-    steps = Steps(reader, order, 0, 1, recipe.train.seed, recipe.fuser.modality_dropout)
+    steps = training_steps(recipe, model, registry)
     adamw = optimizer(model, recipe)
     began = time.monotonic()
     for loaded in load(steps, range(recipe.train.steps), recipe.train.workers):

@@ -200,6 +200,8 @@ class Model(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
             encoding = encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
+        if not self.fuser.reads_tokens:
+            encoding = Encoding(encoding.pooled)
         return self.align[name](encoding)  # type: ignore[no-any-return]
 
     def _check(self, name: str, encoding: Encoding, rows: int, dim: int) -> None:
