@@ -1,4 +1,4 @@
-"""The core's own fusers and objectives, offered through the same hooks as everybody's."""
+"""The core's own fusers, objectives and augmentations, offered through the same hooks as everybody's."""
 
 from fusion.component import Component
 from fusion.hookspecs import hookimpl
@@ -24,4 +24,33 @@ def fusion_objectives() -> list[Component]:
         Component("classify", "fusion.objectives.classify:Classify", tiny={"classes": 10}),
         Component("regress", "fusion.objectives.regress:Regress", tiny={"target": "value"}),
         Component("multilabel", "fusion.objectives.multilabel:Multilabel", tiny={"classes": 10}),
+    ]
+
+
+@hookimpl
+def fusion_augmentations() -> list[Component]:
+    image, colour = "fusion.augmentations.image", "fusion.augmentations.colour"
+    audio, text = "fusion.augmentations.audio", "fusion.augmentations.text"
+    mixing = "fusion.augmentations.mixing"
+    return [
+        Component("image-resize", f"{image}:ImageResize", tiny={"least": 16, "most": 24}),
+        Component("image-move", f"{image}:ImageMove"),
+        Component("image-crop", f"{image}:ImageCrop"),
+        Component("image-flip", f"{image}:ImageFlip"),
+        Component("image-color", f"{colour}:ImageColor"),
+        Component("image-noise", f"{colour}:ImageNoise"),
+        Component("image-invert", f"{colour}:ImageInvert"),
+        Component("image-blend", f"{colour}:ImageBlend"),
+        Component("image-randaugment", "fusion.augmentations.randaugment:ImageRandAugment"),
+        Component("image-mixup", f"{mixing}:ImageMixup"),
+        Component("image-cutmix", f"{mixing}:ImageCutmix"),
+        Component("audio-speed", f"{audio}:AudioSpeed"),
+        Component("audio-position", f"{audio}:AudioPosition"),
+        Component("audio-gain", f"{audio}:AudioGain"),
+        Component("audio-noise", f"{audio}:AudioNoise"),
+        Component("audio-mask", f"{audio}:AudioMask"),
+        Component("audio-mixup", f"{mixing}:AudioMixup"),
+        Component("text-template", f"{text}:TextTemplate", tiny={"templates": ["{}", "a photo of {}"]}),
+        Component("text-typo", f"{text}:TextTypo"),
+        Component("text-dropout", f"{text}:TextDropout", tiny={"strength": 0.5}),
     ]

@@ -65,21 +65,25 @@ def audio(raw: Any, rate: int, seconds: float) -> Waveform:
     """
     import soxr
 
-    if isinstance(raw, tuple) and len(raw) == 2:
-        wave, given_rate = _channels_last(raw[0]), _hertz(raw[1])
-    else:
-        wave, given_rate = _read(raw, seconds)
-    wave = wave[: round(seconds * given_rate)]
-    if not wave.size:
-        raise DataError("the sound holds no samples")
-    mono = _mono(wave)
-    if given_rate != rate:
-        mono = soxr.resample(mono, given_rate, rate)[: round(seconds * rate)]
-    if not mono.size:
+    wave, given_rate = _start(raw, seconds)
+    if given_rate == rate:
+        return wave
+    resampled = soxr.resample(wave, given_rate, rate)[: round(seconds * rate)]
+    if not resampled.size:
         raise DataError(
             f"sound of {len(wave)} samples at {given_rate} Hz is less than one sample at {rate} Hz"
         )
-    return mono
+    return resampled  # type: ignore[no-any-return]
+
+
+def sound(raw: Any) -> tuple[Waveform, int]:
+    """Return all of a sound as one channel, (samples,) in about [-1, 1], and the rate that it has, in Hz.
+
+    `raw` is what `audio` reads; more than an hour is refused. The waveform is the caller's to change.
+    """
+    if isinstance(raw, tuple) and len(raw) == 2:
+        _check_length(len(_channels_last(raw[0])), _hertz(raw[1]))
+    return _start(raw, MAX_SECONDS)
 
 
 def text(raw: Any) -> str:
@@ -158,23 +162,36 @@ def _shrunk(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(np.uint16) if fits else array
 
 
+def _start(raw: Any, seconds: float) -> tuple[Waveform, int]:
+    """Return the first seconds as one channel at the given rate, and the rate."""
+    if isinstance(raw, tuple) and len(raw) == 2:
+        wave, rate = _channels_last(raw[0]), _hertz(raw[1])
+    else:
+        wave, rate = _read(raw, seconds)
+    wave = wave[: round(seconds * rate)]
+    if not wave.size:
+        raise DataError("the sound holds no samples")
+    return _mono(wave), rate
+
+
 def _read(raw: Any, seconds: float) -> tuple[npt.NDArray[Any], int]:
     """Return the start of a sound file, (samples, channels), and its rate."""
     import soundfile
 
     with _reading("sound", raw) as file:
         try:
-            sound = soundfile.SoundFile(file)
+            opened = soundfile.SoundFile(file)
         except soundfile.LibsndfileError as error:  # its own text holds a memory address
             raise ValueError(error.error_string) from error
-        with sound:
-            rate = _hertz(sound.samplerate)
-            if sound.frames > MAX_SECONDS * rate:
-                # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
-                raise DataError(
-                    f"sound of {sound.frames / rate:,.0f} s; at most {MAX_SECONDS:,.0f} s are read"
-                )
-            return sound.read(round(seconds * rate), dtype="float32", always_2d=True), rate
+        with opened:
+            rate = _hertz(opened.samplerate)
+            _check_length(opened.frames, rate)  # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
+            return opened.read(round(seconds * rate), dtype="float32", always_2d=True), rate
+
+
+def _check_length(samples: int, rate: int) -> None:
+    if samples > MAX_SECONDS * rate:
+        raise DataError(f"sound of {samples / rate:,.0f} s; at most {MAX_SECONDS:,.0f} s are read")
 
 
 def _hertz(rate: Any) -> int:

@@ -7,10 +7,18 @@
 raises fusion.PluginError at the first that did not.
 """
 
+from fusion.testing.augmentations import check_augmentation
 from fusion.testing.encoders import check_encoder
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
 from fusion.testing.sources import check_source
 
-__all__ = ["check", "check_encoder", "check_fuser", "check_objective", "check_source"]
+__all__ = [
+    "check",
+    "check_augmentation",
+    "check_encoder",
+    "check_fuser",
+    "check_objective",
+    "check_source",
+]

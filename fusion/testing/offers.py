@@ -3,12 +3,16 @@
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from fusion import options
-from fusion.batch import Source
-from fusion.errors import FusionError, PluginError
-from fusion.registry import Offer, Registry
+from fusion.augmentation import Augmentation
+from fusion.batch import Choices, Source, Stream
+from fusion.encoder import Encoder
+from fusion.errors import DataError, FusionError, PluginError
+from fusion.registry import Offer, Origin, Registry
+from fusion.testing.augmentations import check_augmentation, vary
 from fusion.testing.encoders import check_encoder
 from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
@@ -22,15 +26,23 @@ LOOKED_AT = 64  # rows of a source, for samples whose sizes differ
 def check(offer: Offer, registry: Registry | None = None) -> list[str]:
     """Check a component with its tiny options; return what passed.
 
-    The samples for an encoder come from a source in the registry: one of its own plugin, if that has
-    some. Raises PluginError that names the component, its plugin, the distribution and its version.
+    The samples for an encoder or an augmentation come from a source in the registry: one of its own
+    plugin, if that has some. Raises PluginError that names the component, its plugin, the distribution and
+    its version.
     """
     with _blaming(offer):
         return CHECKS[offer.kind](offer, registry or Registry())
 
 
 def _check_encoder(offer: Offer, registry: Registry) -> list[str]:
-    samples = _samples(offer, registry)
+    modality = offer.component.modality
+    samples = _samples(modality, offer.origin, registry) if modality else []
+    if not samples:
+        sources = ", ".join(registry.names("source")) or "none"
+        raise PluginError(
+            f"no installed source has rows with {modality!r} in its tiny form (sources: {sources}); call "
+            "fusion.testing.check_encoder(build, samples) in your own tests"
+        )
     return check_encoder(offer.component.resolve(), samples, **_tiny(offer))
 
 
@@ -46,14 +58,64 @@ def _check_source(offer: Offer, registry: Registry) -> list[str]:
     source = _build(offer)
     passed = check_source(source)
     keys = sorted({key for row in _rows(source) for key, value in row.items() if value is not None})
-    readable = {other.component.modality for other in registry} - {None}
+    readable = _modalities(registry)
     read = [key for key in keys if key in readable]
     expect(
         bool(read),
         f"its rows have the keys {', '.join(keys)}",
-        f"one that an installed encoder reads: {', '.join(sorted(map(str, readable)))}",
+        f"one that an installed encoder reads: {', '.join(readable)}",
     )
     return [*passed, f"installed encoders read of its rows: {', '.join(read)}"]
+
+
+def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
+    """Check it on each modality whose samples it reads, if an encoder reads what it makes of them."""
+    build, tiny = offer.component.resolve(), _tiny(offer)
+    passed, refused = [], []
+    for modality in _modalities(registry):
+        samples = _samples(modality, offer.origin, registry)
+        try:
+            reader = _reader(_varied(build(**tiny), samples, modality), modality, offer.origin, registry)
+        except DataError as error:
+            refused.append(f"{modality}: {error}")
+            continue
+        passed += [f"{modality}: {said}" for said in check_augmentation(build, samples, **tiny)]
+        passed.append(f"{modality}: the encoder {reader} reads what it gives")
+    if passed:
+        return passed
+    raise PluginError(
+        f"it varies no sample of any modality ({'; '.join(refused)}); call "
+        "fusion.testing.check_augmentation(build, samples) in your own tests"
+    )
+
+
+def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
+    if not samples:
+        raise DataError("no installed source has any in its tiny form")
+    try:
+        return [vary(augmentation, samples, row, 0) for row in range(len(samples))]
+    except DataError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"a sample of {modality!r} raised {error!r}; expected fusion.DataError for what it cannot read"
+        ) from error
+
+
+def _reader(varied: list[Any], modality: str, origin: Origin, registry: Registry) -> str:
+    """Return the name of an installed encoder that reads the samples. Raises DataError when none does."""
+    said = []
+    for other in _nearest(registry, origin, "encoder"):
+        if other.component.modality == modality:
+            try:
+                encoder: Encoder = other.component.resolve()(**_tiny(other))
+                for sample in varied:
+                    encoder.processor.decode(sample)
+            except Exception as error:  # its own check says why; another one may read it
+                said.append(f"the encoder {other.component.name} raised {error!r}")
+                continue
+            return other.component.name
+    raise DataError("; ".join(said))
 
 
 CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
@@ -61,35 +123,45 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "fuser": _check_fuser,
     "objective": _check_objective,
     "source": _check_source,
+    "augmentation": _check_augmentation,
 }
 
 
-def _samples(offer: Offer, registry: Registry) -> list[Any]:
-    """Return raw samples of the encoder's modality, of sizes as different as a source has them."""
-    modality = offer.component.modality
-    sources = [other for other in registry if other.kind == "source"]
-    for other in sorted(sources, key=lambda other: other.origin != offer.origin):
+def _samples(modality: str, origin: Origin, registry: Registry) -> list[Any]:
+    """Return raw samples of a modality, of sizes as different as a source has them; none without a source."""
+    for other in _nearest(registry, origin, "source"):
         try:
             rows = _rows(_build(other))
         except Exception:  # its own check says why
             continue
-        found = [row[modality] for row in rows if row.get(modality) is not None]
+        given = [row[modality] for row in rows if row.get(modality) is not None]
+        found = [one for some in given for one in (some if isinstance(some, Choices) else [some])]
         if len(found) > 1:
             found.sort(key=lambda sample: len(pickle.dumps(sample)))
             count = min(SAMPLES, len(found))
             return [found[place * (len(found) - 1) // (count - 1)] for place in range(count)]
-    names = ", ".join(other.component.name for other in sources) or "none"
-    raise PluginError(
-        f"no installed source has rows with {modality!r} in its tiny form (sources: {names}); call "
-        "fusion.testing.check_encoder(build, samples) in your own tests"
+    return []
+
+
+def _modalities(registry: Registry) -> list[str]:
+    """Return what the installed encoders read."""
+    return sorted({name for other in registry if (name := other.component.modality)})
+
+
+def _nearest(registry: Registry, origin: Origin, kind: str) -> list[Offer]:
+    """Return what is offered of a kind, that of the same plugin first."""
+    return sorted(
+        (other for other in registry if other.kind == kind), key=lambda other: other.origin != origin
     )
 
 
-def _rows(source: Source) -> list[Any]:
+def _rows(source: Source | Stream) -> list[Any]:
+    if isinstance(source, Stream):
+        return list(islice(source.rows(0, 1, 0), LOOKED_AT))
     return [source[place] for place in range(min(len(source), LOOKED_AT))]
 
 
-def _build(offer: Offer) -> Source:
+def _build(offer: Offer) -> Source | Stream:
     return offer.component.resolve()(**_tiny(offer))  # type: ignore[no-any-return]
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,13 +23,9 @@ class AudioProcessor(Processor):
 
     rate: int
     seconds: float
-    augment: float
 
-    def decode(self, raw: object, rng: Generator | None) -> NDArray[np.float32]:
-        wave = decode.audio(raw, self.rate, self.seconds)
-        if rng is not None and self.augment:
-            wave = vary(wave, self.augment, rng)[: round(self.seconds * self.rate)]
-        return wave
+    def decode(self, raw: object) -> NDArray[np.float32]:
+        return decode.audio(raw, self.rate, self.seconds)
 
     def collate(self, samples: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         x = np.zeros((len(samples), round(self.seconds * self.rate)), np.float32)
@@ -40,33 +35,19 @@ class AudioProcessor(Processor):
 
 
 class ScratchAudio(Encoder):
-    """Encodes sounds of up to `seconds`; how loud a clip is makes no difference.
-
-    A token covers 40 ms. `augment` varies clips in training: 0.2 means up to 20 % faster or slower, with a
-    gap of up to 20 %, noise of up to 20 % of the loudness, and a start up to 20 % late; 0 leaves them alone.
-    """
+    """Encodes sounds of up to `seconds`; how loud a clip is makes no difference. A token covers 40 ms."""
 
     window: Tensor  # (window samples,)
     bank: Tensor  # (mels, frequencies)
 
-    def __init__(
-        self,
-        *,
-        rate: int = 8000,
-        seconds: float = 1.0,
-        mels: int = 40,
-        dim: int = 128,
-        augment: float = 0.2,
-    ) -> None:
+    def __init__(self, *, rate: int = 8000, seconds: float = 1.0, mels: int = 40, dim: int = 128) -> None:
         super().__init__()
         if seconds < WINDOW:
             raise ValueError(
                 f"seconds is {seconds}; at least {WINDOW}, one window of the spectrogram, are needed"
             )
-        if not 0 <= augment < 1:
-            raise ValueError(f"augment is {augment}; 0 (none) up to but not including 1 is allowed")
         self.dim = dim
-        self.processor = AudioProcessor(rate, seconds, augment)
+        self.processor = AudioProcessor(rate, seconds)
         self.hop = round(HOP * rate)
         window = torch.hann_window(round(WINDOW * rate))
         self.register_buffer("window", window, persistent=False)
@@ -120,16 +101,3 @@ def mel_filters(rate: int, window: int, mels: int) -> Tensor:
     if not filters.any(axis=1).all():
         raise ValueError(f"mels is {mels}; too many for a rate of {rate} Hz: some would hear nothing")
     return torch.tensor(filters, dtype=torch.float32)
-
-
-def vary(wave: NDArray[np.float32], strength: float, rng: Generator) -> NDArray[np.float32]:
-    """Change speed and pitch together, cut a gap, add noise and delay the start, each at random."""
-    speed = 1 + rng.uniform(-strength, strength)
-    wave = np.interp(np.arange(0, len(wave), speed), np.arange(len(wave)), wave).astype(np.float32)
-    gap = int(rng.uniform(0, strength) * len(wave))
-    start = rng.integers(len(wave) - gap + 1)
-    wave[start : start + gap] = 0
-    loudness = np.sqrt(np.mean(np.square(wave)))
-    wave += rng.uniform(0, strength) * loudness * rng.standard_normal(len(wave), np.float32)
-    delay = rng.integers(int(strength * len(wave)) + 1)
-    return np.concatenate([np.zeros(delay, np.float32), wave])

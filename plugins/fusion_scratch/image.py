@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -21,13 +20,9 @@ class ImageProcessor(Processor):
     """Brings an image to RGB and `size` x `size` pixels, whatever its aspect."""
 
     size: int
-    augment: float
 
-    def decode(self, raw: object, rng: Generator | None) -> NDArray[np.uint8]:
-        small = decode.image(raw).resize((self.size, self.size), Image.Resampling.BILINEAR)
-        if rng is None or not self.augment:
-            return np.asarray(small)
-        return vary(small, self.augment, rng)
+    def decode(self, raw: object) -> NDArray[np.uint8]:
+        return np.asarray(decode.image(raw).resize((self.size, self.size), Image.Resampling.BILINEAR))
 
     def collate(self, samples: Sequence[NDArray[np.uint8]]) -> dict[str, Tensor]:
         pixels = torch.from_numpy(np.stack(samples))  # (n, height, width, 3)
@@ -35,20 +30,14 @@ class ImageProcessor(Processor):
 
 
 class ScratchImage(Encoder):
-    """Encodes images of `size` x `size` pixels; a token is a cell of 8 x 8 of them.
+    """Encodes images of `size` x `size` pixels; a token is a cell of 8 x 8 of them."""
 
-    `augment` varies images in training: 0.1 means shifted by up to 10 % of the size, scaled by up to 10 %,
-    turned by up to 0.1 rad, with noise of up to 10 % of the range; 0 leaves them alone.
-    """
-
-    def __init__(self, *, size: int = 32, dim: int = 128, augment: float = 0.1) -> None:
+    def __init__(self, *, size: int = 32, dim: int = 128) -> None:
         super().__init__()
         if size < STRIDE or size % STRIDE or dim % 4:
             raise ValueError(f"size ({size}) must be divisible by {STRIDE}, and dim ({dim}) by 4")
-        if not 0 <= augment < 1:
-            raise ValueError(f"augment is {augment}; 0 (none) up to but not including 1 is allowed")
         self.dim = dim
-        self.processor = ImageProcessor(size, augment)
+        self.processor = ImageProcessor(size)
         self.net = nn.Sequential(
             nn.Conv2d(3, dim // 4, 3, stride=2, padding=1),
             nn.GroupNorm(1, dim // 4),
@@ -82,17 +71,3 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(self.shortcut(x) + self.body(x))
-
-
-def vary(image: Image.Image, strength: float, rng: Generator) -> NDArray[np.uint8]:
-    """Shift, scale and turn about the centre, and add noise, each at random."""
-    right, down, growth, angle = rng.uniform(-strength, strength, 4)
-    cos, sin = np.cos(angle) / (1 + growth), np.sin(angle) / (1 + growth)
-    x, y = image.width / 2, image.height / 2
-    # pillow wants the map from the new image to the old one: turn about (x, y), then shift
-    map_x = cos, sin, x - cos * x - sin * y + right * image.width
-    map_y = -sin, cos, y + sin * x - cos * y + down * image.height
-    moved = image.transform(image.size, Image.Transform.AFFINE, map_x + map_y, Image.Resampling.BILINEAR)
-    noise = rng.uniform(0, strength) * 255 * rng.standard_normal((image.height, image.width, 3), np.float32)
-    noisy: NDArray[np.float32] = np.asarray(moved) + noise
-    return noisy.clip(0, 255).astype(np.uint8)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -20,11 +18,9 @@ class TextProcessor(Processor):
     """Turns text into its first `max_length` UTF-8 bytes; pads to the longest text of the batch."""
 
     max_length: int
-    augment: float
 
-    def decode(self, raw: object, rng: Generator | None) -> bytes:
-        text = decode.text(raw).encode()[: self.max_length]
-        return text if rng is None or not self.augment else vary(text, self.augment, rng)
+    def decode(self, raw: object) -> bytes:
+        return decode.text(raw).encode()[: self.max_length]
 
     def collate(self, samples: Sequence[bytes]) -> dict[str, Tensor]:
         rows = [torch.tensor(list(sample)) for sample in samples]
@@ -32,21 +28,14 @@ class TextProcessor(Processor):
 
 
 class ScratchText(Encoder):
-    """Encodes the first `max_length` bytes of a text in any script; a token is a byte.
+    """Encodes the first `max_length` bytes of a text in any script; a token is a byte."""
 
-    `augment` varies texts in training: 0.2 means that up to 20 % of the bytes become random letters.
-    """
-
-    def __init__(
-        self, *, max_length: int = 64, dim: int = 128, layers: int = 2, heads: int = 4, augment: float = 0.2
-    ) -> None:
+    def __init__(self, *, max_length: int = 64, dim: int = 128, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
-        if not 0 <= augment < 1:
-            raise ValueError(f"augment is {augment}; 0 (none) up to but not including 1 is allowed")
         if dim % heads:
             raise ValueError(f"dim ({dim}) must be divisible by heads ({heads})")
         self.dim = dim
-        self.processor = TextProcessor(max_length, augment)
+        self.processor = TextProcessor(max_length)
         self.bytes = nn.Embedding(PAD + 1, dim)
         self.places = nn.Parameter(torch.randn(max_length, dim) * 0.02)
         self.layers = nn.ModuleList(Layer(dim, heads) for _ in range(layers))
@@ -84,11 +73,3 @@ class Layer(nn.Module):
         x = x + self.out(seen.transpose(1, 2).reshape(n, t, d))
         x = x + self.mix(self.mix_norm(x))
         return x
-
-
-def vary(text: bytes, strength: float, rng: Generator) -> bytes:
-    """Mistype: replace a random share of the bytes by random letters."""
-    letters = np.frombuffer(text, np.uint8).copy()
-    hit = rng.random(len(letters)) < rng.uniform(0, strength)
-    letters[hit] = rng.integers(ord("a"), ord("z") + 1, int(hit.sum()))
-    return letters.tobytes()

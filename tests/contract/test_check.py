@@ -1,6 +1,6 @@
 """Checking a component as its plugin offers it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +9,8 @@ import pytest
 from torch import Tensor, nn
 
 from fusion import (
+    Augmentation,
+    Choices,
     Component,
     DataError,
     Embeddings,
@@ -18,9 +20,15 @@ from fusion import (
     PluginError,
     Processor,
     Registry,
+    Stream,
     hookimpl,
     testing,
 )
+
+
+@pytest.fixture(autouse=True)
+def _few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSION_BLOCK", "openclip,transformers,timm,datasets")  # whose libraries load slowly
 
 
 class Rows:
@@ -34,7 +42,7 @@ class Rows:
 
 
 class Waves(Processor):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Any:
+    def decode(self, raw: Any) -> Any:
         if not isinstance(raw, np.ndarray):
             raise DataError("a wave is an array")
         return raw[:2]
@@ -55,6 +63,32 @@ class WrongWidth(Good):
     def __init__(self) -> None:
         super().__init__()
         self.dim = 5
+
+
+class Flip(Augmentation):
+    """Turns a wave upside down, or leaves it."""
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        if not isinstance(raw, np.ndarray):
+            raise DataError("a wave is an array")
+        return raw * rng.choice(np.array([-1, 1], np.float32))
+
+
+class FlipToList(Flip):
+    """Gives what itself reads, and the encoder does not."""
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        return super().__call__(np.asarray(raw) if isinstance(raw, list) else raw, rng, other).tolist()
+
+
+class FlipAnything(Flip):
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        return -raw
+
+
+class RefusesAll(Flip):
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Any:
+        raise DataError("not for me")
 
 
 class Careless(Fuser):
@@ -119,3 +153,52 @@ def test_check_turns_any_error_of_a_component_into_words() -> None:
     waves = registry(fusion_fusers=[Component("careless", Careless)])
     with pytest.raises(PluginError, match=r"fuser careless of plugin 'waves' .* raised KeyError: 'text'"):
         testing.check(waves.find("fuser", "careless"), waves)
+
+
+def with_waves(build: Callable[..., Any], source: Callable[..., Any] = Rows) -> Registry:
+    return registry(
+        fusion_encoders=[Component("good", Good, "wave")],
+        fusion_sources=[Component("waves", source)],
+        fusion_augmentations=[Component("flip", build)],
+    )
+
+
+def test_an_augmentation_is_checked_on_the_modality_that_it_reads() -> None:
+    waves = with_waves(Flip)
+    passed = testing.check(waves.find("augmentation", "flip"), waves)
+    assert passed[0] == "wave: it can be pickled and holds no weights"
+    assert passed[-1] == "wave: the encoder good reads what it gives"
+    assert {said.partition(":")[0] for said in passed} == {"wave"}  # and not image, text or audio
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (RefusesAll, r"it varies no sample .*; wave: not for me\); call fusion\.testing\.check_augmentation"),
+        (FlipAnything, r"a sample of 'audio' raised TypeError.*; expected fusion\.DataError"),
+        (FlipToList, r"it varies no sample .*; wave: the encoder good raised DataError\('a wave is an array"),
+    ],
+)
+def test_a_faulty_augmentation_is_named(build: Callable[..., Any], message: str) -> None:
+    waves = with_waves(build)
+    with pytest.raises(PluginError, match=f"augmentation flip of plugin 'waves' .*{message}"):
+        testing.check(waves.find("augmentation", "flip"), waves)
+
+
+class ManyChoices(Rows):
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = super().__getitem__(index)
+        return row | {"wave": Choices([row["wave"], -row["wave"]])}
+
+
+class Flow(Stream):
+    def rows(self, part: int, parts: int, seed: int) -> Iterator[dict[str, Any]]:
+        yield from (Rows()[place] for place in range(part, 3, parts))
+
+
+@pytest.mark.parametrize(("source", "samples"), [(ManyChoices, 6), (Flow, 3)])
+def test_samples_are_found_among_choices_and_in_streams(source: Callable[..., Any], samples: int) -> None:
+    waves = with_waves(Flip, source)
+    passed = testing.check(waves.find("encoder", "good"), waves)
+    assert f"forward gives an Encoding of shape ({samples}, 4) and finite numbers" in passed
+    assert testing.check(waves.find("source", "waves"), waves)[-1].endswith("of its rows: wave")

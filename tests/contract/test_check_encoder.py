@@ -1,6 +1,7 @@
 """Each check of an encoder finds the bug that it is there for."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ SAMPLES = [np.sin(np.arange(length, dtype=np.float32)) for length in (3, 8, 5)]
 
 
 class Waves(Processor):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
+    def decode(self, raw: Any) -> Wave:
         if not isinstance(raw, np.ndarray):
             raise DataError("a wave is an array")
-        return raw if rng is None else raw + rng.normal(size=raw.shape).astype(np.float32)
+        return raw
 
     def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
         x = pad_sequence([torch.from_numpy(sample) for sample in samples], batch_first=True)
@@ -45,7 +46,33 @@ class Good(Encoder):
 
 
 def test_a_good_encoder_passes() -> None:
-    assert "a batch equals its rows one by one to 1e-05" in check_encoder(Good, SAMPLES, dim=6)
+    passed = check_encoder(Good, SAMPLES, dim=6)
+    assert "a batch equals its rows one by one to 1e-05" in passed
+    assert not any("assets" in said for said in passed)
+
+
+class Buckets(Waves):
+    """Puts all waves end to end, beside how long each is."""
+
+    def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
+        return {
+            "length": torch.tensor([len(sample) for sample in samples]),
+            "flat": torch.from_numpy(np.concatenate(samples)),
+        }
+
+
+class Bucketed(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.processor = Buckets()
+
+    def forward(self, length: Tensor, flat: Tensor) -> Encoding:
+        parts = flat.split(length.tolist())
+        return Encoding(torch.stack([self.net(part[:, None]).mean(0) for part in parts]))
+
+
+def test_only_the_first_tensor_has_a_row_for_each_sample() -> None:
+    assert "a batch equals its rows one by one to 1e-05" in check_encoder(Bucketed, SAMPLES)
 
 
 class NoDim(Good):
@@ -108,20 +135,15 @@ class RandomForward(Good):
 
 
 class RandomWaves(Waves):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
-        return super().decode(raw, rng or np.random.default_rng())
-
-
-class UnseededWaves(Waves):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
-        return super().decode(raw, rng and np.random.default_rng())
+    def decode(self, raw: Any) -> Wave:
+        return super().decode(raw) + np.random.default_rng().normal(size=raw.shape).astype(np.float32)
 
 
 class GreedyWaves(Waves):
     """Changes what the source gave."""
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
-        wave = super().decode(raw, rng)
+    def decode(self, raw: Any) -> Wave:
+        wave = super().decode(raw)
         wave *= 2
         return wave
 
@@ -131,9 +153,14 @@ class PooledWaves(Waves):
         return super().collate(samples) | {"x": torch.from_numpy(np.concatenate(samples))}
 
 
+class NoWaves(Waves):
+    def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
+        return {}
+
+
 class TrustingWaves(Waves):
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
-        return super().decode(raw + np.float32(0), rng)
+    def decode(self, raw: Any) -> Wave:
+        return super().decode(raw + np.float32(0))
 
 
 class WeighingWaves(Waves):
@@ -159,8 +186,8 @@ class ForgetfulWaves(Waves):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def decode(self, raw: Any, rng: np.random.Generator | None) -> Wave:
-        return super().decode(raw, rng) * np.float32(self.gain)
+    def decode(self, raw: Any) -> Wave:
+        return super().decode(raw) * np.float32(self.gain)
 
     def __init__(self) -> None:
         self.gain = 2.0
@@ -211,12 +238,12 @@ def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
         (PaddingIsNotMasked, r"sample 0 has tokens of shape \(8, 4\) in a batch and of \(3, 4\) alone"),
         (NeighboursLeak, "sample 0 differs by .* alone; .*another row of the batch"),
         (RandomForward, "forward in evaluation gives other numbers each time"),
-        (processed_by(RandomWaves), "decode without rng gives other numbers each time"),
-        (processed_by(UnseededWaves), "decode with equal rng gives other samples each time"),
-        (processed_by(GreedyWaves), "decode without rng gives other numbers each time"),
+        (processed_by(RandomWaves), "decode gives other numbers each time"),
+        (processed_by(GreedyWaves), "decode gives other numbers each time"),
+        (processed_by(NoWaves), "collate gave nothing; expected the keyword arguments of forward"),
         (
             processed_by(PooledWaves),
-            r"collate gave 'x' of shape \(16,\) for 3 samples; expected \(3, \.\.\.\)",
+            r"collate gave 'x', its first, of shape \(16,\) for 3 samples; expected \(3, \.\.\.\)",
         ),
         (
             processed_by(TrustingWaves),
@@ -242,3 +269,88 @@ def test_a_faulty_encoder_is_found(build: Callable[..., Any], message: str) -> N
 def test_one_sample_is_not_enough() -> None:
     with pytest.raises(PluginError, match="1 samples are given; expected two or more, of different lengths"):
         check_encoder(Good, SAMPLES[:1])
+
+
+class Pretrained(Good):
+    """Reads how wide it is from a folder, or from where `model` says."""
+
+    def __init__(self, assets: Path | None = None, *, model: str = "6") -> None:
+        dim = (assets / "dim.txt").read_text() if assets else model
+        super().__init__(dim=int(dim))
+        self.origin = {} if assets else {"model": model}
+
+    def save_assets(self, folder: Path) -> None:
+        (folder / "dim.txt").write_text(str(self.dim))
+
+
+def test_an_encoder_is_built_again_from_its_assets() -> None:
+    passed = check_encoder(Pretrained, SAMPLES, model="5")
+    assert passed[-1] == "its assets and saved weights give the same vectors"
+
+
+class ForgottenAssets(Pretrained):
+    def save_assets(self, folder: Path) -> None:
+        pass
+
+
+class SavedWeights(Pretrained):
+    def save_assets(self, folder: Path) -> None:
+        super().save_assets(folder)
+        torch.save(self.state_dict(), folder / "model.pt")
+
+
+class LargeAssets(Pretrained):
+    def save_assets(self, folder: Path) -> None:
+        super().save_assets(folder)
+        (folder / "deep").mkdir()
+        (folder / "deep" / "vocabulary.txt").write_bytes(bytes(65 * 2**20))
+
+
+class OtherModules(Pretrained):
+    def save_assets(self, folder: Path) -> None:
+        (folder / "dim.txt").write_text("3")
+
+
+class OtherProcessor(Pretrained):
+    def __init__(self, assets: Path | None = None, *, model: str = "6") -> None:
+        super().__init__(assets, model=model)
+        if assets:
+            self.processor = ForgetfulWaves()
+
+
+class OtherForward(Pretrained):
+    def __init__(self, assets: Path | None = None, *, model: str = "6") -> None:
+        super().__init__(assets, model=model)
+        self.scale = 1 if assets else 2
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(self.scale * x, length)
+
+
+class OriginFromAssets(Pretrained):
+    def __init__(self, assets: Path | None = None, *, model: str = "6") -> None:
+        super().__init__(assets, model=model)
+        self.origin = {"model": model}
+
+
+class TakesNoAssets(Good):
+    def save_assets(self, folder: Path) -> None:
+        (folder / "dim.txt").write_text("4")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (ForgottenAssets, "save_assets wrote no file; expected one at least, or not to be overridden"),
+        (SavedWeights, r"save_assets wrote model\.pt; expected no weights there"),
+        (LargeAssets, "save_assets wrote 65 MiB; expected at most 64 MiB, and no weights"),
+        (OtherModules, r"from its assets it cannot take the saved weights: .*net\.weight.*the same modules"),
+        (OtherProcessor, "built from its assets, its processor gives other numbers"),
+        (OtherForward, "built from its assets, with its saved weights, it gives vectors that differ by"),
+        (OriginFromAssets, r"built from its assets, origin is \{'model': '6'\}; expected an empty one"),
+        (TakesNoAssets, r"it takes no assets: .*positional.*; expected `assets: Path \| None = None`"),
+    ],
+)
+def test_faulty_assets_are_found(build: Callable[..., Any], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        check_encoder(build, SAMPLES)

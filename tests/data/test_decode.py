@@ -349,6 +349,60 @@ def test_a_silent_hour_is_refused_by_its_header():
         decode.audio(data, 8000, 1.0)
 
 
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_all_of_a_sound_is_read_at_its_own_rate(kind, tmp_path):
+    left = sine(440, 44100, 2.5)
+    data = recorded(np.stack([left, np.zeros_like(left)], axis=1), 44100, kind)
+    path = tmp_path / "sound"
+    path.write_bytes(data)
+    for raw in (data, path, str(path)):
+        wave, rate = decode.sound(raw)
+        assert (rate, wave.dtype, wave.shape) == (44100, np.float32, (110_250,))
+        np.testing.assert_allclose(wave, left / 2, atol=1e-4)
+
+
+def test_a_pair_is_read_as_a_sound_at_its_own_rate():
+    stereo = np.array([[0.2, 0.4], [0.0, 1.0], [-0.5, -0.5]], np.float32)
+    for wave in (stereo, stereo.T, stereo.tolist(), torch.tensor(stereo)):
+        mono, rate = decode.sound((wave, 32000.0))
+        assert rate == 32000
+        np.testing.assert_allclose(mono, [0.3, 0.5, -0.5], rtol=1e-6)
+    mono, _ = decode.sound(((stereo * 2**14).astype(np.int16), 8000))
+    np.testing.assert_allclose(mono, [0.15, 0.25, -0.25], atol=1e-4)
+
+
+def test_the_waveform_of_a_sound_is_its_readers_own():
+    wave = np.array([0.5, -0.5], np.float32)
+    wave.setflags(write=False)
+    decode.sound((wave, 8000))[0][:] = 0
+    assert wave.tolist() == [0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ((np.zeros(0), 8000), "the sound holds no samples"),
+        ((np.array([0.0, np.nan]), 8000), "NaN, infinite or too large samples"),
+        ((np.zeros(9, np.uint8), 8000), "waveform of uint8; floats, int16 and int32 are read"),
+        ((np.zeros(9), 0), "sampling rate of 0 Hz"),
+        ((np.zeros(3601 * 4), 4), r"sound of 3,601 s; at most 3,600 s are read"),
+        (recorded(np.zeros(4000 * 3601, np.int16), 4000, "FLAC"), r"sound of 3,601 s; at most 3,600 s"),
+        (recorded(np.zeros(0), 8000), "the sound holds no samples"),
+        (np.zeros(9), r"sound expected as a path, bytes, or a pair \(waveform, rate\), not ndarray"),
+        (b"not a sound", r"cannot read the sound \(11 bytes\)"),
+        ("/no/such.wav", "no such file"),
+    ],
+    ids=range(10),
+)
+def test_a_sound_that_cannot_be_read_whole_is_named(raw, words):
+    with pytest.raises(DataError, match=words):
+        decode.sound(raw)
+
+
+def test_a_sound_of_an_hour_is_read():
+    assert decode.sound((np.zeros(3600 * 4), 4))[0].shape == (14_400,)
+
+
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_a_damaged_sound_is_a_sound_or_a_data_error(kind):
     draw = np.random.default_rng(0)

@@ -44,7 +44,7 @@ def fusion(site: Path) -> Fusion:
     return run
 
 
-@pytest.mark.parametrize("name", ["sensor-conv", "sensor-digits"])
+@pytest.mark.parametrize("name", ["sensor-conv", "sensor-digits", "sensor-turn"])
 def test_its_components_keep_the_contract(name: str, fusion: Fusion) -> None:
     checked = fusion("plugins", "check", name)
     assert checked.returncode == 0, checked.stderr
@@ -63,13 +63,36 @@ def test_traces_are_seeded_and_no_writer_is_in_both_splits(monkeypatch: pytest.M
     np.testing.assert_array_equal(trace("train", 7), trace("train", 7))
 
 
-def test_the_check_of_its_readme_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_is_turned_in_space_and_its_length_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PLUGIN)
+    from fusion_sensor.augmentation import SensorTurn
+    from fusion_sensor.strokes import trace
+
+    def vary(raw: Any, **options: float) -> Any:
+        return SensorTurn(**options)(raw, np.random.default_rng(0), lambda: None)
+
+    drawn = trace("train", 0)
+    turned = vary(drawn, noise=0.0)
+    assert np.abs(turned - drawn).max() > 0.05
+    np.testing.assert_allclose(
+        np.linalg.norm(turned, axis=1), np.linalg.norm(drawn, axis=1), rtol=1e-5
+    )  # a rotation keeps lengths
+    axes, *_ = np.linalg.lstsq(drawn, turned, rcond=None)
+    assert np.linalg.det(axes) == pytest.approx(1, abs=1e-4)  # and mirrors nothing
+    np.testing.assert_array_equal(vary(drawn, turn=0.0, noise=0.0), drawn)
+    assert (vary(drawn, turn=0.0, noise=0.2) - drawn).std() == pytest.approx(0.2, rel=0.2)
+
+
+def test_the_checks_of_its_readme_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(PLUGIN)
     readme = (PLUGIN / "README.md").read_text("utf-8")
     [code] = re.findall(r"```python\n(.*?)```", readme, re.S)
     names: dict[str, Any] = {}
     exec(code, names)
-    names["test_sensor_conv_keeps_the_contract"]()
+    tests = [test for name, test in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
 
 
 def test_sound_and_trace_meet_in_the_test_split_only(fusion: Fusion, tmp_path: Path) -> None:

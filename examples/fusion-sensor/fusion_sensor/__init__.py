@@ -9,5 +9,10 @@ def fusion_encoders() -> list[Component]:
 
 
 @hookimpl
+def fusion_augmentations() -> list[Component]:
+    return [Component("sensor-turn", "fusion_sensor.augmentation:SensorTurn")]
+
+
+@hookimpl
 def fusion_sources() -> list[Component]:
     return [Component("sensor-digits", "fusion_sensor.source:SensorDigits", tiny={"limit": 32})]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -15,18 +14,18 @@ CHANNELS = 3
 STRIDE = 4  # samples to a token
 
 
-class SensorProcessor(Processor):
-    """Reads a trace (samples, 3); in training it is turned a little and noise is added."""
+def read(raw: object) -> NDArray[np.float32]:
+    """Return a trace (samples, 3). Raises DataError for anything else."""
+    if not isinstance(raw, np.ndarray) or raw.ndim != 2 or raw.shape[1] != CHANNELS or not len(raw):
+        raise DataError(f"a trace is an array (samples, {CHANNELS}), not {getattr(raw, 'shape', raw)}")
+    return raw.astype(np.float32)
 
-    def decode(self, raw: object, rng: Generator | None) -> NDArray[np.float32]:
-        if not isinstance(raw, np.ndarray) or raw.ndim != 2 or raw.shape[1] != CHANNELS or not len(raw):
-            raise DataError(f"a trace is an array (samples, {CHANNELS}), not {getattr(raw, 'shape', raw)}")
-        trace = raw.astype(np.float32)
-        if rng is not None:
-            turn = np.linalg.qr(np.eye(CHANNELS) + rng.normal(0, 0.1, (CHANNELS, CHANNELS)))[0]
-            turn *= np.sign(np.diag(turn))  # qr may mirror an axis
-            trace = (trace @ turn + rng.normal(0, 0.1, trace.shape)).astype(np.float32)
-        return trace
+
+class SensorProcessor(Processor):
+    """Reads traces; pads what is shorter than the longest of the batch with zeros."""
+
+    def decode(self, raw: object) -> NDArray[np.float32]:
+        return read(raw)
 
     def collate(self, samples: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         length = torch.tensor([len(sample) for sample in samples])
