@@ -42,8 +42,6 @@ def _flat(above: str, fields: Iterable[tuple[str, pa.ChunkedArray]]) -> Iterator
         if isinstance(cells.type, pa.ExtensionType):  # the arrays of `datasets`, such as Array2D
             storage = cells.type.storage_type
             cells = pa.chunked_array([chunk.storage for chunk in cells.chunks], storage)
-        elif types.is_dictionary(cells.type):
-            cells = cells.cast(cells.type.value_type)
         if types.is_struct(cells.type) and holds(cells.type) is Holds.OTHER:
             names = [field.name for field in cells.type]
             yield from _flat(f"{above}{name}.", zip(names, cells.flatten(), strict=True))

@@ -2,7 +2,7 @@
 
 from fusion import Component, hookimpl
 
-TINY = {"model": "fusion-tiny", "pretrained": False}
+TINY = {"model": "fusion-tiny", "pretrained": False, "revision": None}
 
 
 @hookimpl

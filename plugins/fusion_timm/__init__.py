@@ -10,6 +10,6 @@ def fusion_encoders() -> list[Component]:
             "timm-image",
             "fusion_timm.image:TimmImage",
             "image",
-            tiny={"model": "test_vit", "pretrained": False, "size": 32},
+            tiny={"model": "test_vit", "pretrained": False, "revision": None, "size": 32},
         )
     ]

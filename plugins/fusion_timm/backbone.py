@@ -8,24 +8,23 @@ from torch import Tensor, nn
 from fusion_timm.checkpoint import Checkpoint
 
 
-def build(checkpoint: Checkpoint, size: int | None) -> tuple[nn.Module, int]:
-    """Return the model without its classifier, and how many classes that one had."""
+def build(checkpoint: Checkpoint, size: int | None) -> nn.Module:
+    """Return the model without its classifier. Raises ValueError where timm refuses."""
     architecture, config, arguments = checkpoint.architecture, checkpoint.config, dict(checkpoint.arguments)
     if size is not None and config.get("fixed_input_size"):
         arguments["img_size"] = size
     if checkpoint.weights is not None:
-        model, classes = _load(checkpoint, arguments)
+        model = _load(checkpoint, arguments)
     else:
         try:
             model = timm.create_model(architecture, pretrained_cfg=config, **arguments)
         except Exception as error:  # of a thousand architectures, each refuses in its own way
             raise ValueError(f"timm cannot build {architecture} with {arguments}: {_first(error)}") from error
-        classes = config.get("num_classes", 0)
     model.reset_classifier(0)
-    return model, classes
+    return model
 
 
-def _load(checkpoint: Checkpoint, arguments: dict[str, Any]) -> tuple[Any, int]:
+def _load(checkpoint: Checkpoint, arguments: dict[str, Any]) -> Any:
     """Build with the classifier that is in the file: for another one timm loads whatever fits, unasked."""
     architecture, config, weights = checkpoint.architecture, checkpoint.config, checkpoint.weights
     try:
@@ -47,7 +46,7 @@ def _load(checkpoint: Checkpoint, arguments: dict[str, Any]) -> tuple[Any, int]:
             reasons.append(error)
             continue
         del model.pretrained_cfg["state_dict"]  # or the weights stay in memory twice
-        return model, classes
+        return model
     raise ValueError(f"the weights {weights} do not fit {architecture}: {_first(reasons[0])}") from reasons[0]
 
 

@@ -49,9 +49,8 @@ class TimmImage(Encoder):
         super().__init__()
         checkpoint = read(assets) if assets else find(model, pretrained, revision)
         self.origin = checkpoint.origin
-        self.backbone, classes = build(checkpoint, size)
-        config = checkpoint.config | {"num_classes": classes}
-        self.checkpoint = checkpoint._replace(config=config, weights=None)
+        self.checkpoint = checkpoint._replace(weights=None)
+        self.backbone = build(checkpoint, size)
         self.pooling = pooling
         self.frozen_statistics = batchnorm == "frozen" or (batchnorm == "auto" and bool(pretrained))
         chosen = {} if size is None else {"input_size": (3, size, size), "crop_pct": 1.0}

@@ -2,6 +2,7 @@
 
 from fusion import Component, hookimpl
 
+LOCAL = {"revision": None, "remote_code": None}
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
@@ -12,19 +13,20 @@ def fusion_encoders() -> list[Component]:
             "hf-text",
             "fusion_transformers.text:HfText",
             "text",
-            tiny={"model": "config:bert", "settings": {**SMALL, "max_position_embeddings": 64}},
+            tiny={**LOCAL, "model": "config:bert", "settings": {**SMALL, "max_position_embeddings": 64}},
         ),
         Component(
             "hf-image",
             "fusion_transformers.image:HfImage",
             "image",
-            tiny={"model": "config:vit", "settings": {**SMALL, "image_size": 32, "patch_size": 8}},
+            tiny={**LOCAL, "model": "config:vit", "settings": {**SMALL, "image_size": 32, "patch_size": 8}},
         ),
         Component(
             "hf-audio",
             "fusion_transformers.audio:HfAudio",
             "audio",
             tiny={
+                **LOCAL,
                 "model": "config:wav2vec2",
                 "settings": {
                     **SMALL,

@@ -14,7 +14,7 @@ ON_DEVICE = 4096  # tokens: reckoned from what launching the kernels of a layer 
 
 
 def overhead() -> int:
-    """Return how many tokens' work one more bucket costs: the weights are read, the kernels launched again."""
+    """Return how many tokens' work one more bucket costs: weights are read, kernels launched again."""
     return ON_DEVICE if torch.accelerator.is_available() else ON_CPU
 
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HFValidationError
+
 DESCRIPTIONS = ("*.json", "*.txt", "*.model", "*.tiktoken")  # configuration, tokenizer, preprocessing
 TENSORS = ("model.safetensors", "model-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model-*.bin")
@@ -33,14 +36,10 @@ def find(name: str, revision: str | None, weights: bool) -> Repository:
         if revision is not None:
             raise ValueError(f"revision is {revision!r}, but the model is the folder {folder}: leave it out")
         return Repository(name, folder.resolve())
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
     try:
-        patterns = [*DESCRIPTIONS, *(TENSORS if weights else ())]
-        found = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        found = _fetch(name, revision, [*DESCRIPTIONS, *(TENSORS if weights else ())])
         if weights and not any(found.glob("model*.safetensors")):
-            found = Path(snapshot_download(name, revision=revision, allow_patterns=[*DESCRIPTIONS, *PICKLES]))
+            found = _fetch(name, revision, [*DESCRIPTIONS, *PICKLES])
     except HFValidationError as error:
         raise ValueError(
             f"there is no folder {name!r}, and no model of the hub is called that; "
@@ -53,3 +52,9 @@ def find(name: str, revision: str | None, weights: bool) -> Repository:
             f"({str(error).splitlines()[0]}); run `{fetch}` where there is a network, or give a local folder"
         ) from error
     return Repository(name, found, found.name)
+
+
+def _fetch(name: str, revision: str | None, patterns: list[str]) -> Path:
+    offline = constants.HF_HUB_OFFLINE
+    found = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=offline)
+    return Path(found)

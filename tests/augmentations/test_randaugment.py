@@ -18,7 +18,7 @@ def picture() -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(10, 230, (20, 30, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("magnitude", [0, 9, 14, 30])
+@pytest.mark.parametrize("magnitude", [0, 9, 13, 30])
 def test_the_operations_are_those_of_torchvision(magnitude: int, vary: Any) -> None:
     ours = {
         vary(ImageRandAugment(operations=1, magnitude=magnitude), picture(), seed).tobytes()

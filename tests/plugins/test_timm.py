@@ -279,7 +279,8 @@ def test_safetensors_are_taken_before_pickles(tmp_path):
         ),
     ],
 )
-def test_weights_that_are_not_here_are_named_with_how_to_fetch_them(options, message):
+def test_weights_that_are_not_here_are_named_with_how_to_fetch_them(options, message, monkeypatch):
+    monkeypatch.delattr(torch.hub, "download_url_to_file")  # HF_HUB_OFFLINE is set: not even tried
     with pytest.raises(ValueError, match=message):
         TimmImage(**options)
 
@@ -526,6 +527,19 @@ def test_a_saved_encoder_is_built_again_from_its_assets_alone(name, size, tmp_pa
     assert torch.equal(before.pooled, after.pooled)
     assert (before.tokens is None) == (after.tokens is None)
     assert before.tokens is None or torch.equal(before.tokens, after.tokens)
+
+
+def test_assets_hold_no_places_of_weights_and_no_names_of_classes(hub, tmp_path):
+    folder = cached(hub, "timm/test_resnet.r160_in1k")
+    saved("test_resnet", folder, classes=1000)
+    said = json.loads((folder / "config.json").read_text())
+    said["pretrained_cfg"] |= {"label_names": ["cat"] * 1000, "file": "/home/me/weights"}
+    (folder / "config.json").write_text(json.dumps(said))
+    for model in ("test_resnet", str(folder)):
+        TimmImage(model=model).save_assets(tmp_path)
+        kept = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
+        assert kept["mean"] == [0.5, 0.5, 0.5]
+        assert not {"hf_hub_id", "url", "file", "label_names"} & set(kept)
 
 
 def test_pretrained_weights_are_kept_once_in_memory(tmp_path):
