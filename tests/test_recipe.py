@@ -143,7 +143,8 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "augment: {text: [{name: text-typo}, {name: text-tipo}]}",
-            "mine.yaml:8: augment.text.1.name: unknown augmentation 'text-tipo'; did you mean 'text-typo'? known: ",
+            "mine.yaml:8: augment.text.1.name: unknown augmentation 'text-tipo'; did you mean "
+            "'text-typo'? known: ",
         ),
         (
             "width: 16",
