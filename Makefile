@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench results clean
 
 demo: .venv/installed
 	$(BIN)/fusion train bind_digits
@@ -24,6 +24,10 @@ format: .venv/installed-dev
 bench: .venv/installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/encoders.py
+
+results: .venv/installed
+	$(BIN)/python benchmarks/results.py
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
