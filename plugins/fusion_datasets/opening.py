@@ -123,10 +123,7 @@ def _tables(format: str, folder: str, files: Sequence[str], wanted: Sequence[str
 def _saved(folder: str, split: str) -> Opened:
     found = datasets.load_from_disk(folder, keep_in_memory=False)
     splits = found if isinstance(found, dict) else {"train": found}
-    data = splits[known(split, splits)]
-    if data._indices is not None:  # of an old version, which saved a selection beside all rows
-        data = data.flatten_indices()
-    return _opened(data, local_meaning(folder))
+    return _opened(splits[known(split, splits)], local_meaning(folder))
 
 
 def _media(place: Place, split: str) -> Opened:

@@ -144,12 +144,12 @@ def test_csv_has_whole_numbers_and_words_such_as_na_where_other_cells_are_empty(
 
 
 def test_the_type_of_a_csv_column_is_that_of_all_its_rows_in_all_files(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("value,text\n" + "1,x\n" * 100_000 + "2.5,y\n")
+    (tmp_path / "a.csv").write_text("value,text\n" + '1,"x\nx"\n' * 300_000 + "2.5,y\n")
     (tmp_path / "b.csv").write_text("text,value\nz,7\n")
     source = open_rows(data=str(tmp_path / "*.csv"))
-    assert len(source) == 100_002
-    assert [source[n]["value"] for n in (0, 100_000, 100_001)] == [1, 2.5, 7]
-    assert source[100_001]["text"] == "z"
+    assert len(source) == 300_002
+    assert [source[n]["value"] for n in (0, 300_000, 300_001)] == [1, 2.5, 7]
+    assert [source[n]["text"] for n in (0, 299_999, 300_001)] == ["x\nx", "x\nx", "z"]
 
 
 def test_a_changed_csv_is_read_again(tmp_path: Path) -> None:
@@ -273,6 +273,16 @@ def test_a_table_beside_the_files_names_them(tmp_path: Path, suffix: str) -> Non
         ("blue", "sea"),
         ("red", "rose"),
     ]
+
+
+def test_each_split_of_a_folder_may_have_its_own_metadata(tmp_path: Path) -> None:
+    for split, name in [("train", "red"), ("test", "blue")]:
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "1.png").write_bytes(picture(name))
+        (tmp_path / split / "metadata.csv").write_text(f"file_name,text\n1.png,{name}\n")
+    for split, name in [("train", "red"), ("test", "blue")]:
+        (row,) = rows(data=tmp_path, split=split)
+        assert (colour(row["image"]), row["text"]) == (name, name)
 
 
 def test_metadata_without_file_names_is_refused(tmp_path: Path) -> None:
@@ -450,6 +460,19 @@ def test_names_that_are_given_stand_for_those_of_the_data_set(tmp_path: Path) ->
     assert rows(data=path, columns={"text": own}) == [{"text": "n02"}, {"text": "n01"}]
 
 
+def test_nested_ids_have_their_names(tmp_path: Path) -> None:
+    label = {"_type": "ClassLabel", "names": ["dog", "cat"]}
+    cells = [{"label": 1, "text": "a"}, {"label": -1, "text": "b"}]
+    path = parquet(
+        tmp_path / "a.parquet",
+        {"meta": cells},
+        {"meta": {"label": label, "text": {"_type": "Value", "dtype": "string"}}},
+    )
+    found = rows(data=path, columns={"text": {"column": "meta.label", "names": True}, "label": "meta.label"})
+    assert found == [{"text": "cat", "label": 1}, {}]
+    assert rows(data=path, columns={"text": "meta.text"}, where={"meta.label": "cat"}) == [{"text": "a"}]
+
+
 def test_several_ids_become_choices_of_words(tmp_path: Path) -> None:
     feature = {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
     cells = pa.array([[0, 1], [-1, 1], [None], [-1]], pa.list_(pa.int64()))
@@ -510,6 +533,9 @@ def test_a_data_set_of_the_hub_that_was_downloaded_is_read_offline(
     offline(monkeypatch, tmp_path)
     assert rows(data="me/tiny") == [{"text": "a"}]
     assert rows(data="me/tiny", revision=revision, split="test") == [{"text": "b"}]
+    parquet(kept / "snapshots" / ("f" * 40) / "train.parquet", {"text": ["older"]})
+    assert rows(data="me/tiny", revision="f" * 40) == [{"text": "older"}]
+    assert rows(data="me/tiny") == [{"text": "a"}]
     with pytest.raises(DataError, match="'me/tiny': unknown split 'dev'; known: train, test"):
         rows(data="me/tiny", split="dev")
     with pytest.raises(DataError, match="BuilderConfig 'large' not found"):
@@ -688,6 +714,9 @@ def test_arrays_that_are_no_columns_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(DataError, match=message):
             rows(data=tmp_path / "a.npz", columns={"value": name})
+    np.savez(tmp_path / "b.npz", one=np.arange(3))
+    with pytest.raises(DataError, match=r"2 \.npz files; give one of them"):
+        rows(data=tmp_path / "*.npz")
 
 
 def test_arrays_of_objects_are_refused_and_never_unpickled(tmp_path: Path) -> None:
