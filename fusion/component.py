@@ -5,7 +5,8 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from fusion.errors import PluginError
 
@@ -31,9 +32,19 @@ class Option(NamedTuple):
         return self.default is inspect.Parameter.empty
 
     def __str__(self) -> str:
-        plain = get_args(self.type)[0] if get_origin(self.type) is Annotated else self.type
-        kind = plain.__name__ if isinstance(plain, type) else str(plain).replace("typing.", "")
-        return f"{self.name}: {kind}" + ("" if self.required else f" = {self.default!r}")
+        return f"{self.name}: {_written(self.type)}" + ("" if self.required else f" = {self.default!r}")
+
+
+def _written(annotation: Any) -> str:
+    """Return a type as it is written, without the bounds that pydantic reads."""
+    if get_origin(annotation) is Annotated:
+        return _written(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_written(part) for part in get_args(annotation))
+    if annotation is NoneType:
+        return "None"
+    plain = isinstance(annotation, type) and not get_args(annotation)
+    return annotation.__name__ if plain else str(annotation).replace("typing.", "")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from fusion import Component, hookimpl
 
-LOCAL = {"revision": None, "remote_code": None}
+PLAIN = {"revision": None, "remote_code": None, "pooling": "auto"}
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
@@ -13,20 +13,25 @@ def fusion_encoders() -> list[Component]:
             "hf-text",
             "fusion_transformers.text:HfText",
             "text",
-            tiny={**LOCAL, "model": "config:bert", "settings": {**SMALL, "max_position_embeddings": 64}},
+            tiny={
+                **PLAIN,
+                "model": "config:bert",
+                "settings": {**SMALL, "max_position_embeddings": 64},
+                "max_length": None,
+            },
         ),
         Component(
             "hf-image",
             "fusion_transformers.image:HfImage",
             "image",
-            tiny={**LOCAL, "model": "config:vit", "settings": {**SMALL, "image_size": 32, "patch_size": 8}},
+            tiny={**PLAIN, "model": "config:vit", "settings": {**SMALL, "image_size": 32, "patch_size": 8}},
         ),
         Component(
             "hf-audio",
             "fusion_transformers.audio:HfAudio",
             "audio",
             tiny={
-                **LOCAL,
+                **PLAIN,
                 "model": "config:wav2vec2",
                 "settings": {
                     **SMALL,

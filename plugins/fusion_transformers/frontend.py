@@ -61,8 +61,8 @@ class Frontend(ABC):
 
 
 def first(count: Tensor, tokens: int) -> Tensor:
-    """Return a mask (n, tokens) of the first count (n,), at least one."""
-    return torch.arange(tokens, device=count.device) < count.clamp(min=1)[:, None]
+    """Return a mask (n, tokens) of the first count (n,)."""
+    return torch.arange(tokens, device=count.device) < count[:, None]
 
 
 def _single(tensor: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def test_a_component_is_shown_with_its_options(fusion: Fusion) -> None:
     assert "Softmax regression with cross entropy over the rows that have the label." in lines
     assert "`smoothing` spreads that share" in found.out
     assert not any(line.startswith("    ") for line in lines)  # the indentation of the source is gone
-    assert "  classes: int  (required)" in lines
+    assert "  classes: int  (required)" in lines  # without the bounds that pydantic reads
     assert "  smoothing: float = 0.0" in lines
 
 
@@ -148,3 +148,10 @@ def test_a_faulty_plugin_is_warned_of_and_makes_the_doctor_fail(
     listed = fusion("plugins", "ls", "--json").json
     assert [fault["plugin"] for fault in listed["quarantine"]] == ["faulty"]
     assert "in quarantine" in fusion("plugins", "ls").out
+
+
+def test_an_option_that_may_be_left_out_is_written_as_in_the_signature(fusion: Fusion) -> None:
+    lines = fusion("plugins", "show", "timm-image").out.splitlines()
+    assert "  size: int | None = None" in lines
+    lines = fusion("plugins", "show", "contrastive").out.splitlines()
+    assert "  pairs: list[tuple[str, str]] | None = None" in lines

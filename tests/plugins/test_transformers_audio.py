@@ -9,17 +9,8 @@ import transformers as hf
 from fusion_transformers.audio import HfAudio
 
 from fusion import DataError
-from tests.plugins.transformers_folders import (
-    SOUNDS,
-    SPEECH,
-    encode,
-    heard,
-    read,
-    save_clap,
-    save_wav2vec2,
-    saved,
-    sounds,
-)
+from tests.plugins.transformers_families import SOUNDS, encode, saved
+from tests.plugins.transformers_folders import SPEECH, heard, read, save_clap, save_wav2vec2, sounds
 
 LENGTHS = [6400, 805, 16000, 7001]  # samples, of SOUNDS
 
@@ -185,6 +176,7 @@ def test_a_long_sound_gives_clap_the_same_bits_whatever_is_drawn_elsewhere(tmp_p
     save_clap(tmp_path, fusion)
     encoder = HfAudio(model=str(tmp_path))
     long = sounds(40_000)
+    np.random.seed(3)
     first = encode(encoder, long).pooled
     np.random.seed(5)
     state = np.random.get_state()[1].tolist()

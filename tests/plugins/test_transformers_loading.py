@@ -11,17 +11,10 @@ import transformers as hf
 from fusion_transformers.audio import HfAudio
 from fusion_transformers.image import HfImage
 from fusion_transformers.text import HfText
+from safetensors.torch import save_file
 
-from tests.plugins.transformers_folders import (
-    PATCHES,
-    SMALL,
-    TEXTS,
-    encode,
-    pictures,
-    save,
-    save_bert,
-    saved,
-)
+from tests.plugins.transformers_families import encode, saved
+from tests.plugins.transformers_folders import PATCHES, SMALL, TEXTS, pictures, save, save_bert
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE = """
@@ -280,8 +273,6 @@ def own_model(folder, repository=""):
     config["auto_map"] = {kind: repository + name for kind, name in classes.items()}
     save_bert(folder)
     (folder / "config.json").write_text(json.dumps(config))
-    from safetensors.torch import save_file
-
     table = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
     save_file({"table.weight": table}, folder / "model.safetensors", {"format": "pt"})
     return table

@@ -11,16 +11,8 @@ from fusion_transformers.buckets import overhead, pack, plan, restore, unpack
 from fusion_transformers.text import HfText
 
 from fusion import DataError, Encoding
-from tests.plugins.transformers_folders import (
-    SMALL,
-    TEXTS,
-    encode,
-    read,
-    save_bert,
-    save_siglip,
-    saved,
-    words,
-)
+from tests.plugins.transformers_families import encode, saved
+from tests.plugins.transformers_folders import SMALL, TEXTS, read, save_bert, save_siglip, words
 
 TINY = {"model": "config:bert", "settings": SMALL | {"max_position_embeddings": 64}}
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import pickle
 import threading
 
@@ -15,18 +16,8 @@ from fusion_transformers.weights import quiet
 from safetensors.torch import load_file, save_file
 
 from fusion.sharing import sharing
-from tests.plugins.transformers_folders import (
-    FAMILIES,
-    SMALL,
-    SOUNDS,
-    TEXTS,
-    bert_words,
-    encode,
-    pictures,
-    save,
-    saved,
-    shake,
-)
+from tests.plugins.transformers_families import FAMILIES, SOUNDS, encode, saved
+from tests.plugins.transformers_folders import SMALL, TEXTS, bert_words, pictures, shake
 
 
 class Planted:
@@ -78,12 +69,15 @@ def test_shards_are_read_and_hashed_together(tmp_path):
 
 
 def test_an_index_that_names_a_file_elsewhere_is_refused(tmp_path):
-    in_shards(tmp_path)
-    index = tmp_path / "model.safetensors.index.json"
+    folder = tmp_path / "model"
+    folder.mkdir()
+    in_shards(folder)
+    index = folder / "model.safetensors.index.json"
     first = json.loads(index.read_text())["weight_map"]["embeddings.LayerNorm.bias"]
+    (folder / first).rename(tmp_path / first)
     index.write_text(index.read_text().replace(first, f"../{first}"))
     with pytest.raises(ValueError, match=rf"index.json names '\.\./{first}', which is not a file beside it"):
-        HfText(model=str(tmp_path))
+        HfText(model=str(folder))
 
 
 def test_pickled_tensors_are_read_without_running_anything(tmp_path):
@@ -240,11 +234,13 @@ def test_training_leaves_the_file_as_it_was(tmp_path):
     assert encode(HfText(model=folder), TEXTS).pooled.any()
 
 
-def test_loading_prints_nothing(tmp_path, capfd):
+def test_loading_prints_nothing(tmp_path, capfd, caplog, monkeypatch):
     folder = saved("bert", tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     capfd.readouterr()
     HfText(model=folder)
     assert capfd.readouterr() == ("", "")
-    with quiet():
-        pass
-    save(tmp_path, hf.BertConfig())
+    assert caplog.records == []
+    hf.BertModel.from_pretrained(folder)  # as usual again: of the head that it has no use for
+    assert "UNEXPECTED" in caplog.text
+    assert "Loading weights" in capfd.readouterr().err
