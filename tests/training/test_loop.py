@@ -290,7 +290,7 @@ def test_all_mistakes_of_a_recipe_are_told_before_a_folder_is_made(
 def test_a_modality_that_torch_has_another_use_for_is_refused(
     name: str, recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
-    made = recipe({"encoders": {"text": {"name": "toy-text"}, name: {"name": "toy-image"}}})
+    made = recipe({"encoders": {"text": {"name": "toy-text"}, name: {"name": "toy-image"}}, "augment": {}})
     with pytest.raises(RecipeError, match=f"torch needs the name '{name}' for itself; use another"):
         train(made, tmp_path / "run", registry=registry)
 
