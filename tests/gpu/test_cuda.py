@@ -7,11 +7,9 @@ import torch
 from accelerate.utils import send_to_device
 
 from fusion import Registry, load, read_recipe, train
-from fusion.build import build_model, build_sources, shrink
-from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Steps
-from fusion.data.order import Order
+from fusion.build import build_model, shrink
 from fusion.training.optimizer import optimizer
+from fusion.training.steps import training_steps
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,9 +28,7 @@ def test_a_recipe_trains_in_every_precision(precision: str, registry: Registry, 
 def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
     recipe = shrink(read_recipe("bind_digits", registry=registry), registry)
     model = build_model(recipe, registry).cuda()
-    sources = build_sources(recipe.sources, registry)
-    order = Order({name: len(source) for name, source in sources.items()}, {"seen": 2, "heard": 1}, 16, 0)
-    steps = Steps(Reader(sources, Collator(model.processors, model.targets())), order, 0, 1, 0, 0.5)
+    steps = training_steps(recipe, model, registry)
     adamw = optimizer(model, recipe)
     for step in range(3):
         batch = send_to_device(steps[step].batch, "cuda")
