@@ -26,6 +26,6 @@ def read_target(name: str, raw: Any, target: Target) -> Tensor:
         raise DataError(f"target {name!r} is {raw!r}, outside 0..{target.below - 1}")
     tensor = torch.from_numpy(value.astype(np.float64 if value.dtype.kind == "f" else np.int64))
     tensor = tensor.to(target.dtype)
-    if tensor.isinf().any():
+    if target.dtype.is_floating_point and tensor.isinf().any():
         raise DataError(f"target {name!r} is {raw!r}, too large or infinite")
     return tensor
