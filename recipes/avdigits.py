@@ -3,8 +3,8 @@
 FUSION_DATA=DIR python recipes/avdigits.py       # six fusers, three seeds
 FUSION_DATA=DIR fusion train recipes/avdigits.py fuser.name=attend
 
-After AV-MNIST (Vielzeuf et al. 2018, CentralNet): a scan of MNIST goes with a recording of FSDD and a word of
-the same digit, by a fixed list of pairs. Noise, the same whenever a row is read, leaves each ambiguous.
+After AV-MNIST (Vielzeuf et al. 2018): a scan of MNIST, a recording of FSDD and a word go together by a fixed
+list of pairs. Noise, the same whenever a row is read, leaves each ambiguous. Not measured yet.
 """
 
 import csv
