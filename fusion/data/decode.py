@@ -40,7 +40,7 @@ def image(raw: Any, mode: str = "RGB") -> "Image.Image":
 
     if isinstance(raw, np.ndarray):
         return Image.fromarray(_pixels(raw)).convert(mode)
-    if type(raw) is Image.Image and raw.mode == mode and not raw.info:  # as one augmentation leaves it to the next
+    if type(raw) is Image.Image and raw.mode == mode and not raw.info:  # as an augmentation leaves it
         _check_size(raw.width, raw.height)
         return raw.copy()
     with _reading("image", raw, Image.Image) as file:
