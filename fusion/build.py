@@ -129,7 +129,7 @@ def build_tables(
     tables: dict[str, Source] = {}
     for name, source in build_sources(chosen, registry, path).items():
         if isinstance(source, Stream):
-            raise DataError(f"{path}.{name} is a stream, which can only be trained on; set streaming: false")
+            raise DataError(f"{path}.{name} is a stream, which can only be trained on; give random access")
         tables[name] = source
     return tables
 

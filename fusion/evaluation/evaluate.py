@@ -69,13 +69,14 @@ def evaluate(
     if not accelerator.is_main_process:  # the other ranks' part is done
         return Evaluation({}, {}, bad)
     classes = _class_vectors(model, recipe)
-    metrics = {"evaluate/rows": len(rows.whole.place["row"]), "evaluate/bad_rows": len(bad)}
+    whole = rows.whole
+    metrics = {"evaluate/rows": len(whole.place["row"]), "evaluate/bad_rows": len(bad)}
     metrics |= measure(model, recipe, rows, classes, trained)
     for number, name in enumerate(sources if len(sources) > 1 else ()):
         part = rows.where(rows.place["source"] == number)
         found = measure(model, recipe, part, classes, trained)
         metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
-    details = showcase.details(model, recipe, rows.whole, list(sources.values()), metrics)
+    details = showcase.details(model, recipe, whole, list(sources.values()), metrics)
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
 
@@ -90,14 +91,14 @@ def measure(
         for name in recipe.modalities
         if rows.present[name].any()
     }
+    rows = rows.whole
     for query, gallery in recipe.retrieval_pairs():
         if query in items and gallery in items:
             found: dict[str, Any] = retrieval(items[query], items[gallery])
             if found:
-                found |= {"rows": int(rows.whole.having((query, gallery)).sum())}
+                found |= {"rows": int(rows.having((query, gallery)).sum())}
                 found["emergent"] = not _met(trained, query, gallery)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
-    rows = rows.whole
     labels = rows.labels(recipe.evaluate.target)
     if classes is not None and recipe.evaluate.zero_shot is not None:
         for name in recipe.modalities:
