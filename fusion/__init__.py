@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.training.loop import train
+    from fusion.tuning import Tuning
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _LAZY = {
     "Run": "fusion.run",
     "shared": "fusion.sharing",
     "train": "fusion.training.loop",
+    "Tuning": "fusion.tuning",
 }
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "Target",
     "Task",
     "TrainingError",
+    "Tuning",
     "decode",
     "hookimpl",
     "load",

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
-from fusion.recipe import Pick, Recipe
+from fusion.recipe import Pick, Recipe, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
+    from fusion.encoder import Encoder
     from fusion.model import Model
+    from fusion.tuning import Tuning
 
 
 class Named(NamedTuple):
@@ -23,6 +25,15 @@ class Named(NamedTuple):
     kind: str
     core: frozenset[str]
     given: dict[str, Any]
+    by: str = "name"  # the key that picks
+
+    @property
+    def name(self) -> str:
+        return str(self.given[self.by])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {key: value for key, value in self.given.items() if key not in self.core}
 
 
 def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
@@ -41,8 +52,14 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
         sections.append(("evaluate.sources", "source", evaluation.get("sources"), set()))
     for path, kind, section, core in sections:
         for key, given in section.items() if isinstance(section, Mapping) else ():
-            if isinstance(given, dict) and isinstance(given.get("name"), str):
+            if not isinstance(given, dict):
+                continue
+            if isinstance(given.get("name"), str):
                 yield Named(f"{path}.{key}", kind, frozenset(core | {"name"}), given)
+            tune = given.get("tune") if kind == "encoder" else None
+            if isinstance(tune, dict) and isinstance(tune.get("mode", "full"), str):
+                named = tune if "mode" in tune else {"mode": "full", **tune}
+                yield Named(f"{path}.{key}.tune", "tuning", frozenset({"mode", "lr_scale"}), named, "mode")
     fuser = recipe.get("fuser")
     if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
         named = fuser if "name" in fuser else {"name": "mean", **fuser}
@@ -54,15 +71,14 @@ def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Pr
     problems = []
     for pick in picks(recipe):
         try:
-            offer = registry.find(pick.kind, pick.given["name"])
+            offer = registry.find(pick.kind, pick.name)
         except PluginError as error:
-            problems.append(Problem(f"{pick.path}.name", str(error)))
+            problems.append(Problem(f"{pick.path}.{pick.by}", str(error)))
             continue
-        chosen = {key: value for key, value in pick.given.items() if key not in pick.core}
         try:
-            problems += options.check(offer.component, chosen, pick.path, pick.core)[1]
+            problems += options.check(offer.component, pick.options, pick.path, pick.core)[1]
         except PluginError as error:
-            problems.append(Problem(f"{pick.path}.name", f"{error} ({offer.origin})"))
+            problems.append(Problem(f"{pick.path}.{pick.by}", f"{error} ({offer.origin})"))
     return problems
 
 
@@ -76,9 +92,8 @@ def complete(recipe: Recipe, registry: Registry) -> Recipe:
     if problems:
         raise RecipeError(problems)
     for pick in picks(data):
-        component = registry.find(pick.kind, pick.given["name"]).component
-        given = {key: value for key, value in pick.given.items() if key not in pick.core}
-        pick.given.update(options.check(component, given, pick.path)[0])
+        component = registry.find(pick.kind, pick.name).component
+        pick.given.update(options.check(component, pick.options, pick.path)[0])
     return Recipe(**data)
 
 
@@ -90,7 +105,7 @@ def shrink(recipe: Recipe, registry: Registry) -> Recipe:
     """
     data = recipe.model_dump(mode="json")
     for pick in picks(data):
-        component = registry.find(pick.kind, pick.given["name"]).component
+        component = registry.find(pick.kind, pick.name).component
         defaults = {name: option.default for name, option in component.options().items()}
         for name, small in component.tiny.items():
             if pick.kind == "encoder" or pick.given.get(name, defaults[name]) == defaults[name]:
@@ -182,23 +197,34 @@ def build_model(recipe: Recipe, registry: Registry, assets: Path | None = None) 
         for name, pick in recipe.objectives.items()
     }
     weights = {name: pick.weight for name, pick in recipe.objectives.items()}
-    model = Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry))
-    for name, pick in recipe.encoders.items():
-        if pick.tune.mode == "frozen":
-            model.freeze(name)
-    return model
+    tunings = {
+        name: _tune(encoders[name], pick.tune, f"encoders.{name}.tune", registry)
+        for name, pick in recipe.encoders.items()
+    }
+    return Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry), tunings)
+
+
+def _tune(encoder: "Encoder", pick: Tune, path: str, registry: Registry) -> "Tuning":
+    from fusion.tuning import Tuning
+
+    tuning: Tuning = _expect(Tuning, _build(registry, "tuning", pick, path), pick, registry)
+    try:
+        tuning.prepare(encoder)
+    except ValueError as error:
+        raise RecipeError([Problem(path, f"{pick.mode}: {error}")]) from error
+    return tuning
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Return for each part of the model, by path, its name and the plugin that it comes from."""
     return {
-        pick.path: f"{pick.given['name']} of {registry.find(pick.kind, pick.given['name']).origin}"
+        pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
         for pick in picks(recipe.model_dump(mode="json"))
         if pick.kind != "source"  # a run can be used where its data are not
     }
 
 
-def _build(registry: Registry, kind: str, pick: Pick, path: str, *positional: Any) -> Any:
+def _build(registry: Registry, kind: str, pick: Pick | Tune, path: str, *positional: Any) -> Any:
     offer = registry.find(kind, pick.name)
     values, problems = options.check(offer.component, pick.options, path)
     if problems:
@@ -213,7 +239,7 @@ def _build(registry: Registry, kind: str, pick: Pick, path: str, *positional: An
         raise PluginError(f"{path}: {pick.name} of {offer.origin} cannot be built: {error!r}") from error
 
 
-def _expect(kind: type[Any], built: Any, pick: Pick, registry: Registry) -> Any:
+def _expect(kind: type[Any], built: Any, pick: Pick | Tune, registry: Registry) -> Any:
     if not isinstance(built, kind):
         offer = registry.find(kind.__name__.lower(), pick.name)
         raise PluginError(

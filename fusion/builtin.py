@@ -1,4 +1,4 @@
-"""The core's own fusers, objectives and augmentations, offered through the same hooks as everybody's."""
+"""The core's own components, offered through the same hooks as everybody's."""
 
 from fusion.component import Component
 from fusion.hookspecs import hookimpl
@@ -53,4 +53,14 @@ def fusion_augmentations() -> list[Component]:
         Component("text-template", f"{text}:TextTemplate", tiny={"templates": ["{}", "a photo of {}"]}),
         Component("text-typo", f"{text}:TextTypo"),
         Component("text-dropout", f"{text}:TextDropout", tiny={"strength": 0.5}),
+    ]
+
+
+@hookimpl
+def fusion_tunings() -> list[Component]:
+    return [
+        Component("full", "fusion.tunings.full:Full"),
+        Component("frozen", "fusion.tunings.frozen:Frozen"),
+        Component("gradual", "fusion.tunings.gradual:Gradual"),
+        Component("lora", "fusion.tunings.lora:Lora", tiny={"rank": 2}),
     ]

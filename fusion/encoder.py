@@ -1,7 +1,7 @@
 """What an encoder is: raw samples of one modality in, one vector per sample out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -53,6 +53,20 @@ class Encoder(nn.Module, ABC):
     def forward(self, *args: Any, **inputs: Any) -> Encoding:
         """Encode what `processor.collate` returned. A batch must equal its rows one by one."""
 
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Return the parameters in groups from the input to the output, each once.
+
+        By default the modules are taken in the order in which they were made, and each element of a
+        ModuleList or Sequential is a layer. A subclass whose modules run in another order overrides this.
+        """
+        taken: set[nn.Parameter] = set()
+        groups = []
+        for layer in _layers(self):
+            group = [parameter for parameter in layer if parameter not in taken]
+            taken.update(group)
+            groups += [group] if group else []
+        return groups
+
     def save_assets(self, folder: Path) -> None:  # most encoders need nothing
         """Write what building this encoder again takes beside its options and its weights.
 
@@ -60,3 +74,21 @@ class Encoder(nn.Module, ABC):
         positional parameter, `assets: Path | None = None`; given, it builds from there alone, with random
         weights and without the network, and the saved weights are loaded into it.
         """
+
+
+LISTS = (nn.ModuleList, nn.Sequential)
+
+
+def _layers(module: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """Yield the parameters of each layer: of a list its elements, of what holds lists its parts."""
+    yield list(module.parameters(recurse=False))
+    for child in module.children():
+        nested = (
+            isinstance(child, LISTS)
+            if isinstance(module, LISTS)
+            else any(isinstance(inner, LISTS) for inner in child.modules())
+        )
+        if nested:
+            yield from _layers(child)
+        else:
+            yield list(child.parameters())

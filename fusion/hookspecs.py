@@ -52,6 +52,12 @@ def fusion_augmentations() -> list[Component]:
 
 
 @hookspec
+def fusion_tunings() -> list[Component]:
+    """Tunings: what of an encoder learns, and when."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

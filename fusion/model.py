@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, cast
 
 import torch
@@ -13,6 +14,7 @@ from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.fuser import Fuser
 from fusion.objective import Objective, Task
+from fusion.tuning import Tuning, rest
 
 
 class Rows(NamedTuple):
@@ -50,7 +52,10 @@ def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
 
 
 class Model(nn.Module):
-    """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it."""
+    """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it.
+
+    `tunings` have prepared the encoders, by modality.
+    """
 
     def __init__(
         self,
@@ -60,10 +65,10 @@ class Model(nn.Module):
         objectives: Mapping[str, Objective],
         weights: Mapping[str, float],
         origins: Mapping[str, str],
+        tunings: Mapping[str, Tuning] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         check_names(encoders, objectives)
-        self.frozen: set[str] = set()
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.align = nn.ModuleDict({name: Align(encoder.dim, width) for name, encoder in encoders.items()})
@@ -72,6 +77,7 @@ class Model(nn.Module):
         self.width = width
         self.weights = dict(weights)
         self.origins = dict(origins)
+        self.tunings = dict(tunings)
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -122,15 +128,19 @@ class Model(nn.Module):
         finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
         return Losses(total, parts, finite)
 
-    def freeze(self, modality: str) -> None:
-        """Let an encoder be as it is: no gradient, and evaluation mode also in training."""
-        self.frozen.add(modality)
-        self.encoders[modality].requires_grad_(False).eval()
+    def start_step(self, step: int, steps: int) -> None:
+        """Let of each encoder learn what its tuning says for a step (from 0) of a training of `steps`."""
+        changed = [
+            tuning.start_step(cast(Encoder, self.encoders[name]), step, steps)
+            for name, tuning in self.tunings.items()
+        ]
+        if any(changed):
+            self.train()
 
     def train(self, mode: bool = True) -> "Model":
         super().train(mode)
-        for name in self.frozen:
-            self.encoders[name].eval()
+        for encoder in self.encoders.values():
+            rest(encoder)
         return self
 
     def embed(self, batch: Batch) -> Embeddings:
@@ -197,8 +207,7 @@ class Model(nn.Module):
     def _encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
-            encoding = encoder(**inputs)
+        encoding = encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         if not self.fuser.reads_tokens:
             encoding = Encoding(encoding.pooled)

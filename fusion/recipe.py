@@ -20,16 +20,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Pick(BaseModel):
-    """A component picked by name; keys that the core does not know are the component's options."""
+class Choice(BaseModel):
+    """A component and its options, which are the keys that the core does not know."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-
-    name: str
 
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+class Pick(Choice):
+    """A component picked by name."""
+
+    name: str
 
 
 class SourcePick(Pick):
@@ -38,11 +42,15 @@ class SourcePick(Pick):
     weight: float = Field(default=1.0, gt=0)
 
 
-class Tune(Section):
-    """How an encoder learns: not at all, or fully with a learning rate of `lr_scale` times `train.lr`."""
+class Tune(Choice):
+    """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`."""
 
-    mode: Literal["full", "frozen"] = "full"
+    mode: str = "full"
     lr_scale: float = Field(default=1.0, gt=0)
+
+    @property
+    def name(self) -> str:
+        return self.mode
 
 
 class EncoderPick(Pick):

@@ -20,6 +20,7 @@ HOOKS = {
     "objective": "fusion_objectives",
     "source": "fusion_sources",
     "augmentation": "fusion_augmentations",
+    "tuning": "fusion_tunings",
 }
 
 

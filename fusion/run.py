@@ -137,9 +137,7 @@ def manifest(
     recipe: Recipe, registry: Registry, weights: Mapping[str, Mapping[str, str]], files: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
-    used = {
-        registry.find(pick.kind, pick.given["name"]).origin for pick in picks(recipe.model_dump(mode="json"))
-    }
+    used = {registry.find(pick.kind, pick.name).origin for pick in picks(recipe.model_dump(mode="json"))}
     libraries = ("torch", "accelerate", "numpy", "safetensors")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -29,6 +29,7 @@ from fusion import (
     hookimpl,
 )
 from fusion.build import build_model
+from fusion.tunings.frozen import Frozen
 
 NAMES = ("image", "text", "audio")
 WIDTH = 8
@@ -201,7 +202,7 @@ def test_a_row_is_embedded_alike_in_any_batch() -> None:
 
 def test_a_frozen_encoder_stays_in_evaluation_mode_and_takes_no_gradient() -> None:
     model = build()
-    model.freeze("text")
+    Frozen().prepare(cast(Encoder, model.encoders["text"]))
     model.train()
     assert {name: part.training for name, part in model.encoders.items()} == {
         "image": True,
@@ -216,7 +217,7 @@ def test_a_frozen_encoder_stays_in_evaluation_mode_and_takes_no_gradient() -> No
 
 def test_parameters_are_counted_by_part() -> None:
     model = build(objectives=["contrastive", "classify"])
-    model.freeze("text")
+    Frozen().prepare(cast(Encoder, model.encoders["text"]))
     assert model.count() == {
         "encoders.image": (20, 20),  # 3 x 5 + 5
         "encoders.text": (20, 0),

@@ -111,8 +111,8 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "{name: scratch-audio}",
             "{name: scratch-audio, tune: {mode: full, lr_scal: 2}}",
-            "mine.yaml:7: encoders.audio.tune.lr_scal: unknown key 'lr_scal'; did you mean 'lr_scale'? "
-            "known: lr_scale, mode",
+            "mine.yaml:7: encoders.audio.tune.lr_scal: unknown option of full 'lr_scal'; did you mean "
+            "'lr_scale'? known: lr_scale, mode",
         ),
         (
             "name: attend",
@@ -263,12 +263,12 @@ def test_a_name_that_would_lead_out_of_the_runs_folder_is_refused(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["name", "tune", "weight", "encoders"])
-def test_a_modality_may_be_named_like_a_key_of_the_core(name: str) -> None:
+def test_a_modality_may_be_named_like_a_key_of_the_core(name: str, registry: Registry) -> None:
     encoders = {name: {"name": "scratch-image", "tune": {"mod": "full"}}}
     with pytest.raises(
         RecipeError, match=rf"encoders\.{name}\.tune\.mod: .* did you mean 'mode'\? known: lr_"
     ):
-        Recipe(**base(encoders=encoders))
+        complete(Recipe(**base(encoders=encoders)), registry)
 
 
 def test_a_plugin_in_quarantine_is_named_where_its_component_is_missed(

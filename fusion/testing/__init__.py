@@ -13,6 +13,7 @@ from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
 from fusion.testing.sources import check_source
+from fusion.testing.tunings import check_tuning
 
 __all__ = [
     "check",
@@ -21,4 +22,5 @@ __all__ = [
     "check_fuser",
     "check_objective",
     "check_source",
+    "check_tuning",
 ]

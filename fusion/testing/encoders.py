@@ -80,6 +80,12 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
     _backward(encoder.train(), inputs)
     yield "the gradient reaches every trainable parameter"
 
+    if type(encoder).layer_groups is not Encoder.layer_groups:
+        grouped = [id(parameter) for group in encoder.layer_groups() for parameter in group]
+        once = sorted(grouped) == sorted(id(parameter) for parameter in encoder.parameters())
+        expect(once, "layer_groups leaves a parameter out, or has one twice", "every parameter once")
+        yield "layer_groups has every parameter once"
+
     other: Encoder = build_seeded(build, Encoder, 1, **options).eval()
     move_weights(encoder.eval(), other)
     _expect_equal(encoder, other, inputs, "another build with its saved weights")

@@ -18,6 +18,7 @@ from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
 from fusion.testing.sources import check_source
+from fusion.testing.tunings import check_tuning
 
 SAMPLES = 6
 LOOKED_AT = 64  # rows of a source, for samples whose sizes differ
@@ -89,6 +90,10 @@ def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
     )
 
 
+def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
+    return check_tuning(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -124,6 +129,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "objective": _check_objective,
     "source": _check_source,
     "augmentation": _check_augmentation,
+    "tuning": _check_tuning,
 }
 
 

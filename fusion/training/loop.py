@@ -76,6 +76,7 @@ def train(
         for step, loaded in zip(todo, load(steps, todo, settings.workers), strict=True):
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
             torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
+            model.start_step(step, settings.steps)
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]

@@ -354,3 +354,19 @@ class TakesNoAssets(Good):
 def test_faulty_assets_are_found(build: Callable[..., Any], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         check_encoder(build, SAMPLES)
+
+
+class Grouped(Good):
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        return super().layer_groups()[::-1]
+
+
+class LeftOut(Good):
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        return super().layer_groups()[1:]
+
+
+def test_groups_of_layers_have_every_parameter_once() -> None:
+    assert "layer_groups has every parameter once" in check_encoder(Grouped, SAMPLES)
+    with pytest.raises(PluginError, match="layer_groups leaves a parameter out, or has one twice"):
+        check_encoder(LeftOut, SAMPLES)

@@ -1,0 +1,1 @@
+"""How encoders learn: one file each."""

@@ -1,0 +1,63 @@
+"""Frozen at first, then unfrozen layer by layer, from the output to the input."""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from fusion.encoder import Encoder
+from fusion.tuning import Tuning
+
+Moment = Annotated[float, Field(ge=0)]
+
+
+class Gradual(Tuning):
+    """Gradual unfreezing (Howard and Ruder 2018, ULMFiT, section 3.3).
+
+    Before `start` nothing learns; from then on one layer after the other does, the last one first, at equal
+    distances, and from `end` on all of them. Both are shares of the training up to 1, and steps above. `last`
+    limits how many layers ever learn. Layers are what `Encoder.layer_groups` says.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: Moment = 0.1,
+        end: Moment = 0.5,
+        last: Annotated[int | None, Field(ge=1)] = None,
+    ) -> None:
+        if start > end and (start <= 1) == (end <= 1):
+            raise ValueError(f"start ({start:g}) is after end ({end:g})")
+        self.start, self.end, self.last = start, end, last
+        self.layers: list[list[nn.Parameter]] = []  # the output first
+        self.learning = 0  # of the layers
+
+    def prepare(self, encoder: Encoder) -> None:
+        layers = [[part for part in layer if part.requires_grad] for layer in encoder.layer_groups()]
+        self.layers = [layer for layer in reversed(layers) if layer]
+        if not self.layers:
+            raise ValueError("the encoder has no parameter that could be unfrozen; use mode: frozen")
+        for layer in self.layers[self.last :] if self.last else []:
+            _set(layer, learns=False)
+        self.layers = self.layers[: self.last]
+        self.learning = len(self.layers)
+
+    def start_step(self, encoder: Encoder, step: int, steps: int) -> bool:
+        before, self.learning = self.learning, self.count(step, steps)
+        for place, layer in enumerate(self.layers):
+            _set(layer, learns=place < self.learning)
+        return self.learning != before
+
+    def count(self, step: int, steps: int) -> int:
+        """Return how many layers, from the output, learn at a step (from 0) of `steps`."""
+        start, end = (moment * steps if moment <= 1 else moment for moment in (self.start, self.end))
+        if step < start:
+            return 0
+        if step >= end:
+            return len(self.layers)
+        return 1 + int((step - start) / (end - start) * len(self.layers))
+
+
+def _set(layer: list[nn.Parameter], learns: bool) -> None:
+    for parameter in layer:
+        parameter.requires_grad_(learns)

@@ -1,0 +1,125 @@
+"""Encoders that learn in different ways: on two processes, after a stop, and loaded again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fusion import Recipe, RecipeError, Registry, Run, load, read_recipe, train
+from fusion.build import build_model, complete
+from fusion.recipe_file import dump
+
+Make = Callable[..., Recipe]
+Lines = Callable[[Run], list[dict[str, float]]]
+Weights = Callable[[Run], dict[str, Tensor]]
+
+TUNED = {
+    "train.steps": 6,
+    "train.batch": 4,
+    "sources.seen.weight": 3,  # a sound comes once in four rows, so one of two ranks has none
+    "fuser.dropout": 0.0,
+    "encoders.image": {
+        "name": "toy-image",
+        "dropout": 0.0,
+        "tune": {"mode": "gradual", "start": 2, "end": 4},
+    },
+    "encoders.text": {"name": "toy-text", "dropout": 0.0, "tune": {"mode": "lora", "rank": 2}},
+    "encoders.audio": {"name": "toy-audio", "dropout": 0.0, "tune": {"mode": "full", "lr_scale": 0.5}},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(recipe(TUNED), tmp_path_factory.mktemp("tuned") / "run", registry=registry)
+
+
+def test_two_processes_give_the_losses_and_weights_of_one(
+    whole: Run, recipe: Make, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
+) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_text(dump(recipe(TUNED).model_dump(mode="json")))
+    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    two = Run(tmp_path / "run")
+    for alone, together in zip(lines(whole), lines(two), strict=True):
+        for key, value in alone.items():
+            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
+    ours, theirs = weights(whole), weights(two)
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - {"fuser.blocks.0.self_attn.in_proj_bias"}:  # a key's bias has no gradient
+        torch.testing.assert_close(theirs[name], ours[name], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("step", [1, 3])  # before and after the first layer is unfrozen
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(
+    step: int,
+    whole: Run,
+    recipe: Make,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lines: Lines,
+    weights: Weights,
+) -> None:
+    monkeypatch.setenv("TOY_SIGNAL", f"2@{step}")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(TUNED), tmp_path / "run", registry=registry)
+    monkeypatch.delenv("TOY_SIGNAL")
+    resumed = train(recipe(TUNED), tmp_path / "run", resume=True, registry=registry)
+    assert lines(resumed) == lines(whole)
+    ours, theirs = weights(whole), weights(resumed)
+    assert all(torch.equal(theirs[name], value) for name, value in ours.items())
+
+
+def test_layers_learn_from_their_step_on_and_adapters_alone(
+    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    torch.manual_seed(0)
+    before = build_model(complete(recipe(TUNED), registry), registry).state_dict()
+    early = train(recipe(TUNED | {"train.steps": 2}), tmp_path / "run", registry=registry)
+    assert torch.equal(weights(early)["encoders.image.layer.weight"], before["encoders.image.layer.weight"])
+    after = weights(whole)
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {name for name in changed if name.startswith("encoders.")} == {
+        "encoders.image.layer.weight",
+        "encoders.image.layer.bias",
+        "encoders.text.layer.lora_A.default.weight",
+        "encoders.text.layer.lora_B.default.weight",
+        "encoders.audio.layer.weight",
+        "encoders.audio.layer.bias",
+    }
+
+
+def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry, weights: Weights) -> None:
+    model = load(whole, registry=registry, device="cpu")
+    row = [1.0, 0.5, -0.5, 2.0]
+    kept = {name.removeprefix("encoders.text.layer."): value for name, value in weights(whole).items()}
+    weight = kept["base_layer.weight"] + 8.0 * kept["lora_B.default.weight"] @ kept["lora_A.default.weight"]
+    hidden = torch.tanh(torch.tensor(row) @ weight.T + kept["base_layer.bias"])
+    norm, project = (weights(whole)[f"align.text.{part}.weight"] for part in ("norm", "project"))
+    bias = weights(whole)["align.text.norm.bias"]
+    aligned = torch.nn.functional.layer_norm(hidden, (4,), norm, bias) @ project.T
+    expected = aligned / aligned.norm()
+    torch.testing.assert_close(model.encode({"text": row}).vectors["text"][0], expected)
+
+
+@pytest.mark.parametrize(
+    ("tune", "message"),
+    [
+        ("{mode: lorra}", r"encoders\.audio\.tune\.mode: unknown tuning 'lorra'; did you mean 'lora'\?"),
+        ("{mode: lora, rnk: 4}", r"tune\.rnk: unknown option of lora 'rnk'; did you mean 'rank'\?"),
+        ("{mode: lora, rank: 0}", r"encoders\.audio\.tune\.rank: 0 does not fit \(rank: int = 8\)"),
+        ("{rank: 4}", r"encoders\.audio\.tune\.rank: unknown option of full 'rank'; known: lr_scale, mode"),
+        ("{mode: gradual, start: 0.5, end: 0.1}", r"audio\.tune: gradual: start \(0\.5\) is after end"),
+        ("{mode: lora, targets: [LSTM]}", r"audio\.tune: lora: the encoder has no module of targets LSTM"),
+        ("{lr_scale: 0}", r"encoders\.audio\.tune\.lr_scale: 0: input should be greater than 0"),
+    ],
+)
+def test_what_is_wrong_with_a_tuning_is_told_with_its_path(
+    tune: str, message: str, registry: Registry
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build_model(read_recipe("bind_digits", [f"encoders.audio.tune={tune}"], registry), registry)
