@@ -1,72 +1,163 @@
-"""Train the recipes on real data with several seeds and print the table of docs/results.md.
+"""Train the recipes with three seeds each and write what comes out into the tables of docs/results.md.
 
-    FUSION_DATA=DIR python benchmarks/results.py [recipe ...]
+    FUSION_DATA=DIR FUSION_MINILM=DIR python benchmarks/results.py [experiment ...]
 
-A run that is finished (runs/results/NAME-SEED) is read, one that was stopped goes on: the table can be made
-in several sittings.
+FUSION_DATA holds the packs that the recipes name, FUSION_MINILM the weights of all-MiniLM-L6-v2; what needs
+one that is not set is left out. A run that is finished (runs/results/...) is read, one that was stopped goes
+on: the tables can be made in several sittings.
 """
 
+import json
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any, NamedTuple
 
-from fusion import Run, read_recipe, train
+from fusion import Registry, Run, read_recipe, train
 
 SEEDS = (0, 1, 2)
-FOLDER = Path("runs/results")
-SHOWN = {
-    "bind_digits": (
-        "retrieval/image->audio/hit@1",
-        "retrieval/audio->image/hit@1",
-        "zero_shot/image/accuracy",
+ROOT = Path(__file__).parents[1]
+FOLDER, PAGE = Path("runs/results"), ROOT / "docs/results.md"
+Measured = dict[str, Any]
+
+
+class Experiment(NamedTuple):
+    """A recipe, in several versions of it, and what is measured.
+
+    `shown` are keys of metrics.json by the words for them; `also` evaluates once more with such an override,
+    and gives its metrics that prefix.
+    """
+
+    recipe: str
+    shown: Mapping[str, str]
+    versions: Mapping[str, Sequence[str]] = {"": ()}
+    also: tuple[str, str] | None = None
+    needs: str | None = "FUSION_DATA"
+
+
+def subsets(*given: str) -> dict[str, str]:
+    return {f"{name}: accuracy": f"subsets/{name}/accuracy" for name in given}
+
+
+def found(*pairs: str, of: str) -> dict[str, str]:
+    """Return the keys of retrieval for pairs such as "image->text"."""
+    return {f"{pair.replace('->', ' → ')}: {of}": f"retrieval/{pair}/{of}" for pair in pairs}
+
+
+def zero_shot(*names: str) -> dict[str, str]:
+    return {f"{name}, by the names of the classes: accuracy": f"zero_shot/{name}/accuracy" for name in names}
+
+
+SIX = ("image->text", "text->image", "image->audio", "audio->image", "text->audio", "audio->text")
+SINGLE = ("image", "text", "audio")
+ALL = (*SINGLE, "image+text", "image+audio", "text+audio", "image+text+audio")
+BOUND = found("image->audio", "audio->image", of="hit@1")
+UNHEARD = {f"{words}, speaker left out": f"speaker/{key}" for words, key in BOUND.items()}
+FUSERS = ("mean", "concat", "gate", "attend", "bottleneck", "lowrank")
+MINILM = (
+    f"encoders.text={{name: hf-text, model: '{os.environ.get('FUSION_MINILM')}', tune: {{mode: frozen}}}}"
+)
+TUNES = {
+    "frozen": "{mode: frozen}",
+    "gradual": "{mode: gradual, start: 0.2, end: 0.8}",
+    "full": "{mode: full}",
+}
+
+EXPERIMENTS = {
+    "bind_digits": Experiment("bind_digits", BOUND | zero_shot("image", "audio"), needs=None),
+    "fuse_digits": Experiment("fuse_digits", subsets(*ALL), needs=None),
+    "missing_audio": Experiment(
+        "fuse_digits",
+        subsets("image", "text", "image+text", "image+text+audio"),
+        {"zeros": ["fuser.modality_dropout=0.0"], "dropout": ["fuser.modality_dropout=0.4"]},
+        needs=None,
     ),
-    "fuse_digits": ("subsets/audio/accuracy", "subsets/image+text+audio/accuracy"),
-    "speech_digits": (
-        "retrieval/image->audio/hit@1",
-        "retrieval/audio->image/hit@1",
-        "zero_shot/image/accuracy",
-        "zero_shot/audio/accuracy",
+    "speech_digits": Experiment(
+        "speech_digits",
+        BOUND | zero_shot("image", "audio") | UNHEARD,
+        also=("speaker", "evaluate.sources.heard.where={speaker: jackson}"),
     ),
-    "emoji": (
-        "retrieval/image->text/recall@1",
-        "retrieval/image->text/recall@10",
-        "retrieval/text->image/recall@10",
+    "avdigits": Experiment(
+        "recipes/avdigits.py", subsets(*ALL), {fuser: [f"fuser.name={fuser}"] for fuser in FUSERS}
     ),
-    "sounds": ("zero_shot/audio/accuracy", "subsets/audio/accuracy"),
-    "photos": tuple(
-        f"retrieval/{pair}/recall@10"
-        for pair in (
-            "image->text",
-            "text->image",
-            "image->audio",
-            "audio->image",
-            "text->audio",
-            "audio->text",
-        )
+    "photos": Experiment("photos", found(*SIX, of="recall@1") | found(*SIX, of="recall@10")),
+    "photos_minilm": Experiment(
+        "photos",
+        found(*SIX, of="recall@1") | found(*SIX, of="recall@10"),
+        {"": [MINILM]},
+        needs="FUSION_MINILM",
+    ),
+    "emoji": Experiment("emoji", found(*SIX[:2], of="recall@1") | found(*SIX[:2], of="recall@10")),
+    "sounds": Experiment("sounds", zero_shot("audio") | subsets("audio")),
+    "vgg16_cifar10": Experiment(
+        "recipes/vgg16_cifar10.py",
+        subsets("image"),
+        {name: [f"encoders.image.tune={tune}"] for name, tune in TUNES.items()},
     ),
 }
 
 
-def trained(name: str, seed: int) -> Run:
-    """Return the finished run of a recipe and a seed, trained as far as it is not."""
-    folder = FOLDER / f"{name}-{seed}"
-    if (folder / "manifest.json").is_file():
-        return Run(folder)
-    recipe = read_recipe(name, [f"train.seed={seed}"])
-    return train(recipe, folder, resume=(folder / "recipe.yaml").is_file())
+def measured(name: str, version: str, seed: int) -> Measured:
+    """Return the metrics of a version of an experiment and a seed, trained as far as it is not."""
+    experiment = EXPERIMENTS[name]
+    folder = FOLDER / "-".join(filter(None, (name, version, str(seed))))
+    run = Run(folder) if (folder / "manifest.json").is_file() else None
+    if run is None:
+        registry = Registry()
+        given = [*experiment.versions[version], f"train.seed={seed}"]
+        path = str(ROOT / experiment.recipe) if experiment.recipe.endswith(".py") else experiment.recipe
+        recipe = read_recipe(path, given, registry)
+        run = train(recipe, folder, resume=(folder / "recipe.yaml").is_file(), registry=registry)
+    metrics = run.metrics
+    if experiment.also:
+        prefix, override = experiment.also
+        kept = folder / f"{prefix}.json"
+        if not kept.is_file():
+            command = [sys.executable, "-m", "fusion", "evaluate", str(folder), override, "--json"]
+            kept.write_text(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        metrics |= {f"{prefix}/{key}": value for key, value in json.loads(kept.read_text()).items()}
+    return metrics
+
+
+def table(name: str) -> str:
+    """Return the table of an experiment: a row for each figure, a column for each version."""
+    experiment = EXPERIMENTS[name]
+    runs = {version: [measured(name, version, seed) for seed in SEEDS] for version in experiment.versions}
+    lines = [f"| measured | {' | '.join(version or 'mean ± deviation' for version in runs)} |"]
+    lines.append("|---" * (1 + len(runs)) + "|")
+    for words, key in experiment.shown.items():
+        cells = [_spread([100 * metrics[key] for metrics in of], "%") for of in runs.values()]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    times = [_spread([metrics["train/seconds"] for metrics in of], "s", 0) for of in runs.values()]
+    return "\n".join([*lines, f"| training | {' | '.join(times)} |"])
+
+
+def _spread(values: list[float], unit: str, digits: int = 1) -> str:
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f} {unit}"
+
+
+def write(name: str, made: str) -> None:
+    """Put a table into its place on the page. Raises SystemExit when the page has none."""
+    page = PAGE.read_text("utf-8")
+    place = re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=\n<!-- end -->)", re.S)
+    if not place.search(page):
+        raise SystemExit(f"{PAGE} has no place for {name}; write <!-- table: {name} --> and <!-- end -->")
+    PAGE.write_text(place.sub(lambda _: made, page), "utf-8")
 
 
 def main(names: list[str]) -> None:
-    print("| recipe | measured | mean ± deviation | seeds 0, 1, 2 | training |")
-    print("|---|---|---|---|---|")
-    for name in names or SHOWN:
-        runs = [trained(name, seed).metrics for seed in SEEDS]
-        seconds = mean(run["train/seconds"] for run in runs)
-        for key in SHOWN[name]:
-            shares = [100 * run[key] for run in runs]
-            each = ", ".join(f"{share:.1f}" for share in shares)
-            spread = f"{mean(shares):.1f} ± {stdev(shares):.1f} %"
-            print(f"| `{name}` | `{key}` | {spread} | {each} | {seconds:.0f} s |", flush=True)
+    for name in names or EXPERIMENTS:
+        needs = EXPERIMENTS[name].needs
+        if needs and needs not in os.environ:
+            print(f"{name} is left out: {needs} is not set", file=sys.stderr)
+            continue
+        made = table(name)
+        print(f"\n{name}\n{made}", flush=True)
+        write(name, made)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ SCRIPTS = sorted(SHIPPED.glob("*.py"))
 
 def test_there_are_recipes_and_scripts() -> None:
     assert {"bind_digits", "fuse_digits"} <= shipped().keys()
-    assert {path.stem for path in SCRIPTS} >= {"avdigits", "bind_digits", "missing_audio"}
+    assert {path.stem for path in SCRIPTS} >= {"avdigits", "bind_digits", "missing_audio", "vgg16_cifar10"}
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -33,6 +33,15 @@ def test_the_pairs_of_avdigits_train_tiny(packs: Path, tmp_path: Path) -> None:
     assert 120 <= run.metrics["train/rows/image+text+audio"] < 128  # less the torn recording
     assert run.metrics["data/bad_rows"] == 1
     assert run.metrics["evaluate/rows"] == 32
+
+
+def test_vgg16_trains_tiny_and_says_what_it_starts_from(packs: Path, tmp_path: Path) -> None:
+    registry = Registry()
+    recipe = read_recipe(str(SHIPPED / "vgg16_cifar10.py"), registry=registry)
+    assert recipe.encoders["image"].tune.mode == "gradual"
+    run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
+    assert run.metrics["data/bad_rows"] == 1
+    assert "subsets/image/accuracy" in run.metrics
 
 
 @pytest.mark.parametrize("name", ["speech_digits", "photos", "emoji", "sounds"])
