@@ -29,6 +29,13 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # pillow opens 4
 Waveform = npt.NDArray[np.float32]
 
 
+class Text(str):
+    """A text that stays one: unlike another str it is never opened as the path of a file.
+
+    For sources whose rows somebody else has written, such as the table of a download.
+    """
+
+
 def image(raw: Any, mode: str = "RGB") -> "Image.Image":
     """Return a PIL image of this mode, upright.
 
@@ -111,6 +118,8 @@ def _reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
     if not isinstance(raw, (str, Path, bytes, *opened)):
         forms = "a path, bytes, " + ("an array or a PIL image" if opened else "or a pair (waveform, rate)")
         raise DataError(f"{what} expected as {forms}, not {type(raw).__name__}")
+    if isinstance(raw, Text):
+        raise DataError(f"{what} expected, not the text {raw[:100]!r}; its source does not say it is a path")
     if isinstance(raw, bytes) and not raw:
         raise DataError(f"the {what} is empty: 0 bytes")
     if isinstance(raw, str | Path) and not os.path.isfile(raw):  # Path.is_file raises on an overlong name

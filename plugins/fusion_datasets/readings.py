@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fusion import Choices, DataError
+from fusion import Choices, DataError, decode
 from fusion_datasets import paths, shards
 from fusion_datasets.columns import Column
 from fusion_datasets.opening import Meaning
@@ -59,6 +59,8 @@ def _element(key: str, said: str, column: Column, cells: pa.ChunkedArray, meanin
             return partial(_media, meaning.folder, meaning.roots)
         case Holds.SPANS:
             return partial(_span, meaning.shards)
+        case Holds.WORDS:
+            return decode.Text
         case Holds.NUMBERS:
             return partial(_number, named=column.column in meaning.labels)
         case _:
@@ -136,7 +138,7 @@ def _label(names: Sequence[str] | None, ids: Mapping[str, int] | None, value: An
             raise DataError(f"the id {value!r} has no name; there are names for 0 to {len(names) - 1}")
         value = names[int(value)]
     if ids is None:
-        return str(value)
+        return decode.Text(value)
     if value not in ids:
         raise DataError(unknown("class", value, ids))
     return ids[value]

@@ -2,6 +2,8 @@
 
 import io
 import json
+import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from fusion_datasets.source import open_rows
 from PIL import Image
 
-from fusion import DataError
+from fusion import DataError, decode
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +142,29 @@ def test_a_folder_that_is_itself_a_link_is_read(folder: Path) -> None:
     (folder.parent / "link").symlink_to(folder)
     source = open_rows(data=table(folder.parent / "link", "media/a.png"), columns={"image": "file"})
     assert source[0] == {"image": folder / "media" / "a.png"}
+
+
+def test_a_word_under_another_key_is_never_opened_as_a_file(folder: Path) -> None:
+    secret = str(folder.parent / "secret.png")
+    decode.image(secret)  # the user's own code may name any file
+    row = open_rows(data=table(folder, secret), columns={"photo": "file"})[0]
+    assert row["photo"] == secret
+    for read in (decode.image, partial(decode.audio, rate=8000, seconds=1.0), decode.sound):
+        with pytest.raises(DataError, match=r"(image|sound) expected, not the text '/.*secret\.png'"):
+            read(row["photo"])
+    assert decode.text(pickle.loads(pickle.dumps(row["photo"]))) == secret
+
+
+def test_words_of_ids_and_in_lists_are_never_opened_either(folder: Path) -> None:
+    secret = str(folder.parent / "secret.png")
+    pq.write_table(pa.table({"several": [[secret, "b"]], "id": [0]}), folder / "rows.parquet")
+    columns = {"several": "several", "id": {"column": "id", "names": [secret, "b"]}}
+    row = open_rows(data=str(folder / "rows.parquet"), columns=columns)[0]
+    for word in (row["several"][0], row["id"]):
+        with pytest.raises(DataError, match="not the text"):
+            decode.image(word)
+
+
+def test_a_column_with_a_folder_holds_files(folder: Path) -> None:
+    columns = {"photo": {"column": "file", "folder": "media"}}
+    assert decode.image(open_rows(data=table(folder, "a.png"), columns=columns)[0]["photo"]).size == (2, 2)
