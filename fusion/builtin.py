@@ -44,6 +44,7 @@ def fusion_augmentations() -> list[Component]:
         Component("image-randaugment", "fusion.augmentations.randaugment:ImageRandAugment"),
         Component("image-mixup", f"{mixing}:ImageMixup"),
         Component("image-cutmix", f"{mixing}:ImageCutmix"),
+        Component("audio-crop", f"{audio}:AudioCrop", tiny={"seconds": 0.1}),
         Component("audio-speed", f"{audio}:AudioSpeed"),
         Component("audio-position", f"{audio}:AudioPosition"),
         Component("audio-gain", f"{audio}:AudioGain"),

@@ -21,6 +21,20 @@ Count = Annotated[int, Field(ge=0, le=100)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class AudioCrop(Augmentation):
+    """Take `seconds` from anywhere in the sound; one that is shorter stays as it is.
+
+    Of a file nothing else is read: put it first where sounds are long, as others vary all of what they get.
+    """
+
+    seconds: Annotated[float, Field(gt=0, le=decode.MAX_SECONDS)] = 10.0
+
+    def __call__(self, raw: Any, rng: np.random.Generator, other: Callable[[], Any]) -> Sound:
+        start = rng.uniform(0, max(0.0, decode.duration(raw) - self.seconds))
+        return decode.sound(raw, start, self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AudioSpeed(Augmentation):
     """Play faster or slower by up to `strength`, pitch included (speed perturbation, Ko et al. 2015: 0.1)."""
 

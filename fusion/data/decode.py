@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fusion.errors import DataError
 
 if TYPE_CHECKING:
+    import soundfile
     from PIL import Image
 
 MAX_PIXELS = 50_000_000
@@ -75,7 +76,7 @@ def audio(raw: Any, rate: int, seconds: float) -> Waveform:
     """
     import soxr
 
-    wave, given_rate = _start(raw, seconds)
+    wave, given_rate = _part(raw, 0.0, seconds)
     if given_rate == rate:
         return wave
     resampled = soxr.resample(wave, given_rate, rate)[: round(seconds * rate)]
@@ -86,14 +87,26 @@ def audio(raw: Any, rate: int, seconds: float) -> Waveform:
     return resampled  # type: ignore[no-any-return]
 
 
-def sound(raw: Any) -> tuple[Waveform, int]:
-    """Return all of a sound as one channel, (samples,) in about [-1, 1], and the rate that it has, in Hz.
+def sound(raw: Any, start: float = 0.0, seconds: float = MAX_SECONDS) -> tuple[Waveform, int]:
+    """Return a sound as one channel, (samples,) in about [-1, 1], and the rate that it has, in Hz.
 
-    `raw` is what `audio` reads; more than an hour is refused. The waveform is the caller's to change.
+    `raw` is what `audio` reads; more than an hour is refused. At most `seconds` from `start` on are read, and
+    nothing else of a file. The waveform is the caller's to change.
     """
     if isinstance(raw, tuple) and len(raw) == 2:
         _check_length(len(_channels_last(raw[0])), _hertz(raw[1]))
-    return _start(raw, MAX_SECONDS)
+    return _part(raw, start, seconds)
+
+
+def duration(raw: Any) -> float:
+    """Return how long a sound is, in seconds; of a file only the header is read."""
+    if isinstance(raw, tuple) and len(raw) == 2:
+        samples, rate = len(_channels_last(raw[0])), _hertz(raw[1])
+    else:
+        with _open(raw) as opened:
+            samples, rate = opened.frames, _hertz(opened.samplerate)
+    _check_length(samples, rate)
+    return samples / rate
 
 
 def text(raw: Any) -> str:
@@ -174,20 +187,33 @@ def _shrunk(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array.astype(np.uint16) if fits else array
 
 
-def _start(raw: Any, seconds: float) -> tuple[Waveform, int]:
-    """Return the first seconds as one channel at the given rate, and the rate."""
+def _part(raw: Any, start: float, seconds: float) -> tuple[Waveform, int]:
+    """Return some seconds as one channel at the rate that the sound has, and the rate."""
     if isinstance(raw, tuple) and len(raw) == 2:
         wave, rate = _channels_last(raw[0]), _hertz(raw[1])
+        first, samples = _span(start, seconds, rate, len(wave))
+        wave = wave[first : first + samples]
     else:
-        wave, rate = _read(raw, seconds)
-    wave = wave[: round(seconds * rate)]
+        with _open(raw) as opened:
+            rate = _hertz(opened.samplerate)
+            _check_length(opened.frames, rate)  # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
+            first, samples = _span(start, seconds, rate, opened.frames)
+            if first:
+                opened.seek(first)
+            wave = opened.read(samples, dtype="float32", always_2d=True)
     if not wave.size:
         raise DataError("the sound holds no samples")
     return _mono(wave), rate
 
 
-def _read(raw: Any, seconds: float) -> tuple[npt.NDArray[Any], int]:
-    """Return the start of a sound file, (samples, channels), and its rate."""
+def _span(start: float, seconds: float, rate: int, there: int) -> tuple[int, int]:
+    """Return the first sample and how many to read: one at least, where there is one."""
+    return max(0, min(round(start * rate), there - 1)), max(1, round(seconds * rate))
+
+
+@contextmanager
+def _open(raw: Any) -> "Iterator[soundfile.SoundFile]":
+    """Open a sound file."""
     import soundfile
 
     with _reading("sound", raw) as file:
@@ -196,9 +222,7 @@ def _read(raw: Any, seconds: float) -> tuple[npt.NDArray[Any], int]:
         except soundfile.LibsndfileError as error:  # its own text holds a memory address
             raise ValueError(error.error_string) from error
         with opened:
-            rate = _hertz(opened.samplerate)
-            _check_length(opened.frames, rate)  # a silent hour of FLAC is 181 KB on disk and 461 MB in memory
-            return opened.read(round(seconds * rate), dtype="float32", always_2d=True), rate
+            yield opened
 
 
 def _check_length(samples: int, rate: int) -> None:

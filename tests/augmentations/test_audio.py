@@ -1,14 +1,17 @@
 """Speed, position, loudness, noise and masks of a sound, measured in what comes out."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fusion.augmentations.audio import AudioGain, AudioMask, AudioNoise, AudioPosition, AudioSpeed
+from fusion import decode
+from fusion.augmentations.audio import AudioCrop, AudioGain, AudioMask, AudioNoise, AudioPosition, AudioSpeed
 
 RATE = 16_000
 Wave = NDArray[np.float32]
@@ -210,3 +213,39 @@ def test_every_strength_gives_a_finite_sound(augmentation: Any, samples: int, ra
     assert varied.ndim == 1
     assert varied.size
     assert np.isfinite(varied).all()
+
+
+def test_a_crop_is_from_anywhere_in_the_sound(vary: Any) -> None:
+    ramp = np.arange(1000, dtype=np.float32) / 1000, 1000  # a sample's value is when it comes, in seconds
+    starts = []
+    for seed in range(200):
+        wave, rate = vary(AudioCrop(seconds=0.25), ramp, seed)
+        assert (rate, len(wave)) == (1000, 250)
+        np.testing.assert_allclose(np.diff(wave), 1e-3, atol=1e-6)
+        starts.append(float(wave[0]))
+    assert 0 <= min(starts) < 0.03
+    assert 0.72 < max(starts) <= 0.75
+    assert np.mean(starts) == pytest.approx(0.375, abs=0.05)
+
+
+def test_a_sound_shorter_than_a_crop_stays_as_it_is(vary: Any) -> None:
+    wave, _ = hiss(1000)
+    np.testing.assert_array_equal(vary(AudioCrop(seconds=1.0), (wave, RATE), 0)[0], wave)
+
+
+def test_a_crop_of_a_file_reads_nothing_else(
+    vary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(RATE * 60, np.int16), RATE)
+    read, whole = [], soundfile.SoundFile.read
+
+    def count(self: soundfile.SoundFile, frames: int, **how: Any) -> Any:
+        read.append(frames)
+        return whole(self, frames, **how)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", count)
+    wave, _ = vary(AudioCrop(seconds=2.0), path, 1)
+    assert read == [2 * RATE]
+    assert len(wave) == 2 * RATE
+    assert decode.duration(path) == 60

@@ -447,3 +447,26 @@ def test_text_loses_its_surrounding_space():
 def test_a_text_that_cannot_be_read_is_named(raw, words):
     with pytest.raises(DataError, match=words):
         decode.text(raw)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+def test_a_part_of_a_sound_is_read_from_where_it_starts(kind):
+    steps = np.repeat([0.1, 0.2, 0.3, 0.4], 4000)  # half a second each
+    for raw in (recorded(steps, 8000, kind), (steps, 8000)):
+        wave, rate = decode.sound(raw, start=0.75, seconds=0.5)
+        assert (rate, wave.shape) == (8000, (4000,))
+        np.testing.assert_allclose(wave[100:1900], 0.2, atol=0.03)
+        np.testing.assert_allclose(wave[2100:3900], 0.3, atol=0.03)
+        assert decode.sound(raw, start=1.5, seconds=9.0)[0].shape == (4000,)
+        assert decode.sound(raw, start=99.0, seconds=1e-9)[0].shape == (1,)  # the last sample
+
+
+def test_how_long_a_sound_is_stands_in_its_header():
+    data = recorded(np.zeros(4000 * 3599, np.int16), 4000, "FLAC")
+    torn = data[: len(data) // 2]  # no sample is decoded
+    assert decode.duration(data) == decode.duration(torn) == 3599
+    assert decode.duration((np.zeros((2, 300)), 200)) == 1.5
+    with pytest.raises(DataError, match=r"sound of 3,601 s; at most 3,600 s are read"):
+        decode.duration((np.zeros(3601 * 4), 4))
+    with pytest.raises(DataError, match="sound expected as a path"):
+        decode.duration(None)
