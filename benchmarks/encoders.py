@@ -21,6 +21,7 @@ from fusion_transformers.audio import HfAudio
 from fusion_transformers.image import HfImage
 from fusion_transformers.text import HfText
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from fusion import Encoder
 
@@ -62,12 +63,17 @@ def cases() -> Iterator[Case]:
     small = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6, "num_attention_heads": 12}
     bert = HfText(model="config:bert", settings=small, pooling="cls")
     yield Case("hf-text bert, 6 layers of 384", bert, texts, _bert(bert))
+    mixed: list[object] = [" ".join(["a photo of a dog"] * (1 + row)) for row in range(ROWS)]
+    yield Case("hf-text bert, texts of all lengths", bert, mixed, _padded(bert, mixed))
     vit = HfImage(model="config:vit", settings=small | {"num_attention_heads": 6}, pooling="cls")
     yield Case("hf-image vit, 6 layers of 384", vit, pictures, lambda inputs: _first(vit, inputs))
     wav2vec2 = HfAudio(
         model="config:wav2vec2", settings=small | {"feat_extract_norm": "layer"}, pooling="mean"
     )
     yield Case("hf-audio wav2vec2, 6 layers of 384", wav2vec2, sounds, _wav2vec2(wav2vec2))
+    settings = {"d_model": 384, "encoder_layers": 6, "encoder_attention_heads": 6, "encoder_ffn_dim": 1536}
+    whisper = HfAudio(model="config:whisper", settings=settings, pooling="mean")
+    yield Case("hf-audio whisper, 6 layers of 384", whisper, sounds[:4], _whisper(whisper))
 
 
 def _timm(encoder: TimmImage) -> Direct:
@@ -79,6 +85,19 @@ def _bert(encoder: HfText) -> Direct:
     return lambda inputs: encoder.model(
         input_ids=inputs["ids_0"], attention_mask=inputs["mask_0"].long()
     ).last_hidden_state[:, 0]
+
+
+def _padded(encoder: HfText, texts: list[object]) -> Direct:
+    """One batch, padded to its longest text, as the library's tokenizers give it."""
+    rows = [torch.tensor(encoder.processor.decode(text)) for text in texts]
+    ids = pad_sequence(rows, batch_first=True, padding_value=encoder.processor.padding)
+    mask = (torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]).long()
+    return lambda inputs: encoder.model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+
+
+def _whisper(encoder: HfAudio) -> Direct:
+    frames = 100  # the encoder's, of two seconds; the rest of its half minute is silence
+    return lambda inputs: encoder.model(inputs["input_features_0"]).last_hidden_state[:, :frames].mean(1)
 
 
 def _first(encoder: HfImage, inputs: dict[str, Tensor]) -> Tensor:

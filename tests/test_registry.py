@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from fusion import Component, PluginError, Registry, hookimpl
+from fusion.registry import HOOKS
 
 
 def plugin(**hooks: object) -> ModuleType:
@@ -42,7 +43,7 @@ def test_names_are_sorted_and_iteration_goes_by_kind_and_name(registry: Registry
     walked = [(offer.kind, offer.component.name) for offer in registry]
     assert [name for kind, name in walked if kind == "fuser"] == names
     kinds = [kind for kind, _ in walked]
-    assert kinds == sorted(kinds, key=["encoder", "fuser", "objective", "source", "augmentation"].index)
+    assert kinds == sorted(kinds, key=[*HOOKS].index)
 
 
 def test_a_plugin_given_in_python_is_one_like_others() -> None:

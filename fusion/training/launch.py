@@ -1,8 +1,10 @@
 """Start Accelerate as the recipe asks, and refuse a launch that is not what was asked for."""
 
+import atexit
 import os
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
@@ -19,6 +21,8 @@ def launch(train: Train) -> Accelerator:
     if train.precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
+    atexit.unregister(_leave)
+    atexit.register(_leave)
     accelerator = Accelerator(
         # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
         cpu=asked > 1 and not torch.cuda.is_available(),
@@ -44,3 +48,9 @@ def launch(train: Train) -> Accelerator:
             f"({accelerator.num_processes}); it counts the rows of all of them"
         )
     return accelerator
+
+
+def _leave() -> None:
+    """Stop the threads of the process group: left to the end of the interpreter they may abort it."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

@@ -116,7 +116,7 @@ def completed(words: str) -> list[str]:
 
 def test_commands_and_recipes_are_completed() -> None:
     assert completed("fusion tr") == ["plain,train"]
-    assert completed("fusion train bi") == ["plain,bind_digits", "file,bi"]
+    assert completed("fusion train bi") == ["plain,bind_digits", "plain,bind_text_hub", "file,bi"]
     assert completed("fusion recipes show fu") == ["plain,fuse_digits", "file,fu"]
 
 
