@@ -220,7 +220,7 @@ def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     return {
         pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
         for pick in picks(recipe.model_dump(mode="json"))
-        if pick.kind != "source"  # a run can be used where its data are not
+        if pick.kind not in ("source", "augmentation", "tuning")  # a run can be used where its data are not
     }
 
 

@@ -123,3 +123,17 @@ def test_what_is_wrong_with_a_tuning_is_told_with_its_path(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         build_model(read_recipe("bind_digits", [f"encoders.audio.tune={tune}"], registry), registry)
+
+
+def test_a_part_of_the_model_is_an_encoder_and_not_how_it_is_tuned(
+    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = recipe(TUNED | {"train.steps": 1, "train.batch": 8})
+    assert build_model(complete(made, registry), registry).origins.keys() == {
+        *(f"encoders.{name}" for name in ("image", "text", "audio")),
+        "fuser",
+        "objectives.align",
+        "objectives.kind",
+    }
+    train(made, tmp_path / "run", registry=registry)
+    assert "warning" not in capsys.readouterr().err
