@@ -10,6 +10,7 @@ on: the tables can be made in several sittings.
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ Measured = dict[str, Any]
 
 
 class Experiment(NamedTuple):
-    """A recipe, in several versions of it, and what is measured.
+    """A recipe, in several versions of it, and what is measured. SEED in a version stands for the seed.
 
     `shown` are keys of metrics.json by the words for them; `also` evaluates once more with such an override,
     and gives its metrics that prefix.
@@ -61,11 +62,9 @@ FUSERS = ("mean", "concat", "gate", "attend", "bottleneck", "lowrank")
 MINILM = (
     f"encoders.text={{name: hf-text, model: '{os.environ.get('FUSION_MINILM')}', tune: {{mode: frozen}}}}"
 )
-TUNES = {
-    "frozen": "{mode: frozen}",
-    "gradual": "{mode: gradual, start: 0.2, end: 0.8}",
-    "full": "{mode: full}",
-}
+VGG = "recipes/vgg16_cifar10.py"
+FROM_FASHION = [f"init={FOLDER}/vgg16_fashion-SEED", "encoders.image.pretrained=false"]
+TUNES = {name: [f"encoders.image.tune={{mode: {name}}}"] for name in ("frozen", "gradual", "full")}
 
 EXPERIMENTS = {
     "bind_digits": Experiment("bind_digits", BOUND | zero_shot("image", "audio"), needs=None),
@@ -93,10 +92,14 @@ EXPERIMENTS = {
     ),
     "emoji": Experiment("emoji", found(*SIX[:2], of="recall@1") | found(*SIX[:2], of="recall@10")),
     "sounds": Experiment("sounds", zero_shot("audio") | subsets("audio")),
+    "vgg16_fashion": Experiment(VGG, subsets("image"), {"": runpy.run_path(str(ROOT / VGG))["FASHION"]}),
     "vgg16_cifar10": Experiment(
-        "recipes/vgg16_cifar10.py",
+        VGG,
         subsets("image"),
-        {name: [f"encoders.image.tune={tune}"] for name, tune in TUNES.items()},
+        {
+            "scratch": ["encoders.image.pretrained=false", *TUNES["full"]],
+            **{name: [*FROM_FASHION, *tune] for name, tune in TUNES.items()},
+        },
     ),
 }
 
@@ -108,7 +111,8 @@ def measured(name: str, version: str, seed: int) -> Measured:
     run = Run(folder) if (folder / "manifest.json").is_file() else None
     if run is None:
         registry = Registry()
-        given = [*experiment.versions[version], f"train.seed={seed}"]
+        given = [word.replace("SEED", str(seed)) for word in experiment.versions[version]]
+        given.append(f"train.seed={seed}")
         path = str(ROOT / experiment.recipe) if experiment.recipe.endswith(".py") else experiment.recipe
         recipe = read_recipe(path, given, registry)
         run = train(recipe, folder, resume=(folder / "recipe.yaml").is_file(), registry=registry)

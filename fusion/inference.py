@@ -157,7 +157,8 @@ def load(
                 f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
             )
     try:
-        model = build_model(run.recipe, registry or Registry(), run.assets)
+        folders = {name: run.assets / name for name in run.recipe.modalities}
+        model = build_model(run.recipe, registry or Registry(), folders)
     except PluginError as error:
         used = ", ".join(
             f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")

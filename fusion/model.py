@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple, cast
 
 import torch
@@ -52,10 +51,7 @@ def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
 
 
 class Model(nn.Module):
-    """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it.
-
-    `tunings` have prepared the encoders, by modality.
-    """
+    """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it."""
 
     def __init__(
         self,
@@ -65,7 +61,6 @@ class Model(nn.Module):
         objectives: Mapping[str, Objective],
         weights: Mapping[str, float],
         origins: Mapping[str, str],
-        tunings: Mapping[str, Tuning] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         check_names(encoders, objectives)
@@ -77,7 +72,7 @@ class Model(nn.Module):
         self.width = width
         self.weights = dict(weights)
         self.origins = dict(origins)
-        self.tunings = dict(tunings)
+        self.tunings: dict[str, Tuning] = {}
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -127,6 +122,11 @@ class Model(nn.Module):
             total = total + 0 * next(weight for weight in self.parameters() if weight.requires_grad).sum()
         finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
         return Losses(total, parts, finite)
+
+    def tune(self, modality: str, tuning: Tuning) -> None:
+        """Let an encoder learn in this way. Raises ValueError where it cannot."""
+        tuning.prepare(cast(Encoder, self.encoders[modality]))
+        self.tunings[modality] = tuning
 
     def start_step(self, step: int, steps: int) -> None:
         """Let of each encoder learn what its tuning says for a step (from 0) of a training of `steps`."""

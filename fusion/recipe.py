@@ -127,6 +127,7 @@ class Recipe(Section):
     """Sources, encoders, fuser and objectives by name, and how to train and evaluate them."""
 
     name: str = Field(default="run", pattern=r"^\w[\w.-]*$")  # also that of a folder
+    init: str | None = None
     sources: dict[Name, SourcePick] = Field(min_length=1)
     encoders: dict[str, EncoderPick] = Field(min_length=1)
     augment: dict[str, list[AugmentationPick]] = Field(default_factory=dict)

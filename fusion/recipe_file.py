@@ -48,7 +48,7 @@ def read_recipe(
     The result is complete: every option is written out. Raises RecipeError with all problems, each with
     its path and line.
     """
-    from fusion.build import complete, component_problems
+    from fusion.picks import complete, component_problems
     from fusion.recipe import Recipe
     from fusion.registry import Registry
 

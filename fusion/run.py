@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fusion.build import picks
 from fusion.errors import RunError
+from fusion.picks import picks
 from fusion.recipe import Recipe
 from fusion.recipe_file import dump, parse
 from fusion.registry import Registry

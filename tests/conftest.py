@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fusion import Registry, Run, read_recipe, train
-from fusion.build import shrink
+from fusion.picks import shrink
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from fusion import DataError, PluginError, Predictor, Recipe, Registry, Run, RunError, load
-from fusion.build import build_model, build_sources, complete
+from fusion.build import build_model, build_sources
 from fusion.encoder import Encoding
+from fusion.picks import complete
 
 RATE = 8000
 

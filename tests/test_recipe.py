@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion import Component, Recipe, RecipeError, Registry, Run, hookimpl, read_recipe
-from fusion.build import build_sources, complete, shrink
+from fusion.build import build_sources
+from fusion.picks import complete, shrink
 from fusion.recipe_file import dump, find, parse, shipped
 
 GOOD = """\
@@ -101,7 +102,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "width: 16",
             "widht: 16",
             "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
-            "encoders, evaluate, fuser, name, objectives, sources, train, width",
+            "encoders, evaluate, fuser, init, name, objectives, sources, train, width",
         ),
         (
             "steps: 30",

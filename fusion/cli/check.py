@@ -44,6 +44,8 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
         ],
     )
     table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])
+    if found.init is not None:
+        click.echo(f"init    {found.init}")
     click.echo(
         f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; "
         f"{found.peak_mb:,.0f} MB at peak"

@@ -38,8 +38,8 @@ def command(
     \b
     fusion data bind_digits --html data.html
     """
-    from fusion.build import complete
     from fusion.errors import DataError
+    from fusion.picks import complete
     from fusion.recipe_file import read_recipe
     from fusion.report.preview import render, told
     from fusion.training.preview import preview

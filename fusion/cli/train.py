@@ -39,7 +39,7 @@ def command(
     fusion train bind_digits train.steps=100 encoders.audio.tune.mode=frozen
     torchrun --standalone --nproc-per-node 2 -m fusion train bind_digits
     """
-    from fusion.build import shrink
+    from fusion.picks import shrink
     from fusion.recipe_file import read_recipe
     from fusion.training.loop import train
 

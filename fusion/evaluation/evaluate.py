@@ -97,7 +97,7 @@ def measure(
             found: dict[str, Any] = retrieval(items[query], items[gallery])
             if found:
                 found |= {"rows": int(rows.having((query, gallery)).sum())}
-                found["emergent"] = not _met(trained, query, gallery)
+                found["emergent"] = _emergent(trained, query, gallery)
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
     labels = rows.labels(recipe.evaluate.target)
     if classes is not None and recipe.evaluate.zero_shot is not None:
@@ -176,7 +176,11 @@ def _expect_target(rows: Rows, recipe: Recipe) -> None:
         )
 
 
-def _met(trained: Mapping[str, Any], first: str, second: str) -> bool:
-    """Whether any row of the training had both modalities."""
-    kinds = [key.removeprefix("train/rows/").split("+") for key in trained if key.startswith("train/rows/")]
-    return any(first in kind and second in kind for kind in kinds)
+def _emergent(trained: Mapping[str, Any], first: str, second: str) -> bool | None:
+    """Whether no row of the training, nor of those it starts from, had both; None where that is unknown."""
+    kinds = [
+        key.split("/", 2)[2].split("+") for key in trained if key.startswith(("train/rows/", "init/rows/"))
+    ]
+    if any(first in kind and second in kind for kind in kinds):
+        return False
+    return None if trained.get("init/rows_unknown") else True

@@ -15,6 +15,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.memory import peak_mb
 from fusion.training.steps import training_steps
+from fusion.transfer.initial import initial_model
 
 ROWS = 16
 """Rows of each evaluation source that are read."""
@@ -38,6 +39,7 @@ class Part(NamedTuple):
 class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
+    init: str | None  # what became of the weights that the recipe starts from
     sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
@@ -51,7 +53,7 @@ class DryRun(NamedTuple):
 def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
     torch.manual_seed(recipe.train.seed)
-    model = build.build_model(recipe, registry)
+    model, start = initial_model(recipe, registry)
     steps = training_steps(recipe, model, registry)
     loaded = steps[0]
     if len(loaded.bad) == recipe.train.batch:
@@ -69,6 +71,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
+        init=None if start is None else str(start),
         sources={
             name: Share(rows, int((loaded.batch.source == number).sum()))
             for number, (name, rows) in enumerate(steps.order.sizes.items())

@@ -18,6 +18,7 @@ from fusion.data.loader import load
 from fusion.errors import FusionError, TrainingError
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
+from fusion.picks import complete
 from fusion.recipe import Recipe, Train
 from fusion.registry import Registry
 from fusion.run import Run
@@ -31,6 +32,7 @@ from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 from fusion.training.steps import training_steps
+from fusion.transfer.initial import Start, initial_model
 
 
 def train(
@@ -50,13 +52,13 @@ def train(
     checkpoint and raise KeyboardInterrupt.
     """
     registry = registry or Registry()
-    recipe = build.complete(recipe, registry)
+    recipe = complete(recipe, registry)
     settings = recipe.train
     accelerator = launch(settings)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
 
     torch.manual_seed(settings.seed)
-    model = build.build_model(recipe, registry)
+    model, start = initial_model(recipe, registry)
     build.build_tables(
         recipe.evaluate.sources, registry
     )  # what is wrong with them is better said now than at the end
@@ -67,12 +69,14 @@ def train(
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
-        start, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)
+        if start is not None:
+            shown.say(str(start))
+        first, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
         model.train()
-        todo = range(start, settings.steps)
+        todo = range(first, settings.steps)
         for step, loaded in zip(todo, load(steps, todo, settings.workers), strict=True):
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
             torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
@@ -93,7 +97,7 @@ def train(
             last = done == settings.steps
             due = last or done % settings.checkpoint_every == 0
             stop = False
-            if due or step == start or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
+            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
                 stop = journal.flush(interrupt.requested)
             if (due or stop) and main:
                 state = _state(model, adamw, accelerator, journal, time.monotonic() - began)
@@ -112,8 +116,9 @@ def train(
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
+        **({} if start is None else start.metrics()),
     }
-    _finish(run, recipe, model, metrics, accelerator, registry)
+    _finish(run, recipe, model, start, metrics, accelerator, registry)
     return run
 
 
@@ -183,6 +188,7 @@ def _finish(
     run: Run,
     recipe: Recipe,
     model: Model,
+    start: Start | None,
     metrics: dict[str, Any],
     accelerator: Accelerator,
     registry: Registry,
@@ -201,7 +207,8 @@ def _finish(
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         saved = [run.model_file, *model.save_assets(run.assets)]
         digests = {str(path.relative_to(run.folder)): checkpoint.sha256(path) for path in saved}
-        run.write_json("manifest.json", runs.manifest(recipe, registry, model.pretrained, digests))
+        record = runs.manifest(recipe, registry, model.pretrained, digests)
+        run.write_json("manifest.json", record | ({} if start is None else {"init": start.record()}))
         render(run.folder)
         registry.notify("fusion_train_end", run=run)
     accelerator.wait_for_everyone()

@@ -17,6 +17,8 @@ class Progress(Protocol):
 
     def show(self, step: int, loss: float) -> None: ...
 
+    def say(self, message: str) -> None: ...
+
     def warn(self, message: str) -> None: ...
 
 
@@ -39,8 +41,11 @@ class _Silence:
     def show(self, step: int, loss: float) -> None:
         pass
 
-    def warn(self, message: str) -> None:
+    def say(self, message: str) -> None:
         pass
+
+    def warn(self, message: str) -> None:
+        self.say(f"warning: {message}")
 
 
 class _Lines(_Silence):
@@ -59,8 +64,8 @@ class _Lines(_Silence):
             )
             self.next = min(self.steps, step + max(1, self.steps // 10))
 
-    def warn(self, message: str) -> None:
-        print(f"warning: {message}", file=sys.stderr)
+    def say(self, message: str) -> None:
+        print(message, file=sys.stderr)
 
 
 class _Bar(_Silence):
@@ -92,5 +97,5 @@ class _Bar(_Silence):
     def show(self, step: int, loss: float) -> None:
         self.bar.update(self.task, completed=step, loss=loss)
 
-    def warn(self, message: str) -> None:
-        self.bar.console.print(f"warning: {message}", markup=False)
+    def say(self, message: str) -> None:
+        self.bar.console.print(message, markup=False)

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from fusion import Predictor, Recipe, Registry, Run, load, train
-from fusion.build import build_sources, complete
+from fusion.build import build_sources
+from fusion.picks import complete
 from tests.cli.conftest import Outcome
 
 Fusion = Callable[..., Outcome]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fusion import Component, Model, Recipe, Registry, hookimpl
-from fusion.build import build_model, complete
+from fusion.build import build_model
+from fusion.picks import complete
 from tests.evaluation.toys import COLOURS, Captions, Endless, Toy, ToyRows
 
 

@@ -7,7 +7,8 @@ import torch
 from accelerate.utils import send_to_device
 
 from fusion import Registry, load, read_recipe, train
-from fusion.build import build_model, shrink
+from fusion.build import build_model
+from fusion.picks import shrink
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fusion import PluginError, Registry, TrainingError, read_recipe, train
-from fusion.build import shrink
+from fusion.picks import shrink
 
 Install = Callable[..., None]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fusion import Recipe, Registry, read_recipe, train
-from fusion.build import shrink
+from fusion.picks import shrink
 from fusion.recipe_file import SHIPPED, shipped
 
 SCRIPTS = sorted(SHIPPED.glob("*.py"))

@@ -24,7 +24,8 @@ from fusion import (
     hookimpl,
     train,
 )
-from fusion.build import build_model, complete
+from fusion.build import build_model
+from fusion.picks import complete
 from fusion.recipe import Train
 from fusion.recipe_file import dump
 from fusion.training import checkpoint

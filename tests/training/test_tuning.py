@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, load, read_recipe, train
-from fusion.build import build_model, complete
+from fusion.build import build_model
+from fusion.picks import complete
 from fusion.recipe_file import dump
 
 Make = Callable[..., Recipe]

@@ -1,0 +1,112 @@
+"""Every place of a recipe where a component is picked: checked, completed, made tiny."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from fusion import options
+from fusion.errors import PluginError, Problem, RecipeError
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+
+
+class Named(NamedTuple):
+    """A place in a recipe where a component is picked: its path, its kind and the keys of the core."""
+
+    path: str
+    kind: str
+    core: frozenset[str]
+    given: dict[str, Any]
+    by: str = "name"  # the key that picks
+
+    @property
+    def name(self) -> str:
+        return str(self.given[self.by])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {key: value for key, value in self.given.items() if key not in self.core}
+
+
+def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
+    """Yield every place of a recipe, as plain data that may be malformed, where a component is picked."""
+    evaluation = recipe.get("evaluate")
+    sections = [
+        ("sources", "source", recipe.get("sources"), {"weight"}),
+        ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
+        ("objectives", "objective", recipe.get("objectives"), {"weight"}),
+    ]
+    augmented = recipe.get("augment")
+    for modality, steps in augmented.items() if isinstance(augmented, Mapping) else ():
+        if isinstance(steps, list):
+            sections.append((f"augment.{modality}", "augmentation", dict(enumerate(steps)), {"chance"}))
+    if isinstance(evaluation, Mapping):
+        sections.append(("evaluate.sources", "source", evaluation.get("sources"), set()))
+    for path, kind, section, core in sections:
+        for key, given in section.items() if isinstance(section, Mapping) else ():
+            if not isinstance(given, dict):
+                continue
+            if isinstance(given.get("name"), str):
+                yield Named(f"{path}.{key}", kind, frozenset(core | {"name"}), given)
+            tune = given.get("tune") if kind == "encoder" else None
+            if isinstance(tune, dict) and isinstance(tune.get("mode", "full"), str):
+                named = tune if "mode" in tune else {"mode": "full", **tune}
+                yield Named(f"{path}.{key}.tune", "tuning", frozenset({"mode", "lr_scale"}), named, "mode")
+    fuser = recipe.get("fuser")
+    if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
+        named = fuser if "name" in fuser else {"name": "mean", **fuser}
+        yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), named)
+
+
+def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Problem]:
+    """Return what is wrong with the components of a recipe: unknown names, unknown or ill-typed options."""
+    problems = []
+    for pick in picks(recipe):
+        try:
+            offer = registry.find(pick.kind, pick.name)
+        except PluginError as error:
+            problems.append(Problem(f"{pick.path}.{pick.by}", str(error)))
+            continue
+        try:
+            problems += options.check(offer.component, pick.options, pick.path, pick.core)[1]
+        except PluginError as error:
+            problems.append(Problem(f"{pick.path}.{pick.by}", f"{error} ({offer.origin})"))
+    return problems
+
+
+def complete(recipe: Recipe, registry: Registry) -> Recipe:
+    """Return the recipe with every option written out, defaults included, so that it can be run again.
+
+    Raises RecipeError with all problems at once.
+    """
+    data = recipe.model_dump(mode="json")
+    problems = component_problems(data, registry)
+    if problems:
+        raise RecipeError(problems)
+    for pick in picks(data):
+        component = registry.find(pick.kind, pick.name).component
+        pick.given.update(options.check(component, pick.options, pick.path)[0])
+    return Recipe(**data)
+
+
+def shrink(recipe: Recipe, registry: Registry) -> Recipe:
+    """Return a version of the recipe that runs in seconds: few steps, few rows, and tiny components.
+
+    An encoder takes its tiny options whatever the recipe says, which may be weights of gigabytes; of other
+    components an option that the recipe sets to something of its own stays.
+    """
+    data = recipe.model_dump(mode="json")
+    for pick in picks(data):
+        component = registry.find(pick.kind, pick.name).component
+        defaults = {name: option.default for name, option in component.options().items()}
+        for name, small in component.tiny.items():
+            if pick.kind == "encoder" or pick.given.get(name, defaults[name]) == defaults[name]:
+                pick.given[name] = small
+    data["train"] |= {
+        "steps": min(8, recipe.train.steps),
+        "batch": min(16, recipe.train.batch),
+        "workers": 0,
+        "log_every": 2,
+    }
+    data["init"] = None  # which is not tiny
+    data["evaluate"]["limit"] = min(32, recipe.evaluate.limit or 32)
+    return complete(Recipe(**data), registry)

@@ -1,0 +1,139 @@
+"""The model that a training starts from: freshly built, or with what an earlier run learned."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fusion import build
+from fusion.errors import Problem, RecipeError, RunError
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training.checkpoint import sha256
+
+
+class Start(NamedTuple):
+    """Which tensors of a model, by name, an earlier one has given."""
+
+    origin: Mapping[str, str]  # "init": what the recipe says, and the "sha256" of the file
+    taken: tuple[str, ...]
+    reshaped: Mapping[str, str]  # of another shape there, so they are new; both shapes in words
+    new: tuple[str, ...]  # not there
+    unused: tuple[str, ...]  # only there
+    rows: Mapping[str, int] | None  # what the earlier model was trained on, by modalities; None: unknown
+
+    def __str__(self) -> str:
+        """Say in one line what became of each part of the model."""
+        parts: dict[str, list[bool]] = {}
+        for names, given in ((self.taken, True), ((*self.reshaped, *self.new), False)):
+            for name in names:
+                section, _, rest = name.partition(".")
+                part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
+                parts.setdefault(part, []).append(given)
+        counts = ", ".join(f"{part} {sum(given)} of {len(given)}" for part, given in sorted(parts.items()))
+        other = "".join(f"; {name} is new: {shapes}" for name, shapes in self.reshaped.items())
+        left = f"; {len(self.unused)} tensors of it have no place here" if self.unused else ""
+        return f"tensors from {self.origin['init']}: {counts}{other}{left}"
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what the earlier model was trained on, as metrics; that it is unknown where it is."""
+        if self.rows is None:
+            return {"init/rows_unknown": True}
+        return {f"init/rows/{kind}": count for kind, count in sorted(self.rows.items())}
+
+    def record(self) -> dict[str, Any]:
+        """Return what the manifest keeps."""
+        return {**self.origin, **{key: len(getattr(self, key)) for key in ("taken", "new", "unused")}} | {
+            "reshaped": dict(self.reshaped)
+        }
+
+
+def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | None]:
+    """Build the model of a recipe and give it the weights that `init` names, before its encoders are tuned.
+
+    An encoder that the earlier run has with the same options is built from what that run keeps of it, without
+    the original. Raises RunError when there are no such weights, and RecipeError when none of them fit.
+    """
+    if recipe.init is None:
+        return build.build_model(recipe, registry), None
+    path = Path(recipe.init).expanduser()
+    run = Run(path) if path.is_dir() else None
+    file, folders, rows = path, {}, None
+    if run is not None:
+        file, rows = run.model_file, _rows(run.metrics)
+        folders = {
+            name: run.assets / name
+            for name, pick in recipe.encoders.items()
+            if name in run.recipe.encoders
+            and (pick.name, pick.options)
+            == (run.recipe.encoders[name].name, run.recipe.encoders[name].options)
+        }
+    weights, digest = _read(file, recipe.init, run)
+    model = build.assemble(recipe, registry, folders)
+    start = take(model, weights, {"init": recipe.init, "sha256": digest}, rows)
+    build.tune(model, recipe, registry)
+    return model, start
+
+
+def take(
+    model: Model,
+    weights: Mapping[str, Tensor],
+    origin: Mapping[str, str],
+    rows: Mapping[str, int] | None = None,
+) -> Start:
+    """Copy the tensors whose name and shape are those of the model. Raises RecipeError if there are none."""
+    own = model.state_dict()
+    fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    start = Start(
+        origin,
+        taken=tuple(name for name in own if name in fits),
+        reshaped={
+            name: f"{tuple(value.shape)}, there {tuple(weights[name].shape)}"
+            for name, value in own.items()
+            if name in weights and name not in fits
+        },
+        new=tuple(name for name in own if name not in weights),
+        unused=tuple(name for name in weights if name not in own),
+        rows=rows,
+    )
+    if not fits:
+        raise RecipeError(
+            [
+                Problem(
+                    "init",
+                    f"no tensor of {origin['init']} fits this model: it has such as {next(iter(own))!r}",
+                )
+            ]
+        )
+    model.load_state_dict(fits, strict=False)
+    return start
+
+
+def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
+    if not file.is_file():
+        what = "is a run without weights: it is not finished" if run else "is not there"
+        raise RunError(f"init: {given} {what}; give a finished run, or a file of safetensors")
+    digest = sha256(file)
+    if run is not None and run.manifest["files"].get(file.name) != digest:
+        raise RunError(f"init: {file} is damaged: its SHA-256 is not what the manifest says")
+    try:
+        return load_file(file), digest
+    except SafetensorError as error:
+        raise RunError(f"init: cannot read {file} as safetensors: {error}") from error
+
+
+def _rows(metrics: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the rows of a training and of those before it, by the modalities that they had."""
+    if metrics.get("init/rows_unknown"):
+        return None
+    counts: dict[str, int] = {}
+    for key, count in metrics.items():
+        if key.startswith(("train/rows/", "init/rows/")):
+            kind = key.split("/", 2)[2]
+            counts[kind] = counts.get(kind, 0) + count
+    return counts
