@@ -62,6 +62,7 @@ def fusion_tunings() -> list[Component]:
     return [
         Component("full", "fusion.tunings.full:Full"),
         Component("frozen", "fusion.tunings.frozen:Frozen"),
+        Component("bitfit", "fusion.tunings.bitfit:Bitfit"),
         Component("gradual", "fusion.tunings.gradual:Gradual"),
         Component("lora", "fusion.tunings.lora:Lora", tiny={"rank": 2}),
     ]

@@ -57,14 +57,18 @@ class Encoder(nn.Module, ABC):
         """Return the parameters in groups from the input to the output, each once.
 
         By default the modules are taken in the order in which they were made, and each element of a
-        ModuleList or Sequential is a layer. A subclass whose modules run in another order overrides this.
+        ModuleList or Sequential is a layer; a normalisation goes with the layer before it. A subclass whose
+        modules run in another order overrides this.
         """
         taken: set[nn.Parameter] = set()
-        groups = []
+        groups: list[list[nn.Parameter]] = []
         for layer in _layers(self):
             group = [parameter for parameter in layer if parameter not in taken]
             taken.update(group)
-            groups += [group] if group else []
+            if groups and all(parameter.ndim < 2 for parameter in group):  # a normalisation, or nothing
+                groups[-1] += group
+            else:
+                groups += [group] if group else []
         return groups
 
     def save_assets(self, folder: Path) -> None:  # most encoders need nothing

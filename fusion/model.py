@@ -50,6 +50,12 @@ def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
         raise RecipeError(problems)
 
 
+def part_of(name: str) -> str:
+    """Return the part of a model that a parameter belongs to: "encoders.image", "align.image", "fuser" ..."""
+    section, _, rest = name.partition(".")
+    return section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
+
+
 class Model(nn.Module):
     """All that is trained. `origins` says for each part ("encoders.image", "fuser") which plugin made it."""
 
@@ -177,8 +183,7 @@ class Model(nn.Module):
         """Return parameters and trained ones per part: "encoders.image", "align.image", "fuser" ..."""
         counts: dict[str, tuple[int, int]] = {}
         for name, parameter in self.named_parameters():
-            section, _, rest = name.partition(".")
-            part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
+            part = part_of(name)
             total, trained = counts.get(part, (0, 0))
             counts[part] = (total + parameter.numel(), trained + parameter.requires_grad * parameter.numel())
         return counts

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
-from fusion.recipe import Recipe
+from fusion.recipe import Recipe, Tune
 from fusion.registry import Registry
+
+TUNE = frozenset(Tune.model_fields)
 
 
 class Named(NamedTuple):
@@ -50,7 +52,7 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
             tune = given.get("tune") if kind == "encoder" else None
             if isinstance(tune, dict) and isinstance(tune.get("mode", "full"), str):
                 named = tune if "mode" in tune else {"mode": "full", **tune}
-                yield Named(f"{path}.{key}.tune", "tuning", frozenset({"mode", "lr_scale"}), named, "mode")
+                yield Named(f"{path}.{key}.tune", "tuning", TUNE, named, "mode")
     fuser = recipe.get("fuser")
     if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
         named = fuser if "name" in fuser else {"name": "mean", **fuser}

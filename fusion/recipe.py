@@ -43,10 +43,14 @@ class SourcePick(Pick):
 
 
 class Tune(Choice):
-    """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`."""
+    """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
+
+    It shrinks by `layer_decay` with every layer from the output to the input.
+    """
 
     mode: str = "full"
     lr_scale: float = Field(default=1.0, gt=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @property
     def name(self) -> str:

@@ -59,7 +59,12 @@ def test_each_element_of_a_list_is_a_group_and_a_parameter_stands_once() -> None
 
 def test_an_element_that_is_no_list_is_one_group() -> None:
     block = nn.ModuleDict({"attend": nn.Linear(4, 4), "mix": nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))})
-    assert [len(group) for group in named(Tower(nn.Sequential(nn.Linear(4, 4), block)))] == [2, 1, 6]
+    assert [len(group) for group in named(Tower(nn.Sequential(nn.Linear(4, 4), block)))] == [3, 6]
+
+
+def test_a_normalisation_goes_with_the_layer_before_it() -> None:
+    body = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 4), nn.LayerNorm(4))
+    assert [len(group) for group in named(Tower(body))] == [5, 4]  # the first also has `start`
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("encoder"))

@@ -18,7 +18,7 @@ from fusion.registry import Registry
 def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Build everything RECIPE names, read one batch, run one step without keeping it, and say what it takes.
 
-    Prints rows per source, parameters per part, losses and memory.
+    Prints rows per source, parameters per part, the groups of the optimiser, losses and memory.
     """
     from fusion.recipe_file import read_recipe
     from fusion.training.dry_run import dry_run
@@ -26,7 +26,7 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
     found = dry_run(read_recipe(recipe, overrides, registry), registry)
     if as_json:
         nested = {key: _plain(getattr(found, key)) for key in ("sources", "parts")}
-        print_json(found._asdict() | nested)
+        print_json(found._asdict() | nested | {"groups": [group._asdict() for group in found.groups]})
         return
     table(
         ("source", "rows", "rows of a batch"),
@@ -41,6 +41,13 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
         [
             (name, f"{part.parameters:,}", f"{part.trained:,}", part.origin)
             for name, part in found.parts.items()
+        ],
+    )
+    table(
+        ("learning rate", "weight decay", "parameters", "of"),
+        [
+            (f"{group.lr:.3g}", f"{group.weight_decay:g}", f"{group.parameters:,}", ", ".join(group.parts))
+            for group in found.groups
         ],
     )
     table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])

@@ -10,10 +10,11 @@ from fusion.batch import Target
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Sweep
 from fusion.errors import DataError
-from fusion.model import Model
+from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.memory import peak_mb
+from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
 from fusion.transfer.initial import initial_model
 
@@ -36,6 +37,15 @@ class Part(NamedTuple):
     origin: str
 
 
+class Group(NamedTuple):
+    """Parameters with a learning rate and a weight decay of their own, and the parts that they are of."""
+
+    lr: float
+    weight_decay: float
+    parameters: int
+    parts: list[str]
+
+
 class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
@@ -43,6 +53,7 @@ class DryRun(NamedTuple):
     sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
+    groups: list[Group]  # of the optimiser
     losses: dict[str, float]
     memory_mb: float  # weights, gradients and two moments in fp32
     peak_mb: float  # of this process
@@ -80,12 +91,26 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         parts={
             name: Part(*counts, model.origins.get(name, "fusion")) for name, counts in model.count().items()
         },
+        groups=_groups(model, recipe),
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
         memory_mb=(4 * total + 12 * trained) / 1e6,
         peak_mb=peak_mb(losses.total.device),
         seconds=seconds,
         total_seconds=seconds * recipe.train.steps,
     )
+
+
+def _groups(model: Model, recipe: Recipe) -> list[Group]:
+    parts = {parameter: part_of(name) for name, parameter in model.named_parameters()}
+    return [
+        Group(
+            recipe.train.lr * group["lr_scale"],
+            group["weight_decay"],
+            sum(parameter.numel() for parameter in group["params"]),
+            list(dict.fromkeys(parts[parameter] for parameter in group["params"])),
+        )
+        for group in optimizer(model, recipe).param_groups
+    ]
 
 
 def _try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:

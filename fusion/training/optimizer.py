@@ -1,29 +1,44 @@
 """AdamW over the recipe's parameter groups, and the learning rate as a function of the step."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
+from fusion.encoder import Encoder
 from fusion.model import Model
 from fusion.recipe import Recipe, Train
 
 
 def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov 2019), fused. Frozen encoders are left out; vectors are not decayed."""
-    scales = {name: pick.tune.lr_scale for name, pick in recipe.encoders.items()}
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    """Return AdamW (Loshchilov 2019), fused, over all that learns at any time; vectors are not decayed."""
+    scales = learning_rate_scales(model, recipe)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
         if parameter.requires_grad:
-            section, _, rest = name.partition(".")
-            scale = scales[rest.partition(".")[0]] if section == "encoders" else 1.0
             decay = recipe.train.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((scale, decay), []).append(parameter)
+            groups.setdefault((scales.get(parameter, 1.0), decay), []).append(parameter)
     described: list[dict[str, Any]] = [
         {"params": parameters, "lr_scale": scale, "weight_decay": decay}
         for (scale, decay), parameters in groups.items()
     ]
     return torch.optim.AdamW(described, lr=recipe.train.lr, fused=True)
+
+
+def learning_rate_scales(model: Model, recipe: Recipe) -> dict[nn.Parameter, float]:
+    """Return by what the learning rate of each parameter of the encoders is multiplied.
+
+    `lr_scale`, times `layer_decay` to the power of the layer's number, counted from the output: layer-wise
+    decay (Clark et al. 2020, ELECTRA, appendix A).
+    """
+    scales: dict[nn.Parameter, float] = {}
+    for name, pick in recipe.encoders.items():
+        encoder = cast(Encoder, model.encoders[name])
+        for depth, layer in enumerate(reversed(encoder.layer_groups())):
+            scale = pick.tune.lr_scale * pick.tune.layer_decay**depth
+            scales |= dict.fromkeys(layer, scale)
+    return scales
 
 
 def learning_rate(step: int, train: Train) -> float:

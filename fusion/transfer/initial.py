@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusion import build
 from fusion.errors import Problem, RecipeError, RunError
-from fusion.model import Model
+from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
@@ -32,9 +32,7 @@ class Start(NamedTuple):
         parts: dict[str, list[bool]] = {}
         for names, given in ((self.taken, True), ((*self.reshaped, *self.new), False)):
             for name in names:
-                section, _, rest = name.partition(".")
-                part = section if section == "fuser" else f"{section}.{rest.partition('.')[0]}"
-                parts.setdefault(part, []).append(given)
+                parts.setdefault(part_of(name), []).append(given)
         counts = ", ".join(f"{part} {sum(given)} of {len(given)}" for part, given in sorted(parts.items()))
         other = "".join(f"; {name} is new: {shapes}" for name, shapes in self.reshaped.items())
         left = f"; {len(self.unused)} tensors of it have no place here" if self.unused else ""

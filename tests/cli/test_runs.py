@@ -185,6 +185,15 @@ def test_a_check_counts_frozen_parameters_as_not_trained(fusion: Fusion) -> None
     assert parts["encoders.text"]["trained"] == 0
     total, trained = (sum(part[key] for part in parts.values()) for key in ("parameters", "trained"))
     assert content["memory_mb"] == pytest.approx((4 * total + 12 * trained) / 1e6)
+    assert sum(group["parameters"] for group in content["groups"]) == trained
+    assert not [group for group in content["groups"] if "encoders.text" in group["parts"]]
+    assert {group["weight_decay"] for group in content["groups"]} == {0.0, 0.05}
+
+
+def test_a_check_tells_the_groups_of_the_optimiser(fusion: Fusion) -> None:
+    found = fusion("check", "bind_digits", "train.batch=6", "encoders.text.tune.lr_scale=0.5").out
+    [line] = [line for line in found.splitlines() if line.endswith(" encoders.text") and "0.05" in line]
+    assert line.split()[:2] == ["0.001", "0.05"]
 
 
 def test_a_check_is_printed_as_tables(fusion: Fusion) -> None:

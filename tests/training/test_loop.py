@@ -22,6 +22,7 @@ from fusion import (
     RunError,
     TrainingError,
     hookimpl,
+    read_recipe,
     train,
 )
 from fusion.build import build_model
@@ -463,6 +464,25 @@ def test_the_groups_of_the_optimiser_decay_matrices_only(recipe: Make, registry:
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert found.keys() == trained
     assert not [name for name in trained if name.startswith("encoders.text")]
+
+
+def test_the_learning_rate_falls_from_layer_to_layer(registry: Registry) -> None:
+    tune = {"lr_scale": 0.5, "layer_decay": 0.1}
+    made = complete(read_recipe("bind_digits", [f"encoders.text.tune={tune}"], registry), registry)
+    model = initial(made, registry)
+    scales = {
+        name: group["lr_scale"]
+        for group in optimizer(model, made).param_groups
+        for parameter in group["params"]
+        for name, known in model.named_parameters()
+        if known is parameter
+    }
+    assert scales["encoders.text.norm.weight"] == 0.5  # goes with the last layer
+    assert scales["encoders.text.layers.1.mix.0.weight"] == 0.5
+    assert scales["encoders.text.layers.0.mix.0.bias"] == pytest.approx(0.05)
+    assert scales["encoders.text.bytes.weight"] == pytest.approx(0.005)
+    assert scales["encoders.text.places"] == pytest.approx(0.0005)
+    assert scales["encoders.image.net.0.weight"] == scales["align.text.project.weight"] == 1.0
 
 
 @pytest.mark.parametrize(
