@@ -50,7 +50,7 @@ recipe = Recipe(
     augment={"image": [{"name": "image-move"}, {"name": "image-flip"}]},
     objectives={"kind": {"name": "classify", "classes": 10}},
     classes=["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-    train={"steps": 300, "batch": 64, "lr": 1e-3},
+    train={"steps": 200, "batch": 64, "lr": 1e-3},
     evaluate={"sources": {"test": objects("test")}},
 )
 
