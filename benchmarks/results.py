@@ -9,7 +9,6 @@ on: the tables can be made in several sittings.
 
 import json
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -153,10 +152,11 @@ def _spread(values: list[float], unit: str, digits: int = 1) -> str:
 def write(name: str, made: str) -> None:
     """Put a table into its place on the page. Raises SystemExit when the page has none."""
     page = PAGE.read_text("utf-8")
-    place = re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=\n<!-- end -->)", re.S)
-    if not place.search(page):
+    before, marker, rest = page.partition(f"<!-- table: {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    if not (marker and end):
         raise SystemExit(f"{PAGE} has no place for {name}; write <!-- table: {name} --> and <!-- end -->")
-    PAGE.write_text(place.sub(lambda _: made, page), "utf-8")
+    PAGE.write_text(f"{before}{marker}\n{made}\n\n{end}{after}", "utf-8")
 
 
 def main(names: list[str]) -> None:
