@@ -3,7 +3,7 @@
 FUSION_DATA=DIR python recipes/avdigits.py       # six fusers, three seeds
 FUSION_DATA=DIR fusion train recipes/avdigits.py fuser.name=attend
 
-After AV-MNIST (Vielzeuf et al. 2018): scans of MNIST, recordings of FSDD and words, all noisy, in fixed pairs.
+After AV-MNIST (Vielzeuf et al. 2018): scans of MNIST, recordings of FSDD and words, noisy, in fixed pairs.
 All three give 99.2 to 99.8 % (three seeds, by fuser), the best alone 84 to 92 %; see docs/results.md.
 """
 
