@@ -21,6 +21,8 @@ def fusion_objectives() -> list[Component]:
     return [
         Component("contrastive", "fusion.objectives.contrastive:Contrastive"),
         Component("sigmoid", "fusion.objectives.sigmoid:Sigmoid"),
+        Component("coral", "fusion.objectives.coral:Coral"),
+        Component("mmd", "fusion.objectives.mmd:Mmd"),
         Component("classify", "fusion.objectives.classify:Classify", tiny={"classes": 10}),
         Component("regress", "fusion.objectives.regress:Regress", tiny={"target": "value"}),
         Component("multilabel", "fusion.objectives.multilabel:Multilabel", tiny={"classes": 10}),

@@ -32,6 +32,6 @@ def random() -> Callable[..., Embeddings]:
             unit = F.normalize(torch.randn(b, WIDTH, generator=generator, dtype=torch.float64), dim=-1)
             pooled[name] = torch.where(shown[name][:, None], unit, garbage).to(dtype)
         held = {name: torch.tensor((content or {}).get(name, [0] * b)) for name in NAMES}
-        return Embeddings(pooled, shown, {}, {}, held, torch.zeros(b, dtype=torch.long))
+        return Embeddings(pooled, shown, {}, {}, held, torch.arange(b) // 2 % 3)  # two rows of a source
 
     return build

@@ -17,6 +17,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "classify": {"classes": 3},
     "regress": {"target": "age", "outputs": 2},
     "multilabel": {"classes": 3},
+    "coral": {"modality": "text"},  # of the fused vectors every row takes part that has anything
+    "mmd": {"modality": "text"},
 }
 REGISTRY = Registry()
 OBJECTIVES = REGISTRY.names("objective")

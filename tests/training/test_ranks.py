@@ -37,6 +37,8 @@ OBJECTIVES = {
     "classify": {"name": "classify", "classes": 3},
     "regress": {"name": "regress", "target": "value"},
     "multilabel": {"name": "multilabel", "target": "flags", "classes": 2},
+    "coral": {"name": "coral"},
+    "mmd": {"name": "mmd", "modality": "text"},
 }
 
 

@@ -1,0 +1,47 @@
+"""Compare the rows of different sources, on any number of them, without a look at the host."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fusion.embeddings import Embeddings
+from fusion.errors import unknown
+
+
+def check_modality(name: str | None, modalities: Sequence[str]) -> str | None:
+    """Return the name. Raises ValueError when there is no such modality."""
+    if name is not None and name not in modalities:
+        raise ValueError(unknown("modality", name, modalities))
+    return name
+
+
+def rows_of(embeddings: Embeddings, fused: Tensor, modality: str | None) -> tuple[Tensor, Tensor]:
+    """Return the vectors of a modality, or the fused ones, (b, w), and which rows take part, (b,) bool.
+
+    A row does if it has the modality, or any at all; the vectors of others are zeros.
+    """
+    if modality is not None:
+        return embeddings.visible(modality), embeddings.present[modality]
+    present = torch.stack(list(embeddings.present.values())).any(dim=0)
+    return fused.masked_fill(~present.unsqueeze(-1), 0.0), present
+
+
+def same_source(source: Tensor, rows: Tensor) -> Tensor:
+    """Return (b, b) bool: both rows take part and are of one source."""
+    return (source.unsqueeze(1) == source) & rows.unsqueeze(1) & rows
+
+
+def mean_distance(kernel: Tensor, weight: Tensor, same: Tensor) -> Tensor:
+    """Return the mean over pairs of sources of the squared distance of their means in a kernel's space.
+
+    With G_st the sum of `weight`_i `weight`_j `kernel`_ij, (b, b), over rows i of source s and j of t, a pair
+    has G_ss + G_tt - 2 G_st; over the pairs of S sources that sums up to S times all G_ss less all G_st. 0
+    where there are less than two sources. `weight`, (b,), is 0 in rows that do not take part.
+    """
+    counts = same.sum(dim=1)
+    sources = ((weight != 0) / counts.clamp(min=1)).sum()
+    products = kernel * weight * weight.unsqueeze(1)
+    difference = sources * products.masked_fill(~same, 0.0).sum() - products.sum()
+    pairs = sources * (sources - 1) / 2
+    return torch.where(sources > 1.5, difference / pairs.clamp(min=1), 0.0 * difference)
