@@ -1,20 +1,16 @@
 """Small matrices beside the weights of an encoder; they learn, the weights do not."""
 
 import math
-import re
-import warnings
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from fusion.encoder import Encoder
 from fusion.tuning import Tuning
-
-# in evaluation these read the weights of the modules inside them, and do not call them
-READERS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 
 
 class Lora(Tuning):
@@ -28,71 +24,63 @@ class Lora(Tuning):
         self,
         *,
         rank: Annotated[int, Field(ge=1)] = 8,
-        alpha: Annotated[int, Field(ge=1)] = 16,
-        targets: tuple[str, ...] = ("Linear", "Conv1D", "MultiheadAttention"),
+        alpha: Annotated[float, Field(gt=0)] = 16.0,
+        targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("Linear", "Conv1D", "MultiheadAttention"),
     ) -> None:
         self.rank, self.alpha, self.targets = rank, alpha, set(targets)
 
     def prepare(self, encoder: Encoder) -> None:
-        learning = {
-            name: module
-            for name, module in encoder.named_modules()
-            if any(parameter.requires_grad for parameter in module.parameters())
-        }
-        chosen = {name: module for name, module in learning.items() if self.targets & _types(module)}
+        modules = [module for module in encoder.modules() if _learning(module)]
+        chosen = [module for module in modules if _types(module) & self.targets]
         if not chosen:
-            there = Counter(
-                type(module).__name__ for module in learning.values() if not any(module.children())
-            )
+            there = Counter(type(module).__name__ for module in modules if not any(module.children()))
             raise ValueError(
                 f"the encoder has no module of targets {', '.join(sorted(self.targets))}; "
                 f"it has {', '.join(f'{name} ({count})' for name, count in sorted(there.items())) or 'none'}"
             )
-        encoder.requires_grad_(False)
-        read = {
-            inner for module in learning.values() if isinstance(module, READERS) for inner in module.modules()
+        weights = {
+            (part, name): weight
+            for module in chosen
+            for part in module.modules()
+            for name, weight in part.named_parameters(recurse=False)
+            if weight.requires_grad and weight.ndim > 1 and name.endswith("weight")
         }
-        self._inject(encoder, [name for name, module in chosen.items() if module not in read])
-        # afterwards, as peft freezes all that it has not made
-        self._parametrize([module for module in chosen.values() if module in read])
-
-    def _parametrize(self, modules: list[nn.Module]) -> None:
-        """Let the weights themselves be W + alpha / rank * B A, for whoever reads them.
-
-        peft can do so for attention, but adds and subtracts B A at every use, and W drifts by rounding.
-        """
-        scale = self.alpha / self.rank
-        for part in {part: None for module in modules for part in module.modules()}:
-            for name, weight in list(part.named_parameters(recurse=False)):
-                if name.endswith("weight") and weight.ndim > 1:
-                    register_parametrization(part, name, _Delta(weight, self.rank, scale))
-
-    def _inject(self, encoder: Encoder, names: list[str]) -> None:
-        """Let peft put its layers around those of the encoder: W x and B A x are computed apart."""
-        if not names:
-            return
-        from peft import LoraConfig, inject_adapter_in_model
-
-        exactly = "|".join(re.escape(name) for name in names)
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=exactly)
-        with warnings.catch_warnings():  # that it finds out by itself which layers are transposed
-            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
-            inject_adapter_in_model(config, encoder)
+        encoder.requires_grad_(False)
+        for (part, name), weight in weights.items():
+            plain = type(part) is nn.Linear
+            # whoever reads the weight, such as an attention that does not call its layers, gets the sum
+            register_parametrization(part, name, _Delta(weight, self.rank, self.alpha / self.rank))
+            if plain:
+                part.__class__ = type("LoraLinear", (type(part),), {"forward": _apart})
 
 
 class _Delta(nn.Module):
-    """Adds B A to a weight, whose first axis counts outputs."""
+    """Adds B A to a weight; its first axis, which mostly counts outputs, is that of B."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
         self.scale = scale
         self.down = nn.Parameter(weight.new_empty(rank, weight[0].numel()))  # A
         self.up = nn.Parameter(weight.new_zeros(len(weight), rank))  # B
-        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))  # as peft does it
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))  # as a linear layer starts
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.scale * (self.up @ self.down).view_as(weight)
 
 
+def _apart(self: Any, x: Tensor) -> Tensor:
+    """Compute W x and B A x apart, in place of nn.Linear.forward: no gradient as large as W is needed."""
+    weight = self.parametrizations.weight
+    [delta] = weight
+    out: Tensor = F.linear(x, weight.original, self.bias)
+    added: Tensor = delta.scale * F.linear(F.linear(x, delta.down), delta.up)
+    return out + added
+
+
+def _learning(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
 def _types(module: nn.Module) -> set[str]:
-    return {kind.__name__ for kind in type(module).__mro__}
+    """Return the names of the classes that a module is of, without those that every one is of."""
+    return {kind.__name__ for kind in type(module).__mro__} - {"Module", "object"}

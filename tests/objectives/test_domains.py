@@ -23,8 +23,6 @@ PRESENT = [
     *[(True, True, True)] * 6,
     *[(True, False, True), (True, True, False), (False, True, True), (True, True, True)],
 ]
-    [(True, True, True)] * 6 + [(True, False, True), (True, True, False), (False, True, True)] + [(True,) * 3]
-)
 
 
 def coral(one: Rows, other: Rows) -> float:

@@ -74,7 +74,7 @@ def test_encoders_are_tuned_after_they_were_given_the_weights(
     model, start = initial_model(complete(made, registry), registry)
     assert start is not None
     assert "encoders.text.layer.weight" in start.taken
-    base = model.state_dict()["encoders.text.layer.base_layer.weight"]
+    base = model.state_dict()["encoders.text.layer.parametrizations.weight.original"]
     assert torch.equal(base, weights(earlier)["encoders.text.layer.weight"])
 
 

@@ -87,8 +87,8 @@ def test_layers_learn_from_their_step_on_and_adapters_alone(
     assert {name for name in changed if name.startswith("encoders.")} == {
         "encoders.image.layer.weight",
         "encoders.image.layer.bias",
-        "encoders.text.layer.lora_A.default.weight",
-        "encoders.text.layer.lora_B.default.weight",
+        "encoders.text.layer.parametrizations.weight.0.down",
+        "encoders.text.layer.parametrizations.weight.0.up",
         "encoders.audio.layer.weight",
         "encoders.audio.layer.bias",
     }
@@ -98,8 +98,8 @@ def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry,
     model = load(whole, registry=registry, device="cpu")
     row = [1.0, 0.5, -0.5, 2.0]
     kept = {name.removeprefix("encoders.text.layer."): value for name, value in weights(whole).items()}
-    weight = kept["base_layer.weight"] + 8.0 * kept["lora_B.default.weight"] @ kept["lora_A.default.weight"]
-    hidden = torch.tanh(torch.tensor(row) @ weight.T + kept["base_layer.bias"])
+    base, down, up = (kept[f"parametrizations.weight.{part}"] for part in ("original", "0.down", "0.up"))
+    hidden = torch.tanh(torch.tensor(row) @ (base + 8.0 * up @ down).T + kept["bias"])
     norm, project = (weights(whole)[f"align.text.{part}.weight"] for part in ("norm", "project"))
     bias = weights(whole)["align.text.norm.bias"]
     aligned = torch.nn.functional.layer_norm(hidden, (4,), norm, bias) @ project.T
@@ -116,6 +116,7 @@ def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry,
         ("{rank: 4}", r"encoders\.audio\.tune\.rank: unknown option of full 'rank'; known: layer_decay, lr_"),
         ("{mode: gradual, start: 0.5, end: 0.1}", r"audio\.tune: gradual: start \(0\.5\) is after end"),
         ("{mode: lora, targets: [LSTM]}", r"audio\.tune: lora: the encoder has no module of targets LSTM"),
+        ("{mode: lora, targets: []}", r"audio\.tune\.targets: \[\] does not fit"),
         ("{lr_scale: 0}", r"encoders\.audio\.tune\.lr_scale: 0: input should be greater than 0"),
     ],
 )

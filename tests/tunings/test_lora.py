@@ -1,6 +1,8 @@
 """Low-rank adaptation: the numbers of the paper's equation, on every type of module it is put into."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from fusion import Encoder
+from fusion import Encoder, Registry
+from fusion.testing.offers import _samples, _tiny
 from fusion.tunings.lora import Lora
+
+REGISTRY = Registry()
+WAVLM = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+WAVLM |= {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 4), "num_feat_extract_layers": 2}
+WAVLM |= {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+ODD = {  # whose attention reads weights
+    "hf-audio": {"model": "config:wavlm", "settings": WAVLM},
+    "timm-image": {"model": "swinv2_tiny_window8_256", "pretrained": False},
+}
 
 Wrap = Callable[[nn.Module, int], Encoder]
 
@@ -49,19 +61,56 @@ def test_the_transposed_linear_layer_of_transformers_too(wrap: Wrap) -> None:
     Lora(rank=1, alpha=1).prepare(encoder)
     fill(encoder)
     down, up = matrices(encoder)
-    torch.testing.assert_close(encoder(x).pooled, x @ weight + x @ down.T @ up.T)
+    assert (down.shape, up.shape) == ((1, 3), (4, 1))
+    torch.testing.assert_close(encoder(x).pooled, x @ weight + x @ up @ down)
 
 
-def test_convolutions_when_they_are_named(wrap: Wrap) -> None:
-    layer = nn.Conv2d(2, 3, 3)
-    weight, bias, x = layer.weight.detach().clone(), layer.bias, torch.randn(1, 2, 5, 5)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_convolutions_when_they_are_named(groups: int, wrap: Wrap) -> None:
+    layer = nn.Conv2d(4, 8, 3, groups=groups)
+    weight, bias, x = layer.weight.detach().clone(), layer.bias, torch.randn(1, 4, 5, 5)
     assert bias is not None
-    encoder = wrap(layer, 3)
+    encoder = wrap(layer, 8)
     Lora(rank=2, alpha=2, targets=("Conv2d",)).prepare(encoder)
     fill(encoder)
     down, up = matrices(encoder)
-    delta = torch.einsum("or,rchw->ochw", up.flatten(1), down)
-    torch.testing.assert_close(encoder(x).pooled, F.conv2d(x, weight + delta, bias), atol=1e-5, rtol=1e-5)
+    delta = torch.einsum("or,rchw->ochw", up, down.view(2, 4 // groups, 3, 3))
+    expected = F.conv2d(x, weight + delta, bias, groups=groups)
+    torch.testing.assert_close(encoder(x).pooled, expected, atol=1e-5, rtol=1e-5)
+
+
+class Reader(nn.Module):
+    """Reads the weights of its layers in place of calling them, as the attention of WavLM and BEiT does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.other = nn.Linear(4, 4), nn.Linear(4, 4, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.linear(x, self.layer.weight, self.layer.bias), self.other.weight)
+
+
+def test_weights_that_are_read_by_others_learn_too(wrap: Wrap) -> None:
+    reader, x = Reader(), torch.randn(5, 4)
+    one, bias, two = reader.layer.weight.detach(), reader.layer.bias.detach(), reader.other.weight.detach()
+    encoder = wrap(reader, 4)
+    Lora(rank=2, alpha=2).prepare(encoder)
+    fill(encoder)
+    down, up, other_down, other_up = matrices(encoder)
+    expected = (x @ (one + up @ down).T + bias) @ (two + other_up @ other_down).T
+    torch.testing.assert_close(encoder(x).pooled, expected)
+    encoder(x).pooled.sum().backward()
+    assert all(part.grad is not None for part in encoder.parameters() if part.requires_grad)
+
+
+def test_it_is_copied_with_its_encoder(wrap: Wrap) -> None:
+    encoder, x = wrap(nn.Linear(4, 4), 4), torch.randn(2, 4)
+    Lora(rank=2).prepare(encoder)
+    copy = deepcopy(encoder)
+    fill(encoder)
+    assert not torch.equal(copy(x).pooled, encoder(x).pooled)
+    copy.load_state_dict(encoder.state_dict())
+    assert torch.equal(copy(x).pooled, encoder(x).pooled)
 
 
 class Attention(nn.Module):
@@ -135,6 +184,7 @@ def test_a_module_that_the_encoder_keeps_fixed_gets_none(wrap: Wrap) -> None:
     Lora(rank=2).prepare(encoder)
     assert len(fill(encoder)) == 2
     assert isinstance(encoder.body, nn.Sequential)
+    assert type(encoder.body[0]) is nn.Linear
     assert encoder.body[0] is fixed
 
 
@@ -145,3 +195,29 @@ def test_an_encoder_without_such_modules_is_told_what_it_has(wrap: Wrap) -> None
         match=r"no module of targets Conv1D, Linear, Multi\w+; it has Conv2d \(2\), GroupNorm \(1\)",
     ):
         Lora().prepare(encoder)
+
+
+def test_no_targets_and_targets_that_everything_is_are_refused(wrap: Wrap) -> None:
+    with pytest.raises(ValueError, match=r"no module of targets Module; it has Linear \(1\)"):
+        Lora(targets=("Module",)).prepare(wrap(nn.Linear(2, 2), 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, None) for name in REGISTRY.names("encoder")), *ODD.items()]
+)
+def test_on_real_encoders_every_adapter_learns(name: str, options: dict[str, Any] | None) -> None:
+    offer = REGISTRY.find("encoder", name)
+    assert offer.component.modality is not None
+    torch.manual_seed(0)
+    encoder = offer.component.resolve()(**(options or _tiny(offer))).eval()
+    samples = _samples(offer.component.modality, offer.origin, REGISTRY)[:2]
+    inputs = encoder.processor.collate([encoder.processor.decode(sample) for sample in samples])
+    before = encoder(**inputs).pooled
+    Lora(rank=2, targets=("Linear", "Conv1D", "Conv2d", "Conv1d", "MultiheadAttention")).prepare(encoder)
+    torch.testing.assert_close(encoder(**inputs).pooled, before, atol=1e-5, rtol=0)
+    names = fill(encoder)
+    pooled = encoder(**inputs).pooled
+    assert not torch.allclose(pooled, before, atol=1e-3)
+    (pooled * torch.randn_like(pooled)).sum().backward()
+    assert len(names) >= 4
+    assert [part for part in names if encoder.get_parameter(part).grad is None] == []
