@@ -64,9 +64,6 @@ FUSED = subsets(*SINGLE, *SEVERAL) | averaged(*SEVERAL)
 BOUND = found("image->audio", "audio->image", of="hit@1")
 UNHEARD = {f"{words}, speaker left out": f"speaker/{key}" for words, key in BOUND.items()}
 FUSERS = ("mean", "concat", "gate", "attend", "bottleneck", "lowrank")
-MINILM = (
-    f"encoders.text={{name: hf-text, model: '{os.environ.get('FUSION_MINILM')}', tune: {{mode: frozen}}}}"
-)
 VGG = "recipes/vgg16_cifar10.py"
 FROM_FASHION = [f"init={FOLDER}/vgg16_fashion-SEED", "encoders.image.pretrained=false"]
 TUNES = {name: [f"encoders.image.tune={{mode: {name}}}"] for name in ("frozen", "gradual", "full")}
@@ -90,9 +87,9 @@ EXPERIMENTS = {
     ),
     "photos": Experiment("photos", found(*SIX, of="recall@1") | found(*SIX, of="recall@10")),
     "photos_minilm": Experiment(
-        "photos",
+        "recipes/photos_minilm.py",
         found(*SIX, of="recall@1") | found(*SIX, of="recall@10"),
-        {"": [MINILM]},
+        {"": [f"encoders.text.model={os.environ.get('FUSION_MINILM')}"]},
         needs="FUSION_MINILM",
     ),
     "emoji": Experiment("emoji", found(*SIX[:2], of="recall@1") | found(*SIX[:2], of="recall@10")),

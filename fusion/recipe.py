@@ -232,7 +232,8 @@ def schema_problems(error: ValidationError) -> list[Problem]:
         elif detail["type"] == "missing":
             message = "is missing"
         elif detail["type"] == "model_type":
-            message = f"{detail['input']!r} has no keys; write it as {{name: {detail['input']}}}"
+            key = "mode" if path.endswith(".tune") else "name"
+            message = f"{detail['input']!r} has no keys; write it as {{{key}: {detail['input']}}}"
         else:
             message = f"{detail['input']!r}: {message[0].lower()}{message[1:]}"
         problems.append(Problem(path, message))

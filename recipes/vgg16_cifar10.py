@@ -8,6 +8,7 @@ With the weights in the cache it starts from them; without, it says so and first
 Fashion-MNIST, 10,000 grey pictures of clothes. Only that was measured: see docs/results.md.
 """
 
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -17,6 +18,8 @@ from fusion import Recipe, Run, read_recipe, train
 
 WEIGHTS, SEEDS = "timm/vgg16_bn.tv_in1k", (0, 1, 2)
 THERE = isinstance(try_to_load_from_cache(WEIGHTS, "model.safetensors"), str)
+if not THERE:
+    print(f"{WEIGHTS} is not in the cache of the hub: vgg16_bn has random weights", file=sys.stderr)
 TUNES = {name: f"{{mode: {name}}}" for name in ("frozen", "gradual", "full")}
 CLOTHES = "{{name: datasets, data: $FUSION_DATA/fashion_mnist.npz, columns: {{image: x_{0}, label: y_{0}}}}}"
 FASHION = [
@@ -64,9 +67,6 @@ def trained(name: str, seed: int, *changes: str) -> Run:
 
 
 def main() -> None:
-    print(
-        f"weights of ImageNet ({WEIGHTS})" if THERE else f"{WEIGHTS} is not in the cache: Fashion-MNIST first"
-    )
     ways = {name: [f"encoders.image.tune={tune}"] for name, tune in TUNES.items()}
     for name, way in {"scratch": ["encoders.image.pretrained=false", *ways["full"]], **ways}.items():
         shares = []

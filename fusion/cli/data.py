@@ -20,6 +20,7 @@ from fusion.registry import Registry
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a page with pictures, sounds and texts, as they are and as training varies them.",
 )
+@click.option("--tiny", is_flag=True, help="Tiny encoders: look at the rows without the weights.")
 @json_option
 @registry_argument
 def command(
@@ -28,6 +29,7 @@ def command(
     overrides: tuple[str, ...],
     sample: int,
     html: Path | None,
+    tiny: bool,
     as_json: bool,
 ) -> None:
     """Read a sample of every source of RECIPE and tell what is in it.
@@ -39,12 +41,13 @@ def command(
     fusion data bind_digits --html data.html
     """
     from fusion.errors import DataError
-    from fusion.picks import complete
+    from fusion.picks import complete, shrink
     from fusion.recipe_file import read_recipe
     from fusion.report.preview import render, told
     from fusion.training.preview import preview
 
-    chosen = complete(read_recipe(recipe, overrides, registry), registry)
+    wanted = read_recipe(recipe, overrides, registry)
+    chosen = (shrink if tiny else complete)(wanted, registry)
     found = preview(chosen, registry, sample)
     if html is not None:
         try:

@@ -8,14 +8,15 @@ from torch import nn
 from fusion.encoder import Encoder
 from fusion.tuning import Tuning
 
-Moment = Annotated[float, Field(ge=0)]
+Moment = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+"""A step, or a share of the training."""
 
 
 class Gradual(Tuning):
     """Gradual unfreezing (Howard and Ruder 2018, ULMFiT, section 3.3).
 
     Before `start` nothing learns; from then on one layer after the other does, the last one first, at equal
-    distances, and from `end` on all of them. Both are shares of the training up to 1, and steps above. `last`
+    distances, and from `end` on all of them. Both are steps (100) or shares of the training (0.25). `last`
     limits how many layers ever learn. Layers are what `Encoder.layer_groups` says.
     """
 
@@ -26,8 +27,10 @@ class Gradual(Tuning):
         end: Moment = 0.5,
         last: Annotated[int | None, Field(ge=1)] = None,
     ) -> None:
-        if start > end and (start <= 1) == (end <= 1):
-            raise ValueError(f"start ({start:g}) is after end ({end:g})")
+        if start and end and isinstance(start, int) != isinstance(end, int):
+            raise ValueError(f"start ({start}) and end ({end}) are a step and a share; give two of a kind")
+        if start > end:
+            raise ValueError(f"start ({start}) is after end ({end})")
         self.start, self.end, self.last = start, end, last
         self.layers: list[list[nn.Parameter]] = []  # the output first
         self.learning = 0  # of the layers
@@ -50,7 +53,9 @@ class Gradual(Tuning):
 
     def count(self, step: int, steps: int) -> int:
         """Return how many layers, from the output, learn at a step (from 0) of `steps`."""
-        start, end = (moment * steps if moment <= 1 else moment for moment in (self.start, self.end))
+        start, end = (
+            moment if isinstance(moment, int) else moment * steps for moment in (self.start, self.end)
+        )
         if step < start:
             return 0
         if step >= end:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from fusion_datasets.table import Holds, array, holds, plain
 from fusion_datasets.words import listed, unknown
 
 FILES = ("image", "audio")  # of these modalities a word is the name of a file
+TEXT = "text"  # of this modality a number, a truth value or a date is the text that stands for it
 TARGET = "label"  # of this key a word is the name of a class
 LOOKED_AT = 100_000  # rows, for the examples in a message
 
@@ -61,6 +64,8 @@ def _element(key: str, said: str, column: Column, cells: pa.ChunkedArray, meanin
             return partial(_span, meaning.shards)
         case Holds.WORDS:
             return decode.Text
+        case Holds.NUMBERS | Holds.OTHER if key == TEXT:
+            return _text
         case Holds.NUMBERS:
             return partial(_number, named=column.column in meaning.labels)
         case _:
@@ -79,6 +84,15 @@ def _number(value: float, named: bool) -> float | None:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return decode.Text(value).lower()
+    if isinstance(value, int | float | Decimal):
+        number = _number(value, named=False)
+        return None if number is None else decode.Text(number)
+    return decode.Text(value) if isinstance(value, date | time) else value
+
+
 def _choices(one: Read, cell: Any) -> Any:
     read = [one(value) for value in plain(cell) if value is not None]
     found = [value for value in read if value is not None]
@@ -91,8 +105,11 @@ def _sound(rate: int, cell: Any) -> tuple[npt.NDArray[Any], int]:
 
 def _media(folder: str, roots: Sequence[str], cell: Mapping[str, Any]) -> bytes | Path | None:
     """Return the bytes of an image or a sound, or else where it is."""
-    if cell["bytes"] is not None:
-        return bytes(cell["bytes"])
+    content = cell["bytes"]
+    if content is not None and not isinstance(content, bytes | bytearray):
+        raise DataError(f"the bytes of a file expected, found {type(content).__name__} {content[:50]!r}")
+    if content is not None:
+        return bytes(content)
     return None if cell["path"] is None else paths.inside(roots, os.path.join(folder, cell["path"]))
 
 

@@ -84,7 +84,7 @@ def _samples(path: str, number: int | None) -> Iterator[dict[str, Any]]:
                 sample[column.lower()] = _content(tar, member, column.lower(), number)
             if tar.offset >= os.path.getsize(path):  # tarfile takes that for the end
                 raise tarfile.ReadError("the mark of its end is missing, so it was cut off")
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
         raise DataError(f"the shard {path!r} cannot be read after sample {key!r}: {error}") from error
     if sample:
         yield sample
@@ -122,7 +122,7 @@ def table(samples: Sequence[dict[str, Any]], media: pa.DataType = SPAN) -> pa.Ta
         cells = [sample.get(name) for sample in samples]
         try:
             columns[name] = pa.array(cells, None if _kind(name) in READ else media)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OverflowError) as error:
             raise DataError(
                 f"the files {name!r} of the samples do not have the same types: {error}"
             ) from error

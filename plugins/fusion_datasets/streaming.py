@@ -40,8 +40,9 @@ class RowStream(Stream):
     """The rows of shards, one after the other.
 
     Their order is approximate: shards come in an order drawn from the seed, and rows are drawn out of 512
-    that are held, so rows that lie far apart in a large shard never meet in a batch. The rest of a shard
-    that cannot be read counts as one bad row.
+    that are held, so rows that lie far apart in a large shard never meet in a batch. Each process and worker
+    goes round its own shards: with shards of different sizes the rows of small ones come more often. The rest
+    of a shard that cannot be read counts as one bad row.
     """
 
     def __init__(
@@ -64,7 +65,10 @@ class RowStream(Stream):
         return RowStream, self._given
 
     def rows(self, part: int, parts: int, seed: int) -> Iterator[Row]:
-        """Yield the rows of one part once: those of its own shards, or with fewer shards every n-th row."""
+        """Yield the rows of one part once: those of its own shards, or every n-th row of all shards.
+
+        The latter with fewer shards than parts, and with a limit, which keeps the first rows that fit.
+        """
         rng = np.random.default_rng(seed)
         most = None if self._limit is None else len(range(part, self._limit, parts))
         held: list[Row] = []
@@ -82,29 +86,25 @@ class RowStream(Stream):
         shards = np.arange(len(self._parts))
         if self._limit is None:  # which keeps the first rows
             rng.shuffle(shards)  # alike in all parts
-        shared = len(shards) < parts
+        shared = len(shards) < parts or self._limit is not None
         first, step = (part, parts) if shared else (0, 1)
         for shard in shards if shared else shards[part::parts]:
             try:
                 for table in self._parts.tables(int(shard)):
-                    yield from self._read(table, first, step)
-                    first = (first - len(table)) % step
+                    rows, read = self._wanted(table)
+                    yield from (_row(read, row) for row in rows[first::step])
+                    first = (first - len(rows)) % step
             except (DataError, OSError) as error:
                 yield Unreadable(f"the rest of shard {shard} cannot be read: {cause(error)}")
 
-    def _read(self, table: pa.Table, first: int, step: int) -> Iterator[Row]:
-        """Yield every `step`-th row of a table, if it is wanted."""
+    def _wanted(self, table: pa.Table) -> tuple[list[int], RowReader]:
+        """Return the places of the rows of a table that fit, and what reads them."""
         there = by_name(table, self._meaning.files)
         gaps = {name: pa.chunked_array([pa.nulls(len(table), kind)]) for name, kind in self._types.items()}
         cells = gaps | {name: there[name] for name in self._types if name in there}
         wanted = mask(cells, self._meaning.labels, self._where)
-        read = RowReader(cells, self._chosen, self._meaning)
-        for place in range(first, len(table), step):
-            if wanted is None or wanted[place]:
-                try:
-                    yield read(place)
-                except DataError as error:
-                    yield Unreadable(str(error))
+        rows = range(len(table)) if wanted is None else np.flatnonzero(wanted).tolist()
+        return list(rows), RowReader(cells, self._chosen, self._meaning)
 
     def _peek(self, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
         """Return the columns as they start; those named are looked for in some tables."""
@@ -120,3 +120,10 @@ class RowStream(Stream):
         if not found:
             raise DataError("the stream has no row")
         return found
+
+
+def _row(read: RowReader, place: int) -> Row:
+    try:
+        return read(place)
+    except DataError as error:
+        return Unreadable(str(error))

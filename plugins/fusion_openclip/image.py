@@ -5,12 +5,12 @@ from typing import Self
 
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion import Encoder, Encoding
 from fusion_openclip.checkpoint import CONFIG, read
 from fusion_openclip.preprocessing import ImageProcessor
-from fusion_openclip.towers import NO_TEXT, Towers, load, save
+from fusion_openclip.towers import NO_TEXT, Towers, load, projection_last, save
 
 
 class OpenClipImage(Encoder):
@@ -68,6 +68,9 @@ class OpenClipImage(Encoder):
                 if "running_var" in dict(module.named_buffers(recurse=False)):
                     module.eval()
         return self
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        return projection_last(super().layer_groups(), self.tower, "proj")
 
     def save_assets(self, folder: Path) -> None:
         save(self.checkpoint, folder, text_cfg=NO_TEXT)

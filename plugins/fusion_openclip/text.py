@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fusion import Encoder, Encoding
 from fusion_openclip.checkpoint import CONFIG, Checkpoint, read
 from fusion_openclip.tokenizing import TextProcessor
-from fusion_openclip.towers import NO_IMAGE, Towers, load, save
+from fusion_openclip.towers import NO_IMAGE, Towers, load, projection_last, save
 
 _INSIDE = ("argmax", "eos", "first")  # poolings that read a token of the text
 
@@ -58,6 +58,9 @@ class OpenClipText(Encoder):
         if self.tower.cls_emb is not None:
             tokens = self.tower.ln_final(tokens)
         return Encoding(pooled, _project(self.tower, tokens), mask)
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        return projection_last(super().layer_groups(), self.tower, "text_projection")
 
     def save_assets(self, folder: Path) -> None:
         save(self.checkpoint, folder, vision_cfg=NO_IMAGE)

@@ -47,6 +47,17 @@ def save(checkpoint: Checkpoint, folder: Path, **replaced: dict[str, Any]) -> No
     (folder / CONFIG).write_text(json.dumps(said, indent=2) + "\n", "utf-8")
 
 
+def projection_last(
+    groups: list[list[nn.Parameter]], tower: nn.Module, name: str
+) -> list[list[nn.Parameter]]:
+    """Return groups of layers with the tower's own parameter `name` last, if it has that: it comes last."""
+    projection = dict(tower.named_parameters(recurse=False)).get(name)
+    if projection is None:
+        return groups
+    others = [[parameter for parameter in group if parameter is not projection] for group in groups]
+    return [*filter(None, others), [projection]]
+
+
 def _build(checkpoint: Checkpoint) -> nn.Module:
     """Build the model and load its weights, which bring everything: no part is fetched from elsewhere."""
     config = copy.deepcopy(checkpoint.config)

@@ -20,6 +20,10 @@ SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 PREFERRED = (SAFE, PICKLED, "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 PLACES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load")
+NOT_OF_MODELS = {  # what timm.create_model takes for itself, or what changes more than the model
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path"),
+    *("cache_dir", "scriptable", "exportable", "no_jit", "features_only", "model_name"),
+}
 LABELS = ("label_names", "label_descriptions")
 
 
@@ -64,6 +68,11 @@ def read(folder: Path) -> Checkpoint:
         arguments = dict(said.get("model_args", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the configuration of a timm model: {error!r}") from error
+    foreign = sorted(NOT_OF_MODELS & arguments.keys())
+    if foreign:
+        raise ValueError(
+            f"{path}: model_args has {', '.join(foreign)}, which is not for the file to say; take it out"
+        )
     if not timm.is_model(architecture):
         raise ValueError(f"{path}: timm {timm.__version__} has no model {architecture!r}")
     known = {field.name for field in dataclasses.fields(PretrainedCfg)}

@@ -1,6 +1,7 @@
 """Run code that comes with a model, and only code of the repository and commit that the recipe names."""
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
@@ -24,6 +25,11 @@ class RemoteCode(NamedTuple):
             raise ValueError(
                 f"remote_code is {self.repository!r}, but the configuration names no code for {kind}; "
                 "leave it out: the library has this model"
+            )
+        if Path(self.repository).is_dir():  # which the library would take, at whatever commit
+            raise ValueError(
+                f"there is a folder {self.repository!r} here, which may not be that repository at commit "
+                f"{self.revision}; rename it, or work in another folder"
             )
         try:
             found: type[Any] = get_class_from_dynamic_module(

@@ -97,6 +97,8 @@ def read(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             return load_file(file)
         tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(tensors, dict) or not all(isinstance(one, Tensor) for one in tensors.values()):
+            raise RuntimeError(f"it holds a {type(tensors).__name__}, and not tensors by name")
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"{file} cannot be read as a file of tensors and nothing else ({str(error).splitlines()[0]}); "

@@ -152,6 +152,28 @@ def test_the_type_of_a_csv_column_is_that_of_all_its_rows_in_all_files(tmp_path:
     assert [source[n]["text"] for n in (0, 299_999, 300_001)] == ["x\nx", "x\nx", "z"]
 
 
+def test_a_text_may_be_a_number_a_truth_value_or_a_date(tmp_path: Path) -> None:
+    for cells, texts in [
+        (["7", "", "-8"], ["7", None, "-8"]),
+        (["1.5", "2", "nan"], ["1.5", "2", None]),
+        (["true", "false"], ["true", "false"]),
+        (["2020-01-31", "1999-12-01"], ["2020-01-31", "1999-12-01"]),
+    ]:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.csv"
+        path.write_text("text,label\n" + "".join(f"{cell},1\n" for cell in cells))
+        source = open_rows(data=str(path))
+        assert [source[n].get("text") for n in range(len(source))] == texts
+        assert source[0]["label"] == 1
+
+
+def test_the_bytes_of_a_file_that_are_words_make_a_bad_row(tmp_path: Path) -> None:
+    cells = [{"bytes": "x", "path": None}, {"bytes": None, "path": None}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"image": cell}) + "\n" for cell in cells))
+    source = open_rows(data=str(tmp_path / "rows.jsonl"))
+    with pytest.raises(DataError, match="the bytes of a file expected, found str 'x'"):
+        source[0]
+
+
 def test_a_changed_csv_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text\nold\n")

@@ -828,3 +828,13 @@ def test_naming_the_plugin_loads_neither_torch_nor_open_clip():
         "sys.exit(bool({'torch', 'open_clip'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_projection_of_a_tower_is_its_last_layer():
+    for encoder, name in (
+        (OpenClipImage(model="fusion-tiny", pretrained=False), "tower.proj"),
+        (OpenClipText(model="fusion-tiny", pretrained=False), "tower.text_projection"),
+    ):
+        groups = encoder.layer_groups()
+        assert [id(part) for part in groups[-1]] == [id(encoder.get_parameter(name))]
+        assert sum(len(group) for group in groups) == len(list(encoder.parameters()))

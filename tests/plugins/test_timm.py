@@ -364,6 +364,13 @@ def test_a_folder_that_holds_no_model_is_explained(tmp_path):
         TimmImage(model=str(tmp_path), revision="main")
 
 
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained", "features_only"])
+def test_a_configuration_does_not_say_where_weights_are(name, tmp_path):
+    write_config(tmp_path, architecture="test_vit", pretrained_cfg={}, model_args={name: "/other.pth"})
+    with pytest.raises(ValueError, match=f"model_args has {name}, which is not for the file to say"):
+        TimmImage(model=str(tmp_path), pretrained=False)
+
+
 def test_weights_of_another_model_are_refused_and_not_left_out(tmp_path):
     safetensors.torch.save_file(made("test_vit").state_dict(), tmp_path / "vit.safetensors")
     with pytest.raises(

@@ -11,8 +11,10 @@ import transformers as hf
 from fusion_transformers.audio import HfAudio
 from fusion_transformers.image import HfImage
 from fusion_transformers.text import HfText
+from PIL import Image
 from safetensors.torch import save_file
 
+from fusion import DataError
 from tests.plugins.transformers_families import encode, saved
 from tests.plugins.transformers_folders import PATCHES, SMALL, TEXTS, pictures, save, save_bert
 
@@ -290,6 +292,16 @@ def test_code_is_run_from_the_repository_and_commit_that_are_named(hub, reposito
     assert encoder.dim == 8
 
 
+def test_a_folder_is_not_taken_for_a_repository_at_a_commit(hub, tmp_path, monkeypatch):
+    own_model(hub("org/weights"))
+    (hub("org/code") / "own.py").write_text(CODE.replace("SHIFT", "1.0"))
+    (tmp_path / "org" / "code").mkdir(parents=True)
+    (tmp_path / "org" / "code" / "own.py").write_text("raise RuntimeError('code of the folder was run')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="a folder 'org/code' here, which may not be that repository"):
+        HfText(model="org/weights", remote_code=f"org/code@{COMMIT}")
+
+
 def test_code_is_not_run_when_the_recipe_does_not_name_it(hub):
     weights = hub("org/weights")
     own_model(weights)
@@ -326,3 +338,11 @@ def test_importing_the_encoders_leaves_the_environment_as_it_is():
         "fusion_transformers.image; import sys; sys.exit(before != dict(os.environ))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ)).returncode == 0
+
+
+@pytest.mark.parametrize("size", [(101, 1), (2, 5000)])
+def test_an_image_that_is_a_mere_line_is_a_bad_row(size):
+    processor = HfImage(model="config:vit", settings=PATCHES).processor
+    with pytest.raises(DataError, match=rf"image of {size[0]} x {size[1]} pixels; sides of up to 100 to 1"):
+        processor.decode(Image.new("RGB", size))
+    assert processor.decode(Image.new("RGB", (100, 1))).ndim == 3

@@ -104,6 +104,14 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, save_it):
     assert not trace.exists()
 
 
+def test_a_pickle_of_something_else_than_tensors_is_refused(tmp_path):
+    folder = saved("bert", tmp_path)
+    to_pickle(tmp_path)
+    torch.save([torch.zeros(2)], tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"cannot be read as a file of tensors .*it holds a list, and not"):
+        HfText(model=folder)
+
+
 def test_safetensors_come_before_a_pickle(tmp_path):
     folder, trace = saved("bert", tmp_path), tmp_path / "run"
     torch.save(Planted(trace), tmp_path / "pytorch_model.bin")

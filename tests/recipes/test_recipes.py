@@ -15,7 +15,13 @@ SCRIPTS = sorted(SHIPPED.glob("*.py"))
 
 def test_there_are_recipes_and_scripts() -> None:
     assert {"bind_digits", "fuse_digits"} <= shipped().keys()
-    assert {path.stem for path in SCRIPTS} >= {"avdigits", "bind_digits", "missing_audio", "vgg16_cifar10"}
+    assert {path.stem for path in SCRIPTS} >= {
+        "avdigits",
+        "bind_digits",
+        "missing_audio",
+        "photos_minilm",
+        "vgg16_cifar10",
+    }
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -35,16 +41,30 @@ def test_the_pairs_of_avdigits_train_tiny(packs: Path, tmp_path: Path) -> None:
     assert run.metrics["evaluate/rows"] == 32
 
 
-def test_vgg16_trains_tiny_and_says_what_it_starts_from(packs: Path, tmp_path: Path) -> None:
+def test_vgg16_trains_tiny_and_says_what_it_starts_from(
+    packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     registry = Registry()
     recipe = read_recipe(str(SHIPPED / "vgg16_cifar10.py"), registry=registry)
+    said = "is not in the cache of the hub: vgg16_bn has random weights" in capsys.readouterr().err
+    assert said is not recipe.encoders["image"].options["pretrained"]
     assert recipe.encoders["image"].tune.mode == "gradual"
     run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
     assert run.metrics["data/bad_rows"] == 1
     assert "subsets/image/accuracy" in run.metrics
 
 
-@pytest.mark.parametrize("name", ["speech_digits", "photos", "emoji", "sounds"])
+def test_the_text_tower_of_photos_minilm_may_come_from_a_folder(packs: Path, tmp_path: Path) -> None:
+    registry = Registry()
+    overrides = ["encoders.text.model=/no/such/folder"]
+    recipe = read_recipe(str(SHIPPED / "photos_minilm.py"), overrides, registry)
+    text = recipe.encoders["text"]
+    assert (text.name, text.options["model"], text.tune.mode) == ("hf-text", "/no/such/folder", "frozen")
+    run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
+    assert run.recipe.name == "photos_minilm"
+
+
+@pytest.mark.parametrize("name", ["speech_digits", "photos", "emoji", "sounds", "lit"])
 def test_a_torn_file_of_a_pack_is_counted(name: str, registry: Registry, packs: Path, tmp_path: Path) -> None:
     recipe = shrink(read_recipe(name, registry=registry), registry)
     run = train(recipe, tmp_path / "run", registry=registry)

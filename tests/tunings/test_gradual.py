@@ -27,6 +27,8 @@ def learning(encoder: Encoder) -> str:
         ({"start": 3, "end": 7, "last": 2}, ["", "", "", "D", "D", "CD", "CD", "CD", "CD", "CD"]),
         ({"start": 0.5, "end": 0.5}, [*[""] * 5, *["ABCD"] * 5]),
         ({"start": 0.0, "end": 0.0, "last": 1}, ["D"] * 10),
+        ({"start": 1, "end": 2}, ["", "D", *["ABCD"] * 8]),  # 1 is a step, and 1.0 the whole training
+        ({"start": 1.0, "end": 1.0}, [""] * 10),
     ],
 )
 def test_layers_are_unfrozen_from_the_last_to_the_first(
@@ -70,7 +72,12 @@ def test_an_end_before_the_start_is_refused() -> None:
         Gradual(start=0.5, end=0.2)
     with pytest.raises(ValueError, match=r"start \(50\) is after end \(20\)"):
         Gradual(start=50, end=20)
-    Gradual(start=50, end=0.9)  # steps and shares cannot be compared yet
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 0.5), (0.9, 5), (50, 1.0)])
+def test_steps_and_shares_are_not_mixed(start: float, end: float) -> None:
+    with pytest.raises(ValueError, match=r"are a step and a share; give two of a kind"):
+        Gradual(start=start, end=end)
 
 
 def test_an_encoder_without_anything_to_unfreeze_is_refused(four_layers: Encoder) -> None:
