@@ -45,3 +45,12 @@ def test_an_unknown_recipe_is_told(fusion: Fusion) -> None:
     found = fusion("data", "bind_digit")
     assert found.code == 1
     assert "bind_digits" in found.err
+
+
+def test_rows_can_be_looked_at_without_the_weights_of_the_encoders(fusion: Fusion) -> None:
+    missing = "encoders.text={name: hf-text, model: org/not-here}"
+    found = fusion("data", "bind_digits", missing, "--sample", 4)
+    assert found.code == 1
+    assert "the model 'org/not-here' is not on this machine" in found.err
+    told = fusion("data", "bind_digits", missing, "--sample", 4, "--tiny", "--json").json
+    assert [part["present"]["text"] for part in told] == [4, 4, 4]

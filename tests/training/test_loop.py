@@ -589,3 +589,13 @@ def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
     run = train(right, tmp_path / "run", resume=True, registry=registry)
     assert run.recipe.evaluate.target == "label"
     assert run.metrics["retrieval/image->audio/labelled"] == 9
+
+
+def test_a_stream_says_that_its_order_is_approximate(
+    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = recipe({"sources.seen": {"name": "toy-stream"}, "train.steps": 1})
+    train(made, tmp_path / "run", registry=registry)
+    said = capsys.readouterr().err
+    assert "sources.seen is a stream: its order is approximate, and depends on the processes" in said
+    assert "sources.heard is a stream" not in said
