@@ -15,6 +15,7 @@ from fusion.sharing import sharing
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
     from fusion.model import Model
+    from fusion.tuning import Tuning
 
 
 def build_sources(
@@ -106,15 +107,24 @@ def assemble(recipe: Recipe, registry: Registry, folders: Mapping[str, Path] | N
 
 def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
     """Prepare the encoders of a model for how they learn. Raises RecipeError where they cannot."""
-    from fusion.tuning import Tuning
-
-    for name, encoder in recipe.encoders.items():
-        path, pick = f"encoders.{name}.tune", encoder.tune
-        tuning: Tuning = _expect(Tuning, _build(registry, "tuning", pick, path), pick, registry)
+    for name, tuning in build_tunings(recipe, registry).items():
         try:
             model.tune(name, tuning)
         except ValueError as error:
-            raise RecipeError([Problem(path, f"{pick.mode}: {error}")]) from error
+            mode = recipe.encoders[name].tune.mode
+            raise RecipeError([Problem(f"encoders.{name}.tune", f"{mode}: {error}")]) from error
+
+
+def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:
+    """Build what says how each encoder learns."""
+    from fusion.tuning import Tuning
+
+    return {
+        name: _expect(
+            Tuning, _build(registry, "tuning", pick.tune, f"encoders.{name}.tune"), pick.tune, registry
+        )
+        for name, pick in recipe.encoders.items()
+    }
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:

@@ -134,14 +134,22 @@ class Model(nn.Module):
         tuning.prepare(cast(Encoder, self.encoders[modality]))
         self.tunings[modality] = tuning
 
+    def merge(self) -> None:
+        """Let the encoders have their original form, with what was learned in their own weights."""
+        for name, tuning in self.tunings.items():
+            tuning.merge(cast(Encoder, self.encoders[name]))
+        self.tunings.clear()
+
     def start_step(self, step: int, steps: int) -> None:
         """Let of each encoder learn what its tuning says for a step (from 0) of a training of `steps`."""
-        changed = [
-            tuning.start_step(cast(Encoder, self.encoders[name]), step, steps)
-            for name, tuning in self.tunings.items()
-        ]
-        if any(changed):
-            self.train()
+        for name, tuning in self.tunings.items():
+            if type(tuning).start_step is Tuning.start_step:  # it has no schedule
+                continue
+            encoder = cast(Encoder, self.encoders[name])
+            before = [parameter.requires_grad for parameter in encoder.parameters()]
+            tuning.start_step(encoder, step, steps)
+            if before != [parameter.requires_grad for parameter in encoder.parameters()]:
+                rest(encoder.train(self.training))
 
     def train(self, mode: bool = True) -> "Model":
         super().train(mode)

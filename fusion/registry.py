@@ -158,6 +158,16 @@ class Registry:
                 origin, f"is written for plugin API {api}, this fusion has {API}; install one that fits"
             )
             return
+        unmarked = [
+            name
+            for name in vars(hookspecs)
+            if name.startswith("fusion_")
+            and callable(vars(module).get(name))
+            and self._hooks.parse_hookimpl_opts(module, name) is None
+        ]
+        if unmarked:
+            self._quarantine(origin, f"{', '.join(unmarked)} is not marked with @fusion.hookimpl; mark it")
+            return
         try:
             self._hooks.register(module, name=origin.plugin)
             implemented = self._hooks.get_hookcallers(module)

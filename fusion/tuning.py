@@ -22,12 +22,17 @@ class Tuning(ABC):
         learning is left alone. Raises ValueError when the encoder has nothing that could learn in this way.
         """
 
-    def start_step(self, encoder: Encoder, step: int, steps: int) -> bool:
-        """Set `requires_grad` to whether it learns at a step (from 0) of `steps`; return whether that is new.
+    def start_step(self, encoder: Encoder, step: int, steps: int) -> None:  # noqa: B027  most have no schedule
+        """Set `requires_grad` to whether it learns at a step (from 0) of a training of `steps`.
 
-        The answer depends on (step, steps) alone, as a training may be resumed at any step.
+        That depends on (step, steps) alone, as a training may be resumed at any step.
         """
-        return False
+
+    def merge(self, encoder: Encoder) -> None:  # noqa: B027  most add nothing
+        """Give the encoder its original form back, with what was learned in its own weights.
+
+        A tuning whose `prepare` adds parameters overrides this, so that another training can start from it.
+        """
 
 
 def rest(module: nn.Module) -> None:

@@ -100,3 +100,15 @@ def test_finding_plugins_loads_nothing_heavy(code: str) -> None:
     check = f"{code}\nimport sys\nassert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_hook_that_is_not_marked_is_told() -> None:
+    def fusion_encoders() -> list[Component]:
+        return []
+
+    mine = plugin(fusion_fusers=lambda: [Component("mine", "fusion.fusers.mean:Mean")])
+    mine.fusion_encoders = fusion_encoders  # type: ignore[attr-defined]
+    registry = Registry({"notebook": mine})
+    [fault] = registry.faults
+    assert fault.reason == "fusion_encoders is not marked with @fusion.hookimpl; mark it"
+    assert "mine" not in registry.names("fuser")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fusion.cli.arguments import overrides_argument, recipe_argument
-from fusion.cli.show import json_option, metrics, print_json, registry_argument
+from fusion.cli.show import json_option, metrics, print_json, registry_argument, warn
 from fusion.registry import Registry
 
 
@@ -44,6 +44,8 @@ def command(
     from fusion.training.loop import train
 
     wanted = read_recipe(recipe, overrides, registry)
+    if tiny and wanted.init is not None:
+        warn(f"--tiny leaves out init ({wanted.init}), whose weights are not of tiny encoders")
     run = train(shrink(wanted, registry) if tiny else wanted, out, resume=resume, registry=registry)
     if os.environ.get("RANK", "0") != "0":
         return

@@ -177,10 +177,14 @@ def _expect_target(rows: Rows, recipe: Recipe) -> None:
 
 
 def _emergent(trained: Mapping[str, Any], first: str, second: str) -> bool | None:
-    """Whether no row of the training, nor of those it starts from, had both; None where that is unknown."""
+    """Whether no row of the training, nor of those it starts from, had both.
+
+    None where that is unknown, and where no row had one of them: it was not trained at all.
+    """
     kinds = [
         key.split("/", 2)[2].split("+") for key in trained if key.startswith(("train/rows/", "init/rows/"))
     ]
     if any(first in kind and second in kind for kind in kinds):
         return False
-    return None if trained.get("init/rows_unknown") else True
+    met = {name for kind in kinds for name in kind}
+    return None if trained.get("init/rows_unknown") or not {first, second} <= met else True

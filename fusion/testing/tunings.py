@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from fusion.encoder import Encoder, Encoding, Processor
-from fusion.testing.expect import build_seeded, expect, move_weights, same_bits, seed
+from fusion.testing.expect import (
+    TOLERANCE,
+    build_seeded,
+    distance,
+    expect,
+    move_weights,
+    same_bits,
+    seed,
+)
 from fusion.tuning import Tuning, rest
 
 STEPS = 12
@@ -19,24 +27,36 @@ class _Numbers(Processor):
         return raw
 
 
+class _Fixed(nn.Module):
+    """Scales by a parameter that does not learn."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(numbers), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
 class _Trial(Encoder):
-    """A small encoder with some of everything: a list of layers, statistics, dropout, and a fixed scale."""
+    """A small encoder with some of everything: a list of layers, statistics, dropout, and fixed scales."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dim, self.processor = WIDTH, _Numbers()
-        self.scale = nn.Parameter(torch.ones(NUMBERS), requires_grad=False)
+        self.scale = _Fixed(NUMBERS)
         self.body = nn.Sequential(
             nn.Linear(NUMBERS, WIDTH),
             nn.BatchNorm1d(WIDTH),
             nn.GELU(),
             nn.Dropout(0.1),
             nn.Linear(WIDTH, WIDTH),
+            _Fixed(WIDTH),
         )
-        self.head = nn.Linear(WIDTH, WIDTH)
+        self.head, self.last = nn.Linear(WIDTH, WIDTH), _Fixed(WIDTH)
 
     def forward(self, x: Tensor) -> Encoding:
-        return Encoding(self.head(self.body(x * self.scale)))
+        return Encoding(self.last(self.head(self.body(self.scale(x)))))
 
 
 def check_tuning(build: Callable[..., Tuning], **options: Any) -> list[str]:
@@ -53,8 +73,8 @@ def _checks(build: Callable[..., Tuning], options: dict[str, Any]) -> Iterator[s
     )
     yield "what it prepares gives the same vectors as before, to the bit"
 
-    fixed = not dict(encoder.named_parameters())["scale"].requires_grad
-    expect(fixed, "it lets a parameter learn that the encoder keeps fixed", "requires_grad to stay False")
+    loose = [part for part in encoder.modules() if isinstance(part, _Fixed) and part.scale.requires_grad]
+    expect(not loose, "it lets a parameter learn that the encoder keeps fixed", "requires_grad to stay False")
     yield "what the encoder keeps from learning stays kept"
 
     marked = _learning(encoder)
@@ -91,6 +111,19 @@ def _checks(build: Callable[..., Tuning], options: dict[str, Any]) -> Iterator[s
         "all that training decides to be in state_dict",
     )
     yield "saved weights give another build the same vectors"
+
+    trained = _vectors(encoder, x)
+    tuning.merge(encoder)
+    plain: Encoder = build_seeded(_Trial, Encoder, 1)
+    expect(
+        encoder.state_dict().keys() == plain.state_dict().keys(),
+        "after merge the encoder has other tensors than at first",
+        "merge to undo what prepare adds",
+    )
+    move_weights(encoder, plain)
+    far = distance(_vectors(plain, x), trained)
+    expect(far <= TOLERANCE, f"after merge the vectors differ by {far:.1e}", "what was learned to stay")
+    yield "merged, its weights give an encoder that is not tuned the same vectors"
 
 
 def _prepared(

@@ -71,6 +71,8 @@ def train(
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
         if start is not None:
             shown.say(str(start))
+            for part in (part for part in start.untouched if part.startswith("encoders.")):
+                shown.warn(f"init: nothing of {part} was taken")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
         first, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)

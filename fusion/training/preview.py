@@ -90,7 +90,7 @@ def _look(
         len(places),
         {name: sum(name in one.decoded for one in found) for name in collator.processors},
         {name: sum(name in one.targets for one in found) for name in collator.targets},
-        {label: count for label, count in sorted(Counter(held).items()) if label is not None},
+        dict(sorted(Counter(label for label in held if label is not None).items())),
         bad,
         shown,
     )

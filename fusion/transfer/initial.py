@@ -1,6 +1,7 @@
 """The model that a training starts from: freshly built, or with what an earlier run learned."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.checkpoint import sha256
+from fusion.tuning import Tuning
+
+NAMED = 4  # tensors of other shapes that are told by name
 
 
 class Start(NamedTuple):
@@ -27,6 +31,13 @@ class Start(NamedTuple):
     unused: tuple[str, ...]  # only there
     rows: Mapping[str, int] | None  # what the earlier model was trained on, by modalities; None: unknown
 
+    @property
+    def untouched(self) -> list[str]:
+        """The parts of the model of which nothing was taken, such as "encoders.image"."""
+        taken = {part_of(name) for name in self.taken}
+        new = dict.fromkeys(part_of(name) for name in (*self.reshaped, *self.new))
+        return [part for part in new if part not in taken]
+
     def __str__(self) -> str:
         """Say in one line what became of each part of the model."""
         parts: dict[str, list[bool]] = {}
@@ -34,7 +45,8 @@ class Start(NamedTuple):
             for name in names:
                 parts.setdefault(part_of(name), []).append(given)
         counts = ", ".join(f"{part} {sum(given)} of {len(given)}" for part, given in sorted(parts.items()))
-        other = "".join(f"; {name} is new: {shapes}" for name, shapes in self.reshaped.items())
+        some = [f"; {name} is new: {shapes}" for name, shapes in self.reshaped.items()]
+        other = "".join(some[:NAMED]) + (f"; and {len(some) - NAMED} more" if len(some) > NAMED else "")
         left = f"; {len(self.unused)} tensors of it have no place here" if self.unused else ""
         return f"tensors from {self.origin['init']}: {counts}{other}{left}"
 
@@ -72,6 +84,8 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
             == (run.recipe.encoders[name].name, run.recipe.encoders[name].options)
         }
     weights, digest = _read(file, recipe.init, run)
+    if run is not None:
+        weights = _merged(run, weights, registry)
     model = build.assemble(recipe, registry, folders)
     start = take(model, weights, {"init": recipe.init, "sha256": digest}, rows)
     build.tune(model, recipe, registry)
@@ -109,7 +123,7 @@ def take(
             ]
         )
     model.load_state_dict(fits, strict=False)
-    return start
+    return start._replace(rows=None if rows is None else _known(rows, start, model.modalities))
 
 
 def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
@@ -122,7 +136,32 @@ def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], s
     try:
         return load_file(file), digest
     except SafetensorError as error:
-        raise RunError(f"init: cannot read {file} as safetensors: {error}") from error
+        raise RunError(
+            f"init: cannot read {file} as safetensors ({error}); give a finished run, or such a file"
+        ) from error
+
+
+def _merged(run: Run, weights: dict[str, Tensor], registry: Registry) -> dict[str, Tensor]:
+    """Return the weights of a run as they are without what its tunings have added to the encoders."""
+    tunings = build.build_tunings(run.recipe, registry).values()
+    if all(type(tuning).merge is Tuning.merge for tuning in tunings):
+        return weights
+    model = build.build_model(
+        run.recipe, registry, {name: run.assets / name for name in run.recipe.modalities}
+    )
+    model.load_state_dict(weights)
+    model.merge()
+    return dict(model.state_dict())
+
+
+def _known(rows: Mapping[str, int], start: Start, modalities: Iterable[str]) -> dict[str, int]:
+    """Return the rows by those modalities of which anything was taken."""
+    parts = {part_of(name) for name in start.taken}
+    known = {name for name in modalities if {f"encoders.{name}", f"align.{name}"} & parts}
+    counts: Counter[str] = Counter()
+    for kind, count in rows.items():
+        counts["+".join(name for name in kind.split("+") if name in known)] += count
+    return {kind: count for kind, count in counts.items() if kind}
 
 
 def _rows(metrics: Mapping[str, Any]) -> dict[str, int] | None:

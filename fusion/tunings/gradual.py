@@ -33,7 +33,6 @@ class Gradual(Tuning):
             raise ValueError(f"start ({start}) is after end ({end})")
         self.start, self.end, self.last = start, end, last
         self.layers: list[list[nn.Parameter]] = []  # the output first
-        self.learning = 0  # of the layers
 
     def prepare(self, encoder: Encoder) -> None:
         layers = [[part for part in layer if part.requires_grad] for layer in encoder.layer_groups()]
@@ -43,13 +42,11 @@ class Gradual(Tuning):
         for layer in self.layers[self.last :] if self.last else []:
             _set(layer, learns=False)
         self.layers = self.layers[: self.last]
-        self.learning = len(self.layers)
 
-    def start_step(self, encoder: Encoder, step: int, steps: int) -> bool:
-        before, self.learning = self.learning, self.count(step, steps)
+    def start_step(self, encoder: Encoder, step: int, steps: int) -> None:
+        learning = self.count(step, steps)
         for place, layer in enumerate(self.layers):
-            _set(layer, learns=place < self.learning)
-        return self.learning != before
+            _set(layer, learns=place < learning)
 
     def count(self, step: int, steps: int) -> int:
         """Return how many layers, from the output, learn at a step (from 0) of `steps`."""

@@ -7,7 +7,11 @@ from typing import Annotated, Any
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import (
+    is_parametrized,
+    register_parametrization,
+    remove_parametrizations,
+)
 
 from fusion.encoder import Encoder
 from fusion.tuning import Tuning
@@ -33,10 +37,11 @@ class Lora(Tuning):
         modules = [module for module in encoder.modules() if _learning(module)]
         chosen = [module for module in modules if _types(module) & self.targets]
         if not chosen:
-            there = Counter(type(module).__name__ for module in modules if not any(module.children()))
+            found = Counter(type(module).__name__ for module in modules if not any(module.children()))
+            there = ", ".join(f"{name} ({count})" for name, count in sorted(found.items())) or "none"
             raise ValueError(
                 f"the encoder has no module of targets {', '.join(sorted(self.targets))}; "
-                f"it has {', '.join(f'{name} ({count})' for name, count in sorted(there.items())) or 'none'}"
+                f"it has {there}; name one of these, such as targets: [Conv2d]"
             )
         weights = {
             (part, name): weight
@@ -52,6 +57,15 @@ class Lora(Tuning):
             register_parametrization(part, name, _Delta(weight, self.rank, self.alpha / self.rank))
             if plain:
                 part.__class__ = type("LoraLinear", (type(part),), {"forward": _apart})
+
+    def merge(self, encoder: Encoder) -> None:
+        for module in list(encoder.modules()):
+            if type(module).forward is _apart:
+                module.__class__ = type(module).__bases__[0]
+            if is_parametrized(module):
+                held: Any = module.parametrizations
+                for name in [name for name, parts in held.items() if isinstance(parts[-1], _Delta)]:
+                    remove_parametrizations(module, name)
 
 
 class _Delta(nn.Module):

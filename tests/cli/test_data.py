@@ -54,3 +54,11 @@ def test_rows_can_be_looked_at_without_the_weights_of_the_encoders(fusion: Fusio
     assert "the model 'org/not-here' is not on this machine" in found.err
     told = fusion("data", "bind_digits", missing, "--sample", 4, "--tiny", "--json").json
     assert [part["present"]["text"] for part in told] == [4, 4, 4]
+
+
+def test_rows_of_which_some_have_a_label_are_counted(fusion: Fusion, tmp_path: Path) -> None:
+    (tmp_path / "half.csv").write_text("text,label\na,1\nb,\nc,0\nd,1\n")
+    source = "{name: datasets, data: half.csv}"
+    found = fusion("data", "bind_digits", f"sources={{all: {source}}}", "--json").json
+    assert found[0]["targets"] == {"label": 3}
+    assert found[0]["labels"] == {"0": 1, "1": 2}

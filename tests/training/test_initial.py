@@ -35,7 +35,7 @@ def test_all_is_taken_from_a_run_of_the_same_recipe(
     model, start = initial_model(complete(recipe({"init": str(earlier.folder)}), registry), registry)
     assert start is not None
     assert set(start.taken) == model.state_dict().keys() == weights(earlier).keys()
-    assert (start.new, start.reshaped, start.unused) == ((), {}, ())
+    assert (start.new, start.reshaped, start.unused, start.untouched) == ((), {}, (), [])
     assert all(torch.equal(value, weights(earlier)[name]) for name, value in model.state_dict().items())
     assert start.rows == {"image+text": 32, "text+audio": 16}
 
@@ -78,6 +78,20 @@ def test_encoders_are_tuned_after_they_were_given_the_weights(
     assert torch.equal(base, weights(earlier)["encoders.text.layer.weight"])
 
 
+def test_what_adapters_learned_is_merged_into_the_weights(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    tuned = {"encoders.text.tune": {"mode": "lora", "rank": 2, "alpha": 2}, "train.steps": 3}
+    run = train(recipe(tuned), tmp_path / "run", registry=registry)
+    model, start = initial_model(complete(recipe({"init": str(run.folder)}), registry), registry)
+    assert start is not None
+    assert (start.new, start.reshaped, start.unused) == ((), {}, ())
+    layer = "encoders.text.layer.parametrizations.weight"
+    base, down, up = (weights(run)[f"{layer}.{part}"] for part in ("original", "0.down", "0.up"))
+    assert up.any()
+    torch.testing.assert_close(model.state_dict()["encoders.text.layer.weight"], base + up @ down)
+
+
 def test_an_encoder_is_built_from_what_the_run_keeps_of_it(
     recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
@@ -113,6 +127,21 @@ def test_two_processes_start_from_it_as_one_does(
         torch.testing.assert_close(theirs[name], ours[name], atol=1e-5, rtol=0)
 
 
+def test_an_encoder_of_which_nothing_is_taken_is_told_and_its_rows_do_not_count(
+    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"encoders.image.dim": 6, "encoders.image.name": "toy-image", "train.steps": 1}
+    made = recipe({"init": str(earlier.folder), **other})
+    run = train(made, tmp_path / "run", registry=registry)
+    said = capsys.readouterr().err
+    assert "warning: init: nothing of encoders.image was taken" in said
+    assert "encoders.image 0 of 2" in said
+    assert "nothing of encoders.text" not in said
+    assert run.metrics["init/rows/text"] == 32  # the image and text of these rows, of which text is known
+    assert run.metrics["init/rows/text+audio"] == 16
+    assert "init/rows/image+text" not in run.metrics
+
+
 # what never met
 
 
@@ -125,7 +154,7 @@ def test_a_pair_that_met_in_the_earlier_training_is_not_emergent(
 ) -> None:
     only = {"sources": {"heard": {"name": "toy", "view": ["text", "audio"]}}, "train.steps": 2}
     alone = train(recipe(MEASURED | only), tmp_path / "alone", registry=registry)
-    assert emergent(alone) == {"image->audio": True, "image->text": True}
+    assert emergent(alone) == {"image->audio": None, "image->text": None}  # no image was in any row
     after = train(
         recipe(MEASURED | only | {"init": str(earlier.folder)}), tmp_path / "after", registry=registry
     )

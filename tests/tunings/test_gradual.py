@@ -48,13 +48,6 @@ def test_prepare_marks_the_layers_that_ever_learn(four_layers: Encoder) -> None:
     assert learning(four_layers) == "BCD"
 
 
-def test_a_step_says_whether_it_changed_anything(four_layers: Encoder) -> None:
-    gradual = Gradual(start=0, end=4)
-    gradual.prepare(four_layers)
-    changed = [gradual.start_step(four_layers, step, 8) for step in range(8)]
-    assert changed == [True, True, True, True, False, False, False, False]  # four learn from step 3 on
-
-
 def test_what_the_encoder_keeps_fixed_is_no_layer(four_layers: Encoder) -> None:
     body = four_layers.body
     assert isinstance(body, nn.Sequential)

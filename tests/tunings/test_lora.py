@@ -192,7 +192,7 @@ def test_an_encoder_without_such_modules_is_told_what_it_has(wrap: Wrap) -> None
     encoder = wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.GroupNorm(1, 4)), 4)
     with pytest.raises(
         ValueError,
-        match=r"no module of targets Conv1D, Linear, Multi\w+; it has Conv2d \(2\), GroupNorm \(1\)",
+        match=r"no module of targets Conv1D, Linear, Multi\w+; it has Conv2d \(2\), GroupNorm \(1\); name",
     ):
         Lora().prepare(encoder)
 
