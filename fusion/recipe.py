@@ -244,7 +244,6 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Recipe
     for part in path:
         field = section.model_fields.get(str(part))
-        # a part may be the free key of a mapping, such as a modality, whose value is the section already
         kinds = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
         sections = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
         section = next(sections, section)

@@ -126,7 +126,9 @@ def result(model: Model, given: Batch, garbage: float | None) -> dict[str, Tenso
     fused = model.fuse(embeddings, given.shown)
     losses = {name: part(embeddings, fused, given.targets) for name, part in model.objectives.items()}
     model.zero_grad()
-    torch.stack(list(losses.values())).sum().backward()
+    total = torch.stack(list(losses.values())).sum()
+    if total.requires_grad:  # without a row and without parameters of its own an objective is a plain zero
+        total.backward()
     gradients = {f"d {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {"fused": fused, **losses, **gradients}
 

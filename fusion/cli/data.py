@@ -59,6 +59,9 @@ def command(
         return
     for one in told(found, chosen.classes):
         table(one.columns, one.rows, one.caption)
+    for part in found:
+        if part.unread:
+            click.echo(f"nothing reads {', '.join(part.unread)} of {part.source}")
     if html is not None:
         click.echo(f"page  {html}")
 

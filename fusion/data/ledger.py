@@ -8,6 +8,8 @@ from fusion.data import lines
 from fusion.data.collate import BadRow
 from fusion.errors import DataError
 
+TOLD = 3  # kinds of reasons
+
 
 class Ledger:
     """Bad rows of a run, kept in a file of JSON lines; the run stops when there are too many.
@@ -35,6 +37,16 @@ class Ledger:
                 f"{len(bad)} rows cannot be read, train.max_bad allows {self.max_bad}; the worst source is "
                 f"{source!r} with {count}, such as row {worst.row}: {worst.reason}; all are in {self.path}"
             )
+
+    def summary(self) -> str:
+        """Tell the most frequent kinds of reasons, each with how many rows it has and one of them."""
+        kinds: dict[str, list[BadRow]] = {}
+        for row in self.rows.values():
+            kinds.setdefault(row.reason.partition(" ")[0], []).append(row)  # "image:", or a target's name
+        most = sorted(kinds.values(), key=len, reverse=True)[:TOLD]
+        return "; ".join(
+            f"{len(rows)} such as row {rows[0].row} of {rows[0].source!r} ({rows[0].reason})" for rows in most
+        )
 
     def _note(self, found: Iterable[BadRow]) -> list[BadRow]:
         """Remember rows that are not known, whatever reason they are bad for now, and return them."""

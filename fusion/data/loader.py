@@ -1,6 +1,7 @@
 """Read the rows of a step or of a sweep, in loader workers, and hand them over as batches."""
 
 import signal
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -51,7 +52,11 @@ class Reader:
                 read = [UNREADABLE]
                 bad.append(BadRow(self.names[source], row, str(error)))
             except Exception as error:  # a fault of the source or of a processor, not of the row
-                raise DataError(f"source {self.names[source]!r} failed at row {row}: {error!r}") from error
+                at = traceback.extract_tb(error.__traceback__)[-1]
+                raise DataError(
+                    f"source {self.names[source]!r} failed at row {row}: {error!r}, raised by {at.name} in "
+                    f"{at.filename}:{at.lineno}"
+                ) from error
             samples += read
             filled.append(len(read))
         places = Slots(*(np.repeat(column, filled) for column in slots))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fusion.training.preview import Preview, Shown
 
 CLASSES = 30  # that are listed
+UNREAD = 12  # keys of rows that are named
 
 
 class Line(NamedTuple):
@@ -61,6 +62,9 @@ def _holds(found: Sequence["Preview"]) -> Table:
         for part in found
     ]
     note = "How many of the rows that were looked at hold what; the others cannot be read."
+    unread = list(dict.fromkeys(key for part in found for key in part.unread))
+    if unread:
+        note += f" Nothing reads {', '.join(unread[:UNREAD])}{' ...' if len(unread) > UNREAD else ''}."
     return Table("Rows", ["source", "rows", "looked at", *held, "bad"], rows, note)
 
 

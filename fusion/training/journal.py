@@ -94,7 +94,9 @@ class Journal:
             self._write(lines if failed is None else lines[: lines.index(failed)])
         self.ledger.add(row for heard in ranks for row in heard.bad)
         if not self.presence and len(self.ledger.rows) >= HOPELESS:
-            raise DataError(f"not one row could be read so far; why is in {self.ledger.path}")
+            raise DataError(
+                f"not one row could be read so far: {self.ledger.summary()}; all are in {self.ledger.path}"
+            )
         self._warn(lines)
         if failed is not None:
             raise TrainingError(self._not_finite(failed))
@@ -104,9 +106,8 @@ class Journal:
         """Say at the end what was left out."""
         bad = self.ledger.rows
         if bad:
-            first = next(iter(bad.values()))
-            such = f"row {first.row} of {first.source!r}: {first.reason}"
-            self.progress.warn(f"{len(bad)} rows could not be read, such as {such}; see {self.ledger.path}")
+            told = self.ledger.summary()
+            self.progress.warn(f"{len(bad)} rows could not be read: {told}; all are in {self.ledger.path}")
 
     def rewind(self, step: int) -> None:
         """Forget what a run wrote after the step from which it goes on."""

@@ -39,6 +39,7 @@ class Preview(NamedTuple):
     present: dict[str, int]  # rows that have a modality
     targets: dict[str, int]  # rows that have a target
     labels: dict[int, int]  # rows by class
+    unread: list[str]  # keys of rows that are neither a modality nor a target of the recipe
     bad: list[BadRow]
     shown: list[Shown]
 
@@ -70,10 +71,12 @@ def _look(
     places, read, other = _reading(source, sample, draw.seed)
     found: list[Sample] = []
     bad: list[BadRow] = []
+    keys: dict[str, None] = {}
     shown: list[Shown] = []
     for place in places:
         try:
             row = read(place)
+            keys |= dict.fromkeys(key for key in row if row[key] is not None)
             one = collator.decode(row)
             if len(shown) < SHOWN:
                 turns = [Turn(draw.seed, epoch, number, place) for epoch in range(EPOCHS)]
@@ -91,6 +94,7 @@ def _look(
         {name: sum(name in one.decoded for one in found) for name in collator.processors},
         {name: sum(name in one.targets for one in found) for name in collator.targets},
         dict(sorted(Counter(label for label in held if label is not None).items())),
+        [key for key in keys if key not in collator.processors and key not in collator.targets],
         bad,
         shown,
     )

@@ -95,3 +95,13 @@ def test_a_ledger_that_does_not_write_counts_all_the_same(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"^2 rows cannot be read"):
         ledger.add([BadRow("photos", 2, "torn")])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_summary_tells_each_kind_of_reason(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl", 100)
+    ledger.add(BadRow("all", row, "label 7, outside 0..1") for row in (8, 9, 11))
+    ledger.add([BadRow("all", 5, "image: cannot read the image"), BadRow("more", 6, "image: of 0 bytes")])
+    assert ledger.summary() == (
+        "3 such as row 8 of 'all' (label 7, outside 0..1); "
+        "2 such as row 5 of 'all' (image: cannot read the image)"
+    )

@@ -364,7 +364,9 @@ def test_a_training_of_which_no_row_can_be_read_stops(
     recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
     broken = {f"sources.{name}.broken": list(range(24)) for name in ("seen", "heard")}
-    with pytest.raises(DataError, match=r"^not one row could be read so far; why is in .*ledger\.jsonl$"):
+    with pytest.raises(
+        DataError, match=r"^not one row could be read so far: \d+ such as row .*; all are in .*ledger\.jsonl$"
+    ):
         train(recipe(broken | {"train.steps": 2}), tmp_path / "run", registry=registry)
 
 

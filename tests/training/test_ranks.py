@@ -143,7 +143,8 @@ def test_an_error_that_only_the_second_rank_meets_is_told(torchrun: Any, written
     done = torchrun(2, "-m", "fusion", "train", *written(changes))
     assert done.returncode != 0
     assert re.search(
-        r"error \(process 1\): source 'heard' failed at row \d+: RuntimeError\('the disk is on fire'\)",
+        r"error \(process 1\): source 'heard' failed at row \d+: RuntimeError\('the disk is on fire'\), "
+        r"raised by __getitem__ in .*fusion_toy\.py:\d+",
         done.stderr,
     )
 
