@@ -1,5 +1,6 @@
 """Join the rows of all ranks, with gradient, so that every loss is that of the whole batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,6 +8,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fusion.model import Rows
+
+# all_gather_into_tensor is the older name; newer releases warn of it
+GATHER: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 
 def gather(rows: Rows) -> Rows:
@@ -55,5 +59,5 @@ class _Gather(torch.autograd.Function):
 
 def _all(local: Tensor) -> Tensor:
     joined = local.new_empty(dist.get_world_size() * len(local), *local.shape[1:])
-    dist.all_gather_into_tensor(joined, local.contiguous())
+    GATHER(joined, local.contiguous())
     return joined
