@@ -73,7 +73,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
             f"sources.{first.source}: no row of the first batch can be read, "
             f"such as row {first.row}: {first.reason}"
         )
-    _try_evaluation(recipe, model, registry)
+    try_evaluation(recipe, model, registry)
     model(loaded.batch).total.backward()  # warm up, so that the time is that of a later step
     began = time.monotonic()
     losses = model.train()(loaded.batch)
@@ -113,7 +113,7 @@ def _groups(model: Model, recipe: Recipe) -> list[Group]:
     ]
 
 
-def _try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:
+def try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:
     """Read the first rows of each evaluation source: training would fail on them only at its end."""
     sources = build.build_tables(recipe.evaluate.sources, registry)
     targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}

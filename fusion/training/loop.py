@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 
-from fusion import build
 from fusion import run as runs
 from fusion.data import lines
 from fusion.data.loader import load
@@ -24,6 +23,7 @@ from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training import checkpoint
 from fusion.training.checkpoint import Checkpoint
+from fusion.training.dry_run import try_evaluation
 from fusion.training.gather import gather, share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
@@ -59,9 +59,7 @@ def train(
 
     torch.manual_seed(settings.seed)
     model, start = initial_model(recipe, registry)
-    build.build_tables(
-        recipe.evaluate.sources, registry
-    )  # what is wrong with them is better said now than at the end
+    try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, Path(out) if out else None, resume, accelerator)
 
