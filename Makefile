@@ -25,6 +25,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/encoders.py
+	$(BIN)/python benchmarks/tuning.py
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

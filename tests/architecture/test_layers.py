@@ -109,7 +109,7 @@ def test_the_files_are_found() -> None:
     assert len(FILES) > 40
     assert len(ALL) > 200
     assert Import("fusion.cli.train", "fusion.training.loop", late=True) in ALL
-    assert Import("fusion.training.loop", "fusion.build", late=False) in ALL
+    assert Import("fusion.training.steps", "fusion.build", late=False) in ALL
     assert not [found for found in ALL if found.by == "fusion.hookspecs" and found.of == "fusion.model"]
 
 
