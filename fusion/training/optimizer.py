@@ -35,6 +35,7 @@ def learning_rate_scales(model: Model, recipe: Recipe) -> dict[nn.Parameter, flo
     scales: dict[nn.Parameter, float] = {}
     for name, pick in recipe.encoders.items():
         encoder = cast(Encoder, model.encoders[name])
+        scales |= dict.fromkeys(encoder.parameters(), pick.tune.lr_scale)
         for depth, layer in enumerate(reversed(encoder.layer_groups())):
             scale = pick.tune.lr_scale * pick.tune.layer_decay**depth
             scales |= dict.fromkeys(layer, scale)

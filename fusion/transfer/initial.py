@@ -76,12 +76,11 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
     file, folders, rows = path, {}, None
     if run is not None:
         file, rows = run.model_file, _rows(run.metrics)
+        earlier = {name: (pick.name, pick.options) for name, pick in run.recipe.encoders.items()}
         folders = {
             name: run.assets / name
             for name, pick in recipe.encoders.items()
-            if name in run.recipe.encoders
-            and (pick.name, pick.options)
-            == (run.recipe.encoders[name].name, run.recipe.encoders[name].options)
+            if earlier.get(name) == (pick.name, pick.options)
         }
     weights, digest = _read(file, recipe.init, run)
     if run is not None:
@@ -114,14 +113,8 @@ def take(
         rows=rows,
     )
     if not fits:
-        raise RecipeError(
-            [
-                Problem(
-                    "init",
-                    f"no tensor of {origin['init']} fits this model: it has such as {next(iter(own))!r}",
-                )
-            ]
-        )
+        message = f"no tensor of {origin['init']} fits this model: it has such as {next(iter(own))!r}"
+        raise RecipeError([Problem("init", message)])
     model.load_state_dict(fits, strict=False)
     return start._replace(rows=None if rows is None else _known(rows, start, model.modalities))
 
@@ -146,9 +139,8 @@ def _merged(run: Run, weights: dict[str, Tensor], registry: Registry) -> dict[st
     tunings = build.build_tunings(run.recipe, registry).values()
     if all(type(tuning).merge is Tuning.merge for tuning in tunings):
         return weights
-    model = build.build_model(
-        run.recipe, registry, {name: run.assets / name for name in run.recipe.modalities}
-    )
+    folders = {name: run.assets / name for name in run.recipe.modalities}
+    model = build.build_model(run.recipe, registry, folders)
     model.load_state_dict(weights)
     model.merge()
     return dict(model.state_dict())
