@@ -4,8 +4,8 @@ hf download timm/vgg16_bn.tv_in1k                       # the weights of ImageNe
 FUSION_DATA=DIR python recipes/vgg16_cifar10.py         # every way of tuning, three seeds
 FUSION_DATA=DIR fusion train recipes/vgg16_cifar10.py encoders.image.size=64
 
-With the weights in the cache it starts from them; without, it says so and first trains the same network on
-Fashion-MNIST, 10,000 grey pictures of clothes. Only that was measured: see docs/results.md.
+Without them it says so, and first trains the same network on Fashion-MNIST. Only that was measured (three
+seeds, 2 to 5 minutes each). It does not help: scratch 43.7 %, frozen 19.9, gradual 43.0, full 42.6.
 """
 
 import sys
