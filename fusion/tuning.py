@@ -35,6 +35,13 @@ class Tuning(ABC):
         """
 
 
+def idle(tuning: Tuning, encoder: Encoder, steps: int) -> bool:
+    """Set the encoder to the last of `steps`; return whether it may learn, but does not even then."""
+    may = any(parameter.requires_grad for parameter in encoder.parameters())
+    tuning.start_step(encoder, steps - 1, steps)
+    return may and not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def rest(module: nn.Module) -> None:
     """Put what does not learn into evaluation mode: no dropout, and BatchNorm keeps its statistics."""
     if not any(parameter.requires_grad for parameter in module.parameters()):

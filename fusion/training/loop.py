@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from fusion import run as runs
 from fusion.data import lines
 from fusion.data.loader import load
+from fusion.encoder import Encoder
 from fusion.errors import FusionError, TrainingError
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
@@ -33,6 +34,7 @@ from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 from fusion.training.steps import training_steps
 from fusion.transfer.initial import Start, initial_model
+from fusion.tuning import idle
 
 
 def train(
@@ -71,6 +73,9 @@ def train(
             shown.say(str(start))
             for part in (part for part in start.untouched if part.startswith("encoders.")):
                 shown.warn(f"init: nothing of {part} was taken")
+        for name, tuning in model.tunings.items():
+            if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
+                shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
         first, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)

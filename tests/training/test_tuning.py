@@ -131,7 +131,7 @@ def test_what_is_wrong_with_a_tuning_is_told_with_its_path(
 def test_a_part_of_the_model_is_an_encoder_and_not_how_it_is_tuned(
     recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = recipe(TUNED | {"train.steps": 1, "train.batch": 8})
+    made = recipe(TUNED | {"train.steps": 4, "train.batch": 8})
     assert build_model(complete(made, registry), registry).origins.keys() == {
         *(f"encoders.{name}" for name in ("image", "text", "audio")),
         "fuser",
@@ -140,3 +140,14 @@ def test_a_part_of_the_model_is_an_encoder_and_not_how_it_is_tuned(
     }
     train(made, tmp_path / "run", registry=registry)
     assert "warning" not in capsys.readouterr().err
+
+
+def test_an_encoder_that_never_learns_is_told(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"mode": "gradual", "start": 10, "end": 20}
+    changes = {"encoders.image.tune": late, "encoders.text.tune": {"mode": "frozen"}, "train.steps": 3}
+    train(recipe(changes), tmp_path / "run", registry=registry)
+    said = capsys.readouterr().err
+    assert "warning: encoders.image.tune: nothing of it learns within 3 steps" in said
+    assert said.count("nothing of it learns") == 1
