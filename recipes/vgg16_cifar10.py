@@ -5,7 +5,7 @@ FUSION_DATA=DIR python recipes/vgg16_cifar10.py         # every way of tuning, t
 FUSION_DATA=DIR fusion train recipes/vgg16_cifar10.py encoders.image.size=64
 
 Without them it says so, and first trains the same network on Fashion-MNIST. Only that was measured (three
-seeds, 2 to 5 minutes each). It does not help: scratch 43.7 %, frozen 19.9, gradual 43.0, full 42.6.
+seeds, 1 to 6 minutes each). It does not help: scratch 43.7 %, frozen 19.9, gradual 43.0, full 42.6.
 """
 
 import sys

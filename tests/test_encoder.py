@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from fusion import Encoder, Encoding, Processor, Registry
-from fusion.build import _build
-from fusion.recipe import Pick
 
 REGISTRY = Registry()
 
@@ -69,8 +67,8 @@ def test_a_normalisation_goes_with_the_layer_before_it() -> None:
 
 @pytest.mark.parametrize("name", REGISTRY.names("encoder"))
 def test_every_encoder_has_several_groups_that_hold_every_parameter_once(name: str) -> None:
-    tiny = REGISTRY.find("encoder", name).component.tiny
-    encoder = _build(REGISTRY, "encoder", Pick(name=name, **tiny), "encoders.x")
+    component = REGISTRY.find("encoder", name).component
+    encoder = component.resolve()(**component.tiny)
     groups = named(encoder)
     assert len(groups) >= 3
     assert sorted(name for group in groups for name in group) == sorted(

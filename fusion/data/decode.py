@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "MAX_ASPECT",
     "MAX_CHARACTERS",
     "MAX_PIXELS",
     "MAX_RATE",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 50_000_000
+MAX_ASPECT = 100  # of the longer side to the shorter: resizing the shorter side of a line fills the memory
 MAX_CHARACTERS = 1_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # pillow opens 43, PostScript among them
 
@@ -83,6 +85,8 @@ def text(raw: Any) -> str:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise DataError(f"image of {width} x {height} pixels; at most {MAX_PIXELS:,} are read")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise DataError(f"image of {width} x {height} pixels; sides of up to {MAX_ASPECT} to 1 are read")
 
 
 def _pixels(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,6 @@ from fusion.testing.expect import (
     distance,
     expect,
     move_weights,
-    same_bits,
     seed,
 )
 from fusion.tuning import Tuning, rest
@@ -106,7 +105,7 @@ def _checks(build: Callable[..., Tuning], options: dict[str, Any]) -> Iterator[s
     other.start_step(another, STEPS - 1, STEPS)
     move_weights(encoder, another)
     expect(
-        same_bits({"": _vectors(encoder, x)}, {"": _vectors(another, x)}),
+        torch.equal(_vectors(encoder, x), _vectors(another, x)),
         "another build with its saved weights gives other vectors",
         "all that training decides to be in state_dict",
     )

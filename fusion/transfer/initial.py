@@ -58,9 +58,8 @@ class Start(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
-        return {**self.origin, **{key: len(getattr(self, key)) for key in ("taken", "new", "unused")}} | {
-            "reshaped": dict(self.reshaped)
-        }
+        counts = {"taken": len(self.taken), "new": len(self.new), "unused": len(self.unused)}
+        return {**self.origin, **counts, "reshaped": dict(self.reshaped)}
 
 
 def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | None]:

@@ -36,13 +36,6 @@ class Lora(Tuning):
     def prepare(self, encoder: Encoder) -> None:
         modules = [module for module in encoder.modules() if _learning(module)]
         chosen = [module for module in modules if _types(module) & self.targets]
-        if not chosen:
-            found = Counter(type(module).__name__ for module in modules if not any(module.children()))
-            there = ", ".join(f"{name} ({count})" for name, count in sorted(found.items())) or "none"
-            raise ValueError(
-                f"the encoder has no module of targets {', '.join(sorted(self.targets))}; "
-                f"it has {there}; name one of these, such as targets: [Conv2d]"
-            )
         weights = {
             (part, name): weight
             for module in chosen
@@ -50,6 +43,13 @@ class Lora(Tuning):
             for name, weight in part.named_parameters(recurse=False)
             if weight.requires_grad and weight.ndim > 1 and name.endswith("weight")
         }
+        if not weights:
+            found = Counter(type(module).__name__ for module in modules if not any(module.children()))
+            there = ", ".join(f"{name} ({count})" for name, count in sorted(found.items())) or "none"
+            raise ValueError(
+                f"the encoder has no matrix in modules of targets {', '.join(sorted(self.targets))}; "
+                f"it has {there}; name one of these, such as targets: [Conv2d]"
+            )
         encoder.requires_grad_(False)
         for (part, name), weight in weights.items():
             plain = type(part) is nn.Linear

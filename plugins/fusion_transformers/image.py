@@ -10,14 +10,13 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
 
-from fusion import DataError, Encoder, Encoding, Processor, decode
+from fusion import Encoder, Encoding, Processor, decode
 from fusion_transformers.configuration import describe
 from fusion_transformers.loading import class_of, hold_statistics, load
 from fusion_transformers.preprocessing import preprocessor_of
 from fusion_transformers.towers import IMAGE, UNKNOWN, tower_of
 from fusion_transformers.unused import freeze_unused
 
-ASPECT = 100  # of the longer side to the shorter: beyond, an image is a line, and resizing fills the memory
 SIZE = 224  # pixels, of a configuration that does not say
 
 Pooling = Literal["auto", "output", "cls", "mean"]
@@ -30,12 +29,7 @@ class ImageProcessor(Processor):
     prepare: Any  # an image processor of transformers
 
     def decode(self, raw: object) -> Tensor:
-        image = decode.image(raw)
-        if max(image.size) > ASPECT * min(image.size):
-            raise DataError(
-                f"image of {image.width} x {image.height} pixels; sides of up to {ASPECT} to 1 are read"
-            )
-        pixels: Tensor = self.prepare(images=image, return_tensors="pt")["pixel_values"]
+        pixels: Tensor = self.prepare(images=decode.image(raw), return_tensors="pt")["pixel_values"]
         return pixels[0]  # (3, height, width)
 
     def collate(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:

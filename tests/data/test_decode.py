@@ -470,3 +470,16 @@ def test_how_long_a_sound_is_stands_in_its_header():
         decode.duration((np.zeros(3601 * 4), 4))
     with pytest.raises(DataError, match="sound expected as a path"):
         decode.duration(None)
+
+
+@pytest.mark.parametrize("shape", [(1, 101, 3), (5000, 2, 3)])
+def test_an_image_that_is_a_mere_line_is_refused_in_every_form(shape):
+    pixels = np.zeros(shape, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    for raw in (pixels, Image.fromarray(pixels), file.getvalue()):
+        with pytest.raises(
+            DataError, match=f"image of {shape[1]} x {shape[0]} pixels; sides of up to 100 to 1"
+        ):
+            decode.image(raw)
+    assert decode.image(np.zeros((1, 100), np.uint8)).size == (100, 1)

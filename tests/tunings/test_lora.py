@@ -192,14 +192,18 @@ def test_an_encoder_without_such_modules_is_told_what_it_has(wrap: Wrap) -> None
     encoder = wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.GroupNorm(1, 4)), 4)
     with pytest.raises(
         ValueError,
-        match=r"no module of targets Conv1D, Linear, Multi\w+; it has Conv2d \(2\), GroupNorm \(1\); name",
+        match=r"no matrix in modules of targets Conv1D, Linear, Multi\w+; it has Conv2d \(2\), Group",
     ):
         Lora().prepare(encoder)
 
 
 def test_no_targets_and_targets_that_everything_is_are_refused(wrap: Wrap) -> None:
-    with pytest.raises(ValueError, match=r"no module of targets Module; it has Linear \(1\)"):
+    with pytest.raises(ValueError, match=r"no matrix in modules of targets Module; it has Linear \(1\)"):
         Lora(targets=("Module",)).prepare(wrap(nn.Linear(2, 2), 2))
+    norms = wrap(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), 2)
+    with pytest.raises(ValueError, match="no matrix in modules of targets LayerNorm"):
+        Lora(targets=("LayerNorm",)).prepare(norms)
+    assert all(parameter.requires_grad for parameter in norms.parameters())
 
 
 @pytest.mark.parametrize(
