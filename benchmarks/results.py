@@ -22,7 +22,6 @@ from fusion import Registry, Run, read_recipe, train
 SEEDS = (0, 1, 2)
 ROOT = Path(__file__).parents[1]
 FOLDER, PAGE = Path("runs/results"), ROOT / "docs/results.md"
-Measured = dict[str, Any]
 
 
 class Experiment(NamedTuple):
@@ -106,7 +105,7 @@ EXPERIMENTS = {
 }
 
 
-def measured(name: str, version: str, seed: int) -> Measured:
+def measured(name: str, version: str, seed: int) -> dict[str, Any]:
     """Return the metrics of a version of an experiment and a seed, trained as far as it is not."""
     experiment = EXPERIMENTS[name]
     folder = FOLDER / "-".join(filter(None, (name, version, str(seed))))

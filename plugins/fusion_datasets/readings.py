@@ -86,7 +86,7 @@ def _number(value: float, named: bool) -> float | None:
 
 def _text(value: Any) -> str | None:
     if isinstance(value, bool):
-        return decode.Text(value).lower()
+        return decode.Text(str(value).lower())
     if isinstance(value, int | float | Decimal):
         number = _number(value, named=False)
         return None if number is None else decode.Text(number)

@@ -163,6 +163,7 @@ def test_a_text_may_be_a_number_a_truth_value_or_a_date(tmp_path: Path) -> None:
         path.write_text("text,label\n" + "".join(f"{cell},1\n" for cell in cells))
         source = open_rows(data=str(path))
         assert [source[n].get("text") for n in range(len(source))] == texts
+        assert isinstance(source[0]["text"], decode.Text)  # which is never opened as a file
         assert source[0]["label"] == 1
 
 
