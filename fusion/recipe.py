@@ -1,13 +1,12 @@
 """The recipe: a whole experiment as data, from YAML or Python."""
 
-from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fusion.component import MODALITY
-from fusion.errors import Problem, RecipeError, unknown
+from fusion.errors import RecipeError
+from fusion.recipe_problems import reference_problems, schema_problems
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
@@ -146,7 +145,7 @@ class Recipe(Section):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise RecipeError(schema_problems(error) + reference_problems(data)) from None
+            raise RecipeError(schema_problems(error, type(self)) + reference_problems(data)) from None
         problems = reference_problems(self.model_dump())
         if problems:
             raise RecipeError(problems)
@@ -168,83 +167,3 @@ class Recipe(Section):
             sizes = range(1, len(self.modalities) + 1)
             return [subset for size in sizes for subset in combinations(self.modalities, size)]
         return [tuple(name for name in self.modalities if name in subset) for subset in chosen]
-
-
-def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
-    """Return modalities that are named but have no encoder, and names that are not allowed.
-
-    The recipe is plain data that may be malformed.
-    """
-    encoders = [str(name) for name in _mapping(recipe, "encoders")]
-    evaluation = _mapping(recipe, "evaluate")
-    problems = [
-        Problem(f"encoders.{name}", "a modality is a lower-case identifier such as 'image' or 'heart_rate'")
-        for name in encoders
-        if not MODALITY.fullmatch(name)
-    ]
-    named = [
-        (f"evaluate.{key}", name)
-        for key in ("retrieval", "subsets")
-        for group in _lists(evaluation.get(key))
-        for name in group
-    ]
-    if evaluation.get("zero_shot") is not None:
-        named.append(("evaluate.zero_shot.modality", _mapping(evaluation, "zero_shot").get("modality")))
-        if not recipe.get("classes"):
-            problems.append(Problem("classes", "zero-shot classification needs the names of the classes"))
-    named += [(f"augment.{name}", name) for name in _mapping(recipe, "augment")]
-    problems += [
-        Problem(path, unknown("modality", name, encoders))
-        for path, name in named
-        if isinstance(name, str) and name not in encoders
-    ]
-    problems += [
-        Problem("evaluate.retrieval", f"{group[0]!r} is compared with itself; name two modalities")
-        for group in _lists(evaluation.get("retrieval"))
-        if len(group) == 2 and group[0] == group[1]
-    ]
-    return list(dict.fromkeys(problems))
-
-
-def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _lists(data: Any) -> list[Sequence[Any]]:
-    return [group for group in data if isinstance(group, list | tuple)] if isinstance(data, list) else []
-
-
-def schema_problems(error: ValidationError) -> list[Problem]:
-    """Say in our words what pydantic found."""
-    problems = []
-    for detail in error.errors():
-        path = ".".join(str(part) for part in detail["loc"] if "[" not in str(part))
-        message = detail["msg"].removeprefix("Value error, ")
-        tried = str(detail["loc"][-1])  # of "all" or a list, pydantic tells what is wrong with either
-        word = isinstance(detail["input"], str)
-        if (tried.startswith("list[") and word) or (tried.startswith("literal[") and not word):
-            continue
-        if tried.startswith("literal["):
-            message += " or a list"
-        if detail["type"] == "extra_forbidden":
-            message = unknown("key", str(detail["loc"][-1]), _keys_at(detail["loc"][:-1]))
-        elif detail["type"] == "missing":
-            message = "is missing"
-        elif detail["type"] == "model_type":
-            key = "mode" if path.endswith(".tune") else "name"
-            message = f"{detail['input']!r} has no keys; write it as {{{key}: {detail['input']}}}"
-        else:
-            message = f"{detail['input']!r}: {message[0].lower()}{message[1:]}"
-        problems.append(Problem(path, message))
-    return problems
-
-
-def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in path:
-        field = section.model_fields.get(str(part))
-        kinds = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        sections = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-        section = next(sections, section)
-    return list(section.model_fields)

@@ -12,11 +12,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 
 from fusion import run as runs
-from fusion.data import lines
 from fusion.data.loader import load
 from fusion.encoder import Encoder
 from fusion.errors import FusionError, TrainingError
-from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
 from fusion.picks import complete
 from fusion.recipe import Recipe, Train
@@ -25,6 +23,7 @@ from fusion.run import Run
 from fusion.training import checkpoint
 from fusion.training.checkpoint import Checkpoint
 from fusion.training.dry_run import try_evaluation
+from fusion.training.finish import finish
 from fusion.training.gather import gather, share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
@@ -33,7 +32,7 @@ from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 from fusion.training.steps import training_steps
-from fusion.transfer.initial import Start, initial_model
+from fusion.transfer.initial import initial_model
 from fusion.tuning import idle
 
 
@@ -125,7 +124,10 @@ def train(
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
     }
-    _finish(run, recipe, model, start, metrics, accelerator, registry)
+    if ranks > 1:
+        share_buffers(model)
+    told = {} if start is None else {"init": start.record()}
+    finish(run, recipe, model, metrics, told, accelerator, registry)
     return run
 
 
@@ -189,36 +191,6 @@ def _restore(
     journal.presence.update(found.state["presence"])
     journal.rewind(found.step)
     return found.step, found.state["seconds"]
-
-
-def _finish(
-    run: Run,
-    recipe: Recipe,
-    model: Model,
-    start: Start | None,
-    metrics: dict[str, Any],
-    accelerator: Accelerator,
-    registry: Registry,
-) -> None:
-    """Save the model, evaluate on all ranks, and write what the run folder still lacks."""
-    from fusion.report.page import render
-
-    if accelerator.num_processes > 1:
-        share_buffers(model)
-    if accelerator.is_main_process:
-        checkpoint.write_tensors(run.model_file, model.state_dict())
-    evaluation = evaluate(model, recipe, registry, accelerator, metrics)
-    if accelerator.is_main_process:
-        run.write_json("metrics.json", metrics | evaluation.metrics)
-        run.write_json("evaluation.json", evaluation.details)
-        lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
-        saved = [run.model_file, *model.save_assets(run.assets)]
-        digests = {str(path.relative_to(run.folder)): checkpoint.sha256(path) for path in saved}
-        record = runs.manifest(recipe, registry, model.pretrained, digests)
-        run.write_json("manifest.json", record | ({} if start is None else {"init": start.record()}))
-        render(run.folder)
-        registry.notify("fusion_train_end", run=run)
-    accelerator.wait_for_everyone()
 
 
 def _mix(*numbers: int) -> int:

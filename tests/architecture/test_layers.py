@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 LAYERS = [
     ["errors"],
     ["component", "sharing"],
-    ["hookspecs"],
+    ["hookspecs", "recipe_problems"],
     ["builtin", "recipe", "options"],
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],

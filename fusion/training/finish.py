@@ -1,0 +1,46 @@
+"""Make a run of a model: weights, what was measured, manifest and report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from accelerate import Accelerator
+
+from fusion import run as runs
+from fusion.data import lines
+from fusion.evaluation.evaluate import evaluate
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training import checkpoint
+
+
+def finish(
+    run: Run,
+    recipe: Recipe,
+    model: Model,
+    metrics: Mapping[str, Any],
+    told: Mapping[str, Any],
+    accelerator: Accelerator,
+    registry: Registry,
+) -> None:
+    """Save the model, evaluate it on all ranks, and write what the run folder still lacks.
+
+    `metrics` are those of the training, `told` is what the manifest says beyond versions and files.
+    """
+    from fusion.report.page import render
+
+    if accelerator.is_main_process:
+        checkpoint.write_tensors(run.model_file, model.state_dict())
+    evaluation = evaluate(model, recipe, registry, accelerator, metrics)
+    if accelerator.is_main_process:
+        run.write_json("metrics.json", {**metrics, **evaluation.metrics})
+        run.write_json("evaluation.json", evaluation.details)
+        lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
+        saved = [run.model_file, *model.save_assets(run.assets)]
+        digests = {str(path.relative_to(run.folder)): checkpoint.sha256(path) for path in saved}
+        record = runs.manifest(recipe, registry, model.pretrained, digests)
+        run.write_json("manifest.json", {**record, **told})
+        render(run.folder)
+        registry.notify("fusion_train_end", run=run)
+    accelerator.wait_for_everyone()
