@@ -96,13 +96,19 @@ def assemble(recipe: Recipe, registry: Registry, folders: Mapping[str, Path] | N
         }
     fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
     objectives = {
-        name: _expect(
-            Objective, _build(registry, "objective", pick, f"objectives.{name}", *common), pick, registry
-        )
+        name: _expect(Objective, _objective(recipe, name, registry), pick, registry)
         for name, pick in recipe.objectives.items()
     }
     weights = {name: pick.weight for name, pick in recipe.objectives.items()}
     return Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry))
+
+
+def _objective(recipe: Recipe, name: str, registry: Registry) -> Any:
+    pick = recipe.objectives[name]
+    given: list[Any] = [recipe.modalities, recipe.width]
+    if "sources" in registry.find("objective", pick.name).component.positional():
+        given.append(tuple(recipe.sources))
+    return _build(registry, "objective", pick, f"objectives.{name}", *given)
 
 
 def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
@@ -113,6 +119,11 @@ def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
         except ValueError as error:
             mode = recipe.encoders[name].tune.mode
             raise RecipeError([Problem(f"encoders.{name}.tune", f"{mode}: {error}")]) from error
+    for name, pick in recipe.encoders.items():
+        if pick.tune.align == "frozen":
+            model.align[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError([Problem("encoders", "nothing of the model learns; change a `tune`")])
 
 
 def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:

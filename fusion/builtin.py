@@ -23,7 +23,11 @@ def fusion_objectives() -> list[Component]:
         Component("sigmoid", "fusion.objectives.sigmoid:Sigmoid"),
         Component("coral", "fusion.objectives.coral:Coral"),
         Component("mmd", "fusion.objectives.mmd:Mmd"),
+        Component("moments", "fusion.objectives.moments:Moments"),
+        Component("adversarial", "fusion.objectives.adversarial:Adversarial", tiny={"hidden": 16}),
         Component("classify", "fusion.objectives.classify:Classify", tiny={"classes": 10}),
+        Component("cdan", "fusion.objectives.cdan:Cdan", tiny={"classes": 10, "hidden": 16}),
+        Component("groupdro", "fusion.objectives.groupdro:Groupdro", tiny={"classes": 10}),
         Component("regress", "fusion.objectives.regress:Regress", tiny={"target": "value"}),
         Component("multilabel", "fusion.objectives.multilabel:Multilabel", tiny={"classes": 10}),
     ]

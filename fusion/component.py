@@ -16,6 +16,8 @@ API = 1
 CORE_KEYS = frozenset({"name", "weight", "tune", "modality_dropout", "chance"})
 """What the core reads where a component is picked; the other keys are the component's options."""
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -82,6 +84,11 @@ class Component:
         if not callable(found):
             raise PluginError(f"component {self.name}: {self.build!r} is not callable")
         return found  # type: ignore[no-any-return]
+
+    def positional(self) -> list[str]:
+        """Return the names of what `build` takes from the framework. Raises PluginError."""
+        parameters = inspect.signature(self.resolve()).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind in POSITIONAL]
 
     def options(self) -> dict[str, Option]:
         """Read the options off the signature of `build`, in its order. Raises PluginError."""

@@ -141,7 +141,9 @@ class Model(nn.Module):
         self.tunings.clear()
 
     def start_step(self, step: int, steps: int) -> None:
-        """Let of each encoder learn what its tuning says for a step (from 0) of a training of `steps`."""
+        """Let objectives and encoders do what is due at a step (from 0) of a training of `steps`."""
+        for objective in self.objectives.values():
+            cast(Objective, objective).start_step(step, steps)
         for name, tuning in self.tunings.items():
             if type(tuning).start_step is Tuning.start_step:  # it has no schedule
                 continue

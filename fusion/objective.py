@@ -18,7 +18,9 @@ class Objective(nn.Module, ABC):
     """A loss over the rows of all ranks, computed in fp32.
 
     A subclass takes `modalities` and `width` from the framework and its options as keyword-only
-    parameters. It names in `targets` what it reads from rows; a row without one holds `Target.missing`.
+    parameters; one that tells sources apart has a third positional parameter, `sources`, their names in the
+    order by which `Embeddings.source` numbers them. It names in `targets` what it reads from rows; a row
+    without one holds `Target.missing`.
     """
 
     targets: Mapping[str, Target]
@@ -35,6 +37,12 @@ class Objective(nn.Module, ABC):
 
         `fused` is (b, w) in fp32, each target (b, ...); autocast is off. Tokens are not gathered across
         ranks and not given.
+        """
+
+    def start_step(self, step: int, steps: int) -> None:
+        """Prepare for a step (from 0) of a training of `steps`; never called outside of training.
+
+        What it sets depends on (step, steps) alone, as a training may be resumed at any step.
         """
 
 
@@ -64,3 +72,7 @@ class Task(Objective):
 
         Elements of such a target may still be missing, marked NaN.
         """
+
+    def unlabelled(self, score: Tensor) -> dict[str, float]:
+        """Return what can be said of the scores of rows, (r, ...), without their targets, by its name."""
+        return {}

@@ -113,7 +113,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "{name: scratch-audio}",
             "{name: scratch-audio, tune: {mode: full, lr_scal: 2}}",
             "mine.yaml:7: encoders.audio.tune.lr_scal: unknown option of full 'lr_scal'; did you mean "
-            "'lr_scale'? known: layer_decay, lr_scale, mode",
+            "'lr_scale'? known: align, layer_decay, lr_scale, mode",
         ),
         (
             "name: attend",
@@ -267,7 +267,7 @@ def test_a_name_that_would_lead_out_of_the_runs_folder_is_refused(name: str) -> 
 def test_a_modality_may_be_named_like_a_key_of_the_core(name: str, registry: Registry) -> None:
     encoders = {name: {"name": "scratch-image", "tune": {"mod": "full"}}}
     with pytest.raises(
-        RecipeError, match=rf"encoders\.{name}\.tune\.mod: .* did you mean 'mode'\? known: layer_"
+        RecipeError, match=rf"encoders\.{name}\.tune\.mod: .* did you mean 'mode'\? known: align, "
     ):
         complete(Recipe(**base(encoders=encoders)), registry)
 
@@ -520,7 +520,12 @@ def test_the_recipe_of_a_run_is_complete_and_gives_the_same_recipe(tiny_run: Run
     data = parse((tiny_run.folder / "recipe.yaml").read_text("utf-8"))[0]
     assert data == shrunk.model_dump(mode="json")
     assert complete(tiny_run.recipe, registry) == shrunk
-    assert data["encoders"]["audio"]["tune"] == {"mode": "full", "lr_scale": 1.0, "layer_decay": 1.0}
+    assert data["encoders"]["audio"]["tune"] == {
+        "mode": "full",
+        "align": "full",
+        "lr_scale": 1.0,
+        "layer_decay": 1.0,
+    }
     assert data["sources"]["seen"]["split"] == "train"
 
 

@@ -14,6 +14,7 @@ from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError
 from fusion.evaluation import showcase
+from fusion.evaluation.gap import gap
 from fusion.evaluation.retrieval import retrieval
 from fusion.evaluation.sweep import Rows, collect, join
 from fusion.evaluation.zero_shot import accuracy, prototypes
@@ -98,6 +99,7 @@ def measure(
             if found:
                 found |= {"rows": int(rows.having((query, gallery)).sum())}
                 found["emergent"] = _emergent(trained, query, gallery)
+                found["gap"] = gap(items[query], items[gallery])
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
     labels = rows.labels(recipe.evaluate.target)
     if classes is not None and recipe.evaluate.zero_shot is not None:
@@ -120,10 +122,13 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         task = model.tasks[name]
         target = rows.targets[task.target]
         missing = target.isnan() if target.is_floating_point() else target == -100
-        chosen = rows.having(subset) & ~missing.reshape(len(target), -1).all(dim=1)
+        having = rows.having(subset)
+        chosen = having & ~missing.reshape(len(target), -1).all(dim=1)
+        key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
+        if having.any():
+            metrics |= {f"{key}/{words}": value for words, value in task.unlabelled(score[having]).items()}
         if not chosen.any():
             continue
-        key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
         answers = {"": score}
         if len(subset) > 1 and all(f"{single}/{name}" in rows.scores for single in subset):
             # the baseline that needs no fuser: the single modalities' answers, averaged

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Prediction, Task
+from fusion.objectives.selection import entropy, neighbourhood_density
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
@@ -65,6 +66,9 @@ class Classify(Task):
         from torchmetrics.classification import MulticlassAccuracy
 
         return MetricCollection({"accuracy": MulticlassAccuracy(self.classes, average="micro")})
+
+    def unlabelled(self, score: Tensor) -> dict[str, float]:
+        return {"entropy": entropy(score), "snd": neighbourhood_density(score)}
 
     def _logits(self, fused: Tensor) -> Tensor:
         return self.head(fused.float()).float()  # type: ignore[no-any-return]

@@ -32,6 +32,22 @@ def same_source(source: Tensor, rows: Tensor) -> Tensor:
     return (source.unsqueeze(1) == source) & rows.unsqueeze(1) & rows
 
 
+def by_source(source: Tensor, rows: Tensor, sources: int) -> Tensor:
+    """Return (sources, b) bool: the row takes part and is of this source."""
+    return (torch.arange(sources, device=source.device).unsqueeze(1) == source) & rows
+
+
+def mean_of_sources(each: Tensor, members: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean over sources of the mean over their rows of `each`, (b,); 0 where no row takes part.
+
+    `members` is (sources, b) bool; `weight`, (b,), says how much a row counts within its source.
+    """
+    share = members.float() if weight is None else members * weight
+    total = share.sum(dim=1)
+    means = (share * each).sum(dim=1) / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return means.sum() / members.any(dim=1).sum().clamp(min=1)
+
+
 def mean_distance(kernel: Tensor, weight: Tensor, same: Tensor) -> Tensor:
     """Return the mean over pairs of sources of the squared distance of their means in a kernel's space.
 

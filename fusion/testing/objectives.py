@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fusion.batch import Target
+from fusion.component import Component
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective, Prediction, Task
 from fusion.testing.expect import (
@@ -19,7 +20,17 @@ from fusion.testing.expect import (
     same_bits,
     seed,
 )
-from fusion.testing.trial import EVERYTHING, GARBAGE, MIXED, MODALITIES, NOTHING, WIDTH, Presence, trial
+from fusion.testing.trial import (
+    EVERYTHING,
+    GARBAGE,
+    MIXED,
+    MODALITIES,
+    NOTHING,
+    SOURCES,
+    WIDTH,
+    Presence,
+    trial,
+)
 
 
 class _Outcome(NamedTuple):
@@ -31,14 +42,18 @@ class _Outcome(NamedTuple):
 def check_objective(build: Callable[..., Objective], **options: Any) -> list[str]:
     """Check the objective that `build(modalities, width, **options)` returns; return what passed.
 
-    Its modalities are `image`, `text` and `audio`, for options that name one.
+    Its modalities are `image`, `text` and `audio`, for options that name one. One that has a third positional
+    parameter, `sources`, is given the names of two.
     """
     return list(_checks(build, options))
 
 
 def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterator[str]:
+    tells = "sources" in Component("objective", build).positional()
+    place = (MODALITIES, WIDTH, SOURCES) if tells else (MODALITIES, WIDTH)
+
     def run(presence: Presence, garbage: float = 0.0, known: bool = True) -> _Outcome:
-        objective: Objective = build_seeded(build, Objective, 0, MODALITIES, WIDTH, **options)
+        objective: Objective = build_seeded(build, Objective, 0, *place, **options)
         return _run(objective, trial(presence, garbage=garbage), known)
 
     full = run(EVERYTHING)
@@ -58,8 +73,8 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
             expect(same, f"{said} gradient of {name}", expected)
     yield "what absent slots hold changes no bit of loss and gradients"
 
-    for place, name in enumerate(MODALITIES):
-        lacking = [tuple(i != place for i in range(len(MODALITIES)))] * len(EVERYTHING)
+    for number, name in enumerate(MODALITIES):
+        lacking = [tuple(i != number for i in range(len(MODALITIES)))] * len(EVERYTHING)
         _expect_loss(run(lacking), f"no {name} in the whole batch")
     _expect_loss(run(EVERYTHING, known=False), "no row with a target")
     nothing = run(NOTHING, known=False)
@@ -67,8 +82,8 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
     expect(nothing.loss == 0, f"the loss is {nothing.loss} where no row takes part", "0")
     yield "finite when a modality or every target is missing, and 0 where no row takes part"
 
-    other: Objective = build_seeded(build, Objective, 1, MODALITIES, WIDTH, **options)
-    fresh: Objective = build_seeded(build, Objective, 0, MODALITIES, WIDTH, **options)
+    other: Objective = build_seeded(build, Objective, 1, *place, **options)
+    fresh: Objective = build_seeded(build, Objective, 0, *place, **options)
     move_weights(fresh, other)
     far = distance(_run(other, trial(EVERYTHING)).loss, full.loss)
     expect(far <= TOLERANCE, f"with its saved weights the loss differs by {far:.1e}", "the same loss")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from fusion.embeddings import Embeddings
 
 MODALITIES = ("image", "text", "audio")  # names in a trial, where no encoder is behind them
+SOURCES = ("first", "second")  # whose rows take turns
 WIDTH = 32
 Presence = Sequence[tuple[bool, ...]]  # one row each, in the order of MODALITIES
 
@@ -25,7 +26,7 @@ def trial(presence: Presence, tokens: bool = False, garbage: float = 0.0) -> Emb
     present = dict(zip(MODALITIES, torch.tensor(presence).T, strict=True))
     content = torch.arange(1, b + 1)
     dirty = 0 if garbage == 0.0 else 1  # absent slots may claim to hold the same sample as each other
-    embeddings = Embeddings({}, present, {}, {}, {}, torch.arange(b) % 2)
+    embeddings = Embeddings({}, present, {}, {}, {}, torch.arange(b) % len(SOURCES))
     for t, (name, shown) in enumerate(present.items(), start=2):
         unit = F.normalize(torch.randn(b, WIDTH, generator=random), dim=-1)
         embeddings.pooled[name] = torch.where(shown[:, None], unit, garbage)

@@ -1,4 +1,4 @@
-"""Coral and MMD against their definitions, written out source by source in float64."""
+"""Coral, MMD and moments against their definitions, written out source by source in float64."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -13,16 +13,25 @@ from torch import Tensor
 from fusion import Embeddings
 from fusion.objectives.coral import Coral
 from fusion.objectives.mmd import Mmd
+from fusion.objectives.moments import Moments
 
 NAMES = ("image", "text", "audio")
 Build = Callable[..., Embeddings]
 Rows = NDArray[np.float64]
 
 SOURCES = [0, 2, 1, 0, 2, 2, 1, 0, 1, 4]  # the fourth has no row, and the last only one
+FIVE = ("a", "b", "c", "d", "e")
 PRESENT = [
     *[(True, True, True)] * 6,
     *[(True, False, True), (True, True, False), (False, True, True), (True, True, True)],
 ]
+
+
+def of_five(modalities: Sequence[str], width: int, **options: Any) -> Moments:
+    return Moments(modalities, width, FIVE, **options)
+
+
+KINDS = [Coral, Mmd, of_five]
 
 
 def coral(one: Rows, other: Rows) -> float:
@@ -38,6 +47,11 @@ def mmd(one: Rows, other: Rows, spread: float, scales: Sequence[float]) -> float
         return float(np.mean([np.exp(-apart / (scale * spread)) for scale in scales]))
 
     return kernel(one, one) + kernel(other, other) - 2 * kernel(one, other)
+
+
+def moments(one: Rows, other: Rows) -> float:
+    """Equation 1 of the paper, of one pair."""
+    return float(sum(np.linalg.norm((one**k).mean(0) - (other**k).mean(0)) for k in (1, 2)))
 
 
 def grouped(x: Tensor, rows: Tensor, least: int) -> list[Rows]:
@@ -80,7 +94,19 @@ def test_mmd_is_the_mean_over_pairs_of_sources(
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [Coral, Mmd])
+@pytest.mark.parametrize("modality", [None, *NAMES])
+def test_moments_is_the_mean_over_pairs_of_sources(modality: str | None, random: Build) -> None:
+    embeddings, fused = given(random)
+    rows = torch.ones(len(SOURCES), dtype=torch.bool) if modality is None else embeddings.present[modality]
+    x = fused if modality is None else embeddings.pooled[modality]
+    parts = grouped(x, rows, least=1)
+    assert len(parts) == 4
+    expected = np.mean([moments(one, other) for one, other in combinations(parts, 2)])
+    found = Moments(NAMES, 4, FIVE, modality=modality)(embeddings, fused, {})
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_equal_sources_are_at_no_distance(kind: Any, random: Build) -> None:
     half = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     embeddings = random([(True, True, True)] * 8)._replace(source=torch.tensor([0] * 4 + [1] * 4))
@@ -89,8 +115,8 @@ def test_equal_sources_are_at_no_distance(kind: Any, random: Build) -> None:
     assert kind(NAMES, 4)(embeddings, torch.cat([half, 3 * half + 1]), {}) > 0.01
 
 
-@pytest.mark.parametrize("kind", [Coral, Mmd])
-@pytest.mark.parametrize("sources", [[5] * 8, [0] * 8, [*range(8)]])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sources", [[4] * 8, [0] * 8, [0, 1, 2, 3, 4, 4, 3, 3]])
 def test_a_single_source_or_single_rows_are_no_error(kind: Any, sources: list[int], random: Build) -> None:
     embeddings = random([(True, True, True)] * 8)._replace(source=torch.tensor(sources))
     fused = torch.randn(8, 4, requires_grad=True)
@@ -98,7 +124,7 @@ def test_a_single_source_or_single_rows_are_no_error(kind: Any, sources: list[in
     loss.backward()
     assert fused.grad is not None
     assert fused.grad.isfinite().all()
-    if len(set(sources)) == 1 or kind is Coral:
+    if len(set(sources)) == 1:
         assert loss == 0
         assert not fused.grad.any()
 
@@ -124,7 +150,7 @@ def test_minimising_brings_sources_together(random: Build) -> None:
     assert (shift + 2).abs().max() < 0.5
 
 
-@pytest.mark.parametrize("kind", [Coral, Mmd])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_modality_that_is_not_there_is_told(kind: Any) -> None:
     with pytest.raises(ValueError, match="unknown modality 'imag'; did you mean 'image'"):
         kind(NAMES, 4, modality="imag")

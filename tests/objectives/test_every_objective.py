@@ -19,7 +19,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "multilabel": {"classes": 3},
     "coral": {"modality": "text"},  # of the fused vectors every row takes part that has anything
     "mmd": {"modality": "text"},
+    "moments": {"modality": "text"},
+    "adversarial": {"modality": "text"},
+    "cdan": {"classes": 3, "modality": "text"},
+    "groupdro": {"classes": 3},
 }
+SOURCES = ("first", "second", "third")
 REGISTRY = Registry()
 OBJECTIVES = REGISTRY.names("objective")
 Build = Callable[..., Embeddings]
@@ -32,7 +37,8 @@ garbage = st.sampled_from([float("nan"), float("inf"), -float("inf"), 3e38, 1.0]
 def make(name: str) -> Objective:
     torch.manual_seed(0)
     component = REGISTRY.find("objective", name).component
-    objective = component.resolve()(NAMES, WIDTH, **{**component.tiny, **NEEDED.get(name, {})})
+    place = (NAMES, WIDTH, SOURCES) if "sources" in component.positional() else (NAMES, WIDTH)
+    objective = component.resolve()(*place, **{**component.tiny, **NEEDED.get(name, {})})
     assert isinstance(objective, Objective)
     return objective
 

@@ -39,6 +39,10 @@ OBJECTIVES = {
     "multilabel": {"name": "multilabel", "target": "flags", "classes": 2},
     "coral": {"name": "coral"},
     "mmd": {"name": "mmd", "modality": "text"},
+    "moments": {"name": "moments"},
+    "adversarial": {"name": "adversarial", "hidden": 8},
+    "cdan": {"name": "cdan", "classes": 3, "hidden": 8, "modality": "text"},
+    "groupdro": {"name": "groupdro", "classes": 3, "rate": 0.5},
 }
 
 

@@ -114,7 +114,10 @@ def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry,
         ("{mode: lorra}", r"encoders\.audio\.tune\.mode: unknown tuning 'lorra'; did you mean 'lora'\?"),
         ("{mode: lora, rnk: 4}", r"tune\.rnk: unknown option of lora 'rnk'; did you mean 'rank'\?"),
         ("{mode: lora, rank: 0}", r"encoders\.audio\.tune\.rank: 0 does not fit \(rank: int = 8\)"),
-        ("{rank: 4}", r"encoders\.audio\.tune\.rank: unknown option of full 'rank'; known: layer_decay, lr_"),
+        (
+            "{rank: 4}",
+            r"encoders\.audio\.tune\.rank: unknown option of full 'rank'; known: align, layer_decay, lr_",
+        ),
         ("{mode: gradual, start: 0.5, end: 0.1}", r"audio\.tune: gradual: start \(0\.5\) is after end"),
         (
             "{mode: lora, targets: [LSTM]}",
