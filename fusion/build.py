@@ -8,9 +8,10 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
-from fusion.recipe import Pick, Recipe, Tune
+from fusion.recipe import Pick, Recipe, SourcePick, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
+from fusion.without import without
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
@@ -25,7 +26,8 @@ def build_sources(
     sources: dict[str, Source | Stream] = {}
     for name, pick in chosen.items():
         try:
-            source = sources[name] = _build(registry, "source", pick, f"{path}.{name}")
+            source = _build(registry, "source", pick, f"{path}.{name}")
+            sources[name] = without(source, pick.without) if isinstance(pick, SourcePick) else source
             if not isinstance(source, Stream):
                 len(source)
         except FileNotFoundError as error:

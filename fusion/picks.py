@@ -33,7 +33,7 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     """Yield every place of a recipe, as plain data that may be malformed, where a component is picked."""
     evaluation = recipe.get("evaluate")
     sections = [
-        ("sources", "source", recipe.get("sources"), {"weight"}),
+        ("sources", "source", recipe.get("sources"), {"weight", "without"}),
         ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
         ("objectives", "objective", recipe.get("objectives"), {"weight"}),
     ]

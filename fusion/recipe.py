@@ -36,9 +36,13 @@ class Pick(Choice):
 
 
 class SourcePick(Pick):
-    """A source; `weight` is its share of the rows, relative to the other sources."""
+    """A source; `weight` is its share of the rows, relative to the other sources.
+
+    `without` names keys of its rows, modalities or targets, that the training is not to know.
+    """
 
     weight: float = Field(default=1.0, gt=0)
+    without: list[str] = Field(default_factory=list)
 
 
 class Tune(Choice):

@@ -23,7 +23,7 @@ LAYERS = [
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
     ["embeddings"],
-    ["fuser", "objective", "tuning"],
+    ["fuser", "objective", "tuning", "without"],
     ["fusers", "objectives", "augmentations", "tunings", "model"],
     ["picks"],
     ["build"],

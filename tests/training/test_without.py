@@ -1,0 +1,50 @@
+"""Sources whose labels or modalities the training is not to know."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusion import Recipe, RecipeError, Registry, Run, train
+from fusion.build import build_model, build_sources
+from fusion.training.steps import training_steps
+
+Make = Callable[..., Recipe]
+
+
+def test_a_source_without_its_labels_is_read_and_has_none(recipe: Make, registry: Registry) -> None:
+    made = recipe({"sources.heard.without": ["label"]})
+    batch = training_steps(made, build_model(made, registry), registry)[0].batch
+    unlabelled = batch.source == 1
+    assert unlabelled.any()
+    assert ((batch.targets["label"] == -100) == unlabelled).all()
+    assert batch.present["audio"][unlabelled].all()
+
+
+def test_a_source_without_a_modality(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    run: Run = train(recipe({"sources.seen.without": ["image"]}), tmp_path / "run", registry=registry)
+    assert (run.metrics["train/rows/text"], run.metrics["train/rows/text+audio"]) == (32, 16)
+
+
+def test_the_rows_of_a_source_with_nothing_left_out_are_its_own(recipe: Make, registry: Registry) -> None:
+    made = recipe({"sources.heard.without": ["audio", "label"]})
+    seen, heard = build_sources(made.sources, registry).values()
+    row: Any = heard[0]  # type: ignore[index]
+    assert set(row) & {"audio", "label"} == set()
+    assert "text" in row
+    assert len(heard) == 17  # type: ignore[arg-type]
+    assert type(seen).__name__ == "Rows"
+
+
+def test_a_stream_without_its_labels(recipe: Make, registry: Registry) -> None:
+    made = recipe({"sources.heard": {"name": "toy-stream", "without": ["label"]}})
+    batch = training_steps(made, build_model(made, registry), registry)[0].batch
+    assert (batch.targets["label"][batch.source == 1] == -100).all()
+    assert (batch.targets["label"][batch.source == 0] != -100).all()
+
+
+def test_a_key_that_nothing_reads_is_an_error(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"sources\.heard\.without: .*'lable'; did you mean 'label'"):
+        train(recipe({"sources.heard.without": ["lable"]}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
