@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fusion.registry import Registry
     from fusion.run import Run
     from fusion.sharing import shared
+    from fusion.studies.study import study
     from fusion.training.loop import train
     from fusion.tuning import Tuning
 
@@ -63,6 +64,7 @@ _LAZY = {
     "Registry": "fusion.registry",
     "Run": "fusion.run",
     "shared": "fusion.sharing",
+    "study": "fusion.studies.study",
     "train": "fusion.training.loop",
     "Tuning": "fusion.tuning",
 }
@@ -103,6 +105,7 @@ __all__ = [
     "load",
     "read_recipe",
     "shared",
+    "study",
     "train",
 ]
 

@@ -132,6 +132,27 @@ class Evaluate(Section):
     limit: Positive | None = None
 
 
+class Study(Section):
+    """The versions of a recipe that `fusion study` trains and compares; every other command ignores them.
+
+    A version is a list of overrides, in which `@NAME` stands for the run folder of another version.
+    """
+
+    versions: dict[Name, list[str]] = Field(default_factory=dict)
+    over: dict[str, list[Any]] = Field(default_factory=dict)  # values by dotted path, all with all
+    baseline: str | None = None
+    measure: list[str] = Field(default_factory=list)  # keys of metrics.json; the first one decides
+    seeds: Positive = 3
+
+    @field_validator("over")
+    @classmethod
+    def _have_values(cls, over: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for path, values in over.items():
+            if not values:
+                raise ValueError(f"{path} has no values")
+        return over
+
+
 class Recipe(Section):
     """Sources, encoders, fuser and objectives by name, and how to train and evaluate them."""
 
@@ -146,6 +167,7 @@ class Recipe(Section):
     classes: list[str] = Field(default_factory=list)
     train: Train
     evaluate: Evaluate = Evaluate()
+    study: Study = Study()
 
     def __init__(self, **data: Any) -> None:
         try:

@@ -3,9 +3,10 @@
 import re
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -38,6 +39,39 @@ def find(recipe: str | Path) -> Path:
     return shipped()[str(recipe)]
 
 
+class Draft(NamedTuple):
+    """What a recipe's file holds: plain data, the line of every dotted path in it, and the file."""
+
+    data: dict[str, Any]
+    lines: dict[str, int]
+    origin: str
+
+    def recipe(self, overrides: Sequence[str], registry: "Registry") -> "Recipe":
+        """Return the complete recipe with these overrides. Raises RecipeError with all problems."""
+        from fusion.picks import complete, component_problems
+        from fusion.recipe import Recipe
+
+        data = deepcopy(self.data)
+        overridden = [_override(data, override) for override in overrides]
+        problems = component_problems(data, registry)
+        built = None
+        try:
+            built = Recipe(**data)
+        except RecipeError as error:
+            problems += error.problems
+        if problems or built is None:
+            placed = [
+                problem._replace(
+                    line=None
+                    if any(f"{problem.path}.".startswith(f"{path}.") for path in overridden)
+                    else _line(problem.path, self.lines)
+                )
+                for problem in problems
+            ]
+            raise RecipeError(sorted(placed, key=lambda problem: problem.line or 0), self.origin)
+        return complete(built, registry)
+
+
 def read_recipe(
     recipe: str | Path, overrides: Sequence[str] = (), registry: "Registry | None" = None
 ) -> "Recipe":
@@ -48,33 +82,19 @@ def read_recipe(
     The result is complete: every option is written out. Raises RecipeError with all problems, each with
     its path and line.
     """
-    from fusion.picks import complete, component_problems
-    from fusion.recipe import Recipe
     from fusion.registry import Registry
 
-    path = find(recipe)
     registry = registry or Registry()
+    return draft(recipe, registry).recipe(overrides, registry)
+
+
+def draft(recipe: str | Path, registry: "Registry") -> Draft:
+    """Return what the file of a recipe holds, neither checked nor complete; see `read_recipe`."""
+    path = find(recipe)
     data, lines = _from_python(path, registry) if path.suffix == ".py" else parse(_text(path), str(path))
     if path.name != "recipe.yaml":
         data.setdefault("name", re.sub(r"[^\w.-]", "-", path.stem).lstrip(".-") or "run")
-    overridden = [_override(data, override) for override in overrides]
-    problems = component_problems(data, registry)
-    built = None
-    try:
-        built = Recipe(**data)
-    except RecipeError as error:
-        problems += error.problems
-    if problems or built is None:
-        placed = [
-            problem._replace(
-                line=None
-                if any(f"{problem.path}.".startswith(f"{path}.") for path in overridden)
-                else _line(problem.path, lines)
-            )
-            for problem in problems
-        ]
-        raise RecipeError(sorted(placed, key=lambda problem: problem.line or 0), str(path))
-    return complete(built, registry)
+    return Draft(data, lines, str(path))
 
 
 def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, int]]:

@@ -115,16 +115,21 @@ def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
     run = Run(folder)
     if run.finished:
         raise RunError(f"{folder} is finished; nothing is left to resume")
-    given, found = _flat(recipe.model_dump(mode="json")), _flat(run.recipe.model_dump(mode="json"))
-    changed = sorted(
-        key
-        for key in given.keys() | found.keys()
-        if given.get(key) != found.get(key) and not key.startswith("evaluate.")
-    )
+    changed = [key for key in differences(recipe, run.recipe) if not key.startswith("evaluate.")]
     if changed:
         raise RunError(f"{folder} was started with another recipe; these keys differ: {', '.join(changed)}")
     _write_recipe(folder, recipe)
     return Run(folder)
+
+
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the dotted paths at which two recipes differ, sorted, with both values; None where it has none.
+
+    What only `fusion study` reads is left out.
+    """
+    first, second = (flat(recipe.model_dump(mode="json", exclude={"study"})) for recipe in (one, other))
+    pairs = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -179,11 +184,12 @@ def _newest(name: str) -> Path | None:
     return numbered[max(numbered)] if numbered else None
 
 
-def _flat(data: Any, path: str = "") -> dict[str, Any]:
+def flat(data: Any, path: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, by dotted paths."""
     if not isinstance(data, dict) or not data:
         return {path: data}
     return {
         key: leaf
         for name, value in data.items()
-        for key, leaf in _flat(value, f"{path}.{name}".strip(".")).items()
+        for key, leaf in flat(value, f"{path}.{name}".strip(".")).items()
     }

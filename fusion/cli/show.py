@@ -6,11 +6,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusion.registry import Registry
+
+if TYPE_CHECKING:
+    from fusion.report.tables import Table
+
+STYLES = {"": "", "worse": "red", "best": "bold"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 registry_argument = click.make_pass_decorator(Registry)
@@ -18,7 +23,7 @@ registry_argument = click.make_pass_decorator(Registry)
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Print a table: with rules on a terminal, in plain aligned columns elsewhere."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[cell if isinstance(cell, str) else str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich import box
         from rich.console import Console
@@ -29,7 +34,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
             *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
         for row in cells:
-            drawn.add_row(*(Text(cell) for cell in row))
+            drawn.add_row(*(Text(cell, STYLES[_mark(cell)]) for cell in row))
         Console().print(drawn)
         return
     if title:
@@ -39,6 +44,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     click.echo()
+
+
+def _mark(cell: str) -> str:
+    from fusion.report.tables import Marked
+
+    return str(cell.mark) if isinstance(cell, Marked) else ""
 
 
 def print_json(content: Any) -> None:
@@ -65,16 +76,21 @@ def warn(message: str) -> None:
 
 
 def metrics(content: dict[str, Any]) -> None:
-    """Print the result tables of a run's metrics; `fusion check` tells the parameters.
-
-    On a terminal that is too narrow for all columns of numbers, the last ones are left to the report.
-    """
+    """Print the result tables of a run's metrics; `fusion check` tells the parameters."""
     from fusion.report.scores import sort
     from fusion.report.tables import results
 
     told = {key: value for key, value in content.items() if not key.startswith("parameters/")}
+    tables(results(sort(told)))
+
+
+def tables(parts: "Iterable[Table]") -> None:
+    """Print tables of a report.
+
+    On a terminal that is too narrow for all columns of numbers, the last ones are left to the report.
+    """
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
-    for part in results(sort(told)):
+    for part in parts:
         kept = _fitting([part.columns, *part.rows], room)
         hidden = part.columns[kept:]
         caption = part.caption + (f" (without {', '.join(hidden)}: the terminal is narrow)" if hidden else "")

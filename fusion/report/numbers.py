@@ -5,12 +5,18 @@ import re
 from typing import Any
 
 SHARE = re.compile(r"(balanced_)?accuracy|precision|recall|f1|auroc|(hit|recall|accuracy)@\d+")
+LOWER = re.compile(r"mae|rmse|mse|.*(loss|error|seconds|memory_mb|bad_rows)|nll|ece|entropy")
 NOTHING = "–"  # noqa: RUF001 (the dash that stands for an empty cell)
 
 
 def is_share(metric: str) -> bool:
     """Whether the last part of this metric's name means a share between 0 and 1."""
     return SHARE.fullmatch(metric.rsplit("/", 1)[-1]) is not None
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this metric is better: of errors, time and memory."""
+    return LOWER.fullmatch(metric.rsplit("/", 1)[-1]) is not None
 
 
 def written(metric: str, value: Any) -> str:

@@ -2,10 +2,29 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from fusion.report.numbers import NOTHING, count, is_share, points, seconds, written
 from fusion.report.scores import Score, Scores, finite
+
+
+class Mark(StrEnum):
+    """What a cell is marked as, on a terminal and on a page."""
+
+    WORSE = "worse"
+    BEST = "best"
+
+
+class Marked(str):
+    """The text of a marked cell."""
+
+    mark: Mark
+
+    def __new__(cls, text: str, mark: Mark) -> "Marked":
+        made = super().__new__(cls, text)
+        made.mark = mark
+        return made
 
 
 class Table(NamedTuple):

@@ -34,6 +34,7 @@ LAYERS = [
     ["evaluation", "training.checkpoint"],
     ["inference", "transfer"],
     ["training", "evaluation.embed"],
+    ["studies"],
     ["testing"],
     ["cli"],
     ["__main__"],

@@ -1,0 +1,89 @@
+"""fusion study: train the versions of a recipe with several seeds, and compare them."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.show import json_option, print_json, registry_argument, tables
+from fusion.registry import Registry
+
+
+@click.command("study", short_help="Train versions of a recipe with several seeds, compare them.")
+@recipe_argument
+@overrides_argument
+@click.option(
+    "--over", multiple=True, metavar="KEY=V1,V2", help="Values of a key, each a version; may be repeated."
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="How many seeds each version is trained with (3).")
+@click.option(
+    "--measure", multiple=True, metavar="KEY", help="A key of metrics.json to tell; the first decides."
+)
+@click.option("--baseline", metavar="NAME", help="The version over which gains are told.")
+@click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder; by default runs/studies/NAME.")
+@json_option
+@click.pass_context
+@registry_argument
+def command(
+    registry: Registry,
+    context: click.Context,
+    recipe: str,
+    overrides: tuple[str, ...],
+    over: tuple[str, ...],
+    seeds: int | None,
+    measure: tuple[str, ...],
+    baseline: str | None,
+    tiny: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train versions of RECIPE, each with several seeds, and compare them: tables, and a page with plots.
+
+    The versions are those of the recipe's section `study`, at all values of --over. Finished runs are not
+    trained again and a stopped one goes on: after an interruption, give the same command. A version that
+    fails is told, and the others go on; the exit code is then 1.
+
+    \b
+    fusion study fuse_digits --over fuser.name=mean,gate --seeds 3
+    fusion study mine.yaml --over sources.train.limit=10,100,1000 --baseline scratch
+    torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
+    """
+    from fusion.studies.study import study
+    from fusion.studies.tables import tables as laid_out
+
+    outcome = study(
+        recipe,
+        overrides,
+        out=out,
+        over=dict(_axis(text) for text in over),
+        seeds=seeds,
+        measure=measure,
+        baseline=baseline,
+        tiny=tiny,
+        registry=registry,
+    )
+    if os.environ.get("RANK", "0") == "0":
+        if as_json:
+            print_json(outcome.comparison)
+        else:
+            tables(laid_out(outcome.comparison))
+        for name, reason in outcome.failed.items():
+            click.echo(f"error: {name}: {reason}", err=True)
+    context.exit(1 if outcome.failed else 0)
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    """Read KEY=V1,V2 as YAML; a value may be a mapping, and @NAME needs no quotes."""
+    from fusion.recipe_file import parse
+
+    path, equals, given = text.partition("=")
+    if not (path and equals and given.strip()):
+        raise click.UsageError(f"--over {text!r}: write it as KEY=V1,V2, such as fuser.name=mean,gate")
+    quoted = re.sub(r"(^|[\[{,:]\s*)@([\w./-]+)", r'\1"@\2"', given)
+    values: list[Any] = parse(f"value: [{quoted}]", f"--over {path}")[0]["value"]
+    # one list is the values in brackets
+    return path, values[0] if len(values) == 1 and isinstance(values[0], list) else values

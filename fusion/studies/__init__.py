@@ -1,0 +1,1 @@
+"""Versions of a recipe, each trained with several seeds: planned, trained, compared and reported."""

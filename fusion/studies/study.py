@@ -1,0 +1,147 @@
+"""Train the versions of a recipe with several seeds, as far as they are not trained, and compare them."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accelerate.utils import broadcast_object_list
+
+from fusion.errors import FusionError, RunError, TrainingError
+from fusion.recipe import Recipe
+from fusion.recipe_file import Draft, draft
+from fusion.registry import Registry
+from fusion.run import RUNS, Run, differences
+from fusion.studies.compare import Comparison, Group, compare
+from fusion.studies.plan import Plan, Trial, plan
+from fusion.training.launch import launch
+from fusion.training.loop import train
+
+STUDIES = RUNS / "studies"
+NEW, STOPPED, FINISHED = "trains", "goes on", "is finished"
+
+
+class Outcome(NamedTuple):
+    """What a study found: runs by version and seed, what failed, and the comparison of the rest."""
+
+    folder: Path
+    runs: Mapping[str, Mapping[int, Run]]
+    failed: Mapping[str, str]  # reasons by the name of the run's folder
+    comparison: Comparison
+    amount: str | None  # the dotted path of the axis of amounts
+
+
+def study(
+    recipe: str | Path | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    over: Mapping[str, Sequence[Any]] | None = None,
+    versions: Mapping[str, Sequence[str]] | None = None,
+    seeds: int | None = None,
+    measure: Sequence[str] = (),
+    baseline: str | None = None,
+    tiny: bool = False,
+    registry: Registry | None = None,
+) -> Outcome:
+    """Train the versions of a recipe that its section `study` names, or these arguments; compare them.
+
+    All are checked before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
+    read, stopped ones go on. One that fails is told, and the study goes on without it and without those that
+    start from it; on several processes it ends the study, since the others may not have met the failure.
+
+    Raises RecipeError, and RunError where a run in the folder has another recipe.
+    """
+    registry = registry or Registry()
+    given = _draft(recipe, registry)
+    base = given.recipe(overrides, registry)
+    changes = {"over": over, "versions": versions, "seeds": seeds, "measure": measure, "baseline": baseline}
+    asked = {**base.study.model_dump(), **{key: value for key, value in changes.items() if value}}
+    settings = type(base.study)(**asked)
+    folder = Path(out) if out else STUDIES / f"{base.name}{'-tiny' if tiny else ''}"
+    planned = plan(given, overrides, settings, folder, registry, tiny)
+    runs, failed = _train_all(planned, registry)
+    if not any(trial.version.compared and trial.version.name in runs for trial in planned.trials):
+        first = next(iter(failed.items()))
+        raise TrainingError(f"no run of the study came to its end, such as {first[0]}: {first[1]}")
+    versions_in_order = list(dict.fromkeys(trial.version for trial in planned.trials))
+    groups = [Group(version, runs.get(version.name, {})) for version in versions_in_order]
+    comparison = compare(groups, settings.measure, settings.baseline)
+    return Outcome(folder, runs, failed, comparison, planned.amount)
+
+
+def _draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:
+    if isinstance(recipe, Recipe):
+        return Draft(recipe.model_dump(mode="json", exclude_unset=True), {}, recipe.name)
+    return draft(recipe, registry)
+
+
+def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, Run]], dict[str, str]]:
+    accelerator = launch(planned.trials[0].recipe.train)
+    ranks, main = accelerator.num_processes, accelerator.is_main_process
+    states = _states(planned.trials, ranks, main)
+    runs: dict[str, dict[int, Run]] = {}
+    failed: dict[str, str] = {}
+    for number, (trial, state) in enumerate(zip(planned.trials, states, strict=True), 1):
+        missing = [path.name for path in trial.needs if path.name in failed]
+        if missing:
+            failed[trial.folder.name] = f"it starts from {missing[0]}, which failed"
+        if main:
+            told = failed.get(trial.folder.name, state)
+            print(f"[{number}/{len(planned.trials)}] {trial.folder.name}: {told}", file=sys.stderr)
+        if missing:
+            continue
+        try:
+            run = _run(trial, state, registry)
+        except FusionError as error:
+            if ranks > 1:  # the other processes may not have met it
+                raise
+            failed[trial.folder.name] = str(error)
+            print(f"failed: {error}", file=sys.stderr)
+            continue
+        runs.setdefault(trial.version.name, {})[trial.seed] = run
+    return runs, failed
+
+
+def _run(trial: Trial, state: str, registry: Registry) -> Run:
+    if state == FINISHED:
+        return Run(trial.folder)
+    try:
+        return train(trial.recipe, trial.folder, resume=state == STOPPED, registry=registry)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"{trial.folder} is stopped; the same command goes on with the study"
+        ) from error
+
+
+def _states(trials: Sequence[Trial], ranks: int, main: bool) -> list[str]:
+    """Return what is there of each run, as one process sees it: another might see what this one has begun."""
+    found: list[list[str] | FusionError | None] = [None]
+    if main:
+        try:
+            found = [[_state(trial) for trial in trials]]
+        except FusionError as error:
+            found = [error]
+    if ranks > 1:
+        broadcast_object_list(found)
+    [states] = found
+    if isinstance(states, FusionError):
+        raise states
+    assert states is not None
+    return states
+
+
+def _state(trial: Trial) -> str:
+    """Return what is there of a run. Raises RunError for one with another recipe."""
+    if not (trial.folder / "recipe.yaml").is_file():
+        return NEW
+    run = Run(trial.folder)
+    changed = {
+        key: pair
+        for key, pair in differences(trial.recipe, run.recipe).items()
+        if run.finished or not key.startswith("evaluate.")
+    }
+    if changed:
+        told = "; ".join(f"{key} is {now!r}, there {then!r}" for key, (now, then) in changed.items())
+        raise RunError(f"{trial.folder} has another recipe: {told}; choose another --out, or delete that run")
+    return FINISHED if run.finished else STOPPED
