@@ -19,9 +19,10 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 def write(folder: Path) -> Path:
     """Write all packs into the folder."""
     rng = np.random.default_rng(0)
-    scans = rng.integers(0, 256, (2, ROWS, 28, 28), np.uint8)
     digits = (np.arange(ROWS) % 10).astype(np.uint8)
-    np.savez(folder / "mnist.npz", x_train=scans[0], y_train=digits, x_test=scans[1], y_test=digits)
+    for name, size in (("mnist", 28), ("fashion_mnist", 28), ("usps", 16)):
+        scans = rng.integers(0, 256, (2, ROWS, size, size), np.uint8)
+        np.savez(folder / f"{name}.npz", x_train=scans[0], y_train=digits, x_test=scans[1], y_test=digits)
     for name, rows in {
         "fsdd": [_said(rng, n) for n in range(ROWS)],
         "flickr1k_speech": [_photo(rng, n) for n in range(ROWS)],

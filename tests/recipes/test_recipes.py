@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fusion import Recipe, Registry, read_recipe, train
+from fusion import Recipe, Registry, read_recipe, study, train
 from fusion.picks import shrink
 from fusion.recipe_file import SHIPPED, shipped
 
@@ -77,7 +77,8 @@ def test_a_torn_file_of_a_pack_is_counted(name: str, registry: Registry, packs: 
 @pytest.mark.parametrize("name", shipped())
 def test_every_recipe_opens_with_its_command_and_what_it_shows(name: str) -> None:
     command, blank, about, *_ = shipped()[name].read_text("utf-8").splitlines()
-    assert command in (f"# fusion train {name}", f"# FUSION_DATA=DIR fusion train {name}")
+    verb = "study" if read_recipe(name).study.versions else "train"
+    assert command in (f"# fusion {verb} {name}", f"# FUSION_DATA=DIR fusion {verb} {name}")
     assert ("$FUSION_DATA" in shipped()[name].read_text("utf-8")) == command.startswith("# FUSION_DATA")
     assert blank == "#"
     assert len(about) > 20
@@ -105,3 +106,12 @@ def test_no_training_row_of_bind_digits_holds_an_image_and_a_sound(registry: Reg
     sources = build_sources(read_recipe("bind_digits").sources, registry)
     kinds = {frozenset(source[index]) for source in sources.values() for index in range(len(source))}
     assert kinds == {frozenset({"image", "text", "label"}), frozenset({"audio", "text", "label"})}
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if read_recipe(name).study.versions])
+def test_every_study_of_a_recipe_runs_tiny(name: str, tmp_path: Path) -> None:
+    wanted = read_recipe(name).study
+    done = study(name, out=tmp_path / "study", seeds=1, tiny=True)
+    assert done.failed == {}
+    assert {version.split()[0] for version in done.runs} == wanted.versions.keys()
+    assert list(done.comparison.measures) == wanted.measure
