@@ -10,14 +10,13 @@ on: the tables can be made in several sittings.
 import json
 import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from fusion import Registry, Run, read_recipe, train
+from fusion import Registry, Run, measure, read_recipe, train
 
 SEEDS = (0, 1, 2)
 ROOT = Path(__file__).parents[1]
@@ -122,8 +121,7 @@ def measured(name: str, version: str, seed: int) -> dict[str, Any]:
         prefix, override = experiment.also
         kept = folder / f"{prefix}.json"
         if not kept.is_file():
-            command = [sys.executable, "-m", "fusion", "evaluate", str(folder), override, "--json"]
-            kept.write_text(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            kept.write_text(json.dumps(measure(run, [override])))
         metrics |= {f"{prefix}/{key}": value for key, value in json.loads(kept.read_text()).items()}
     return metrics
 

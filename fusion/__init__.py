@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from fusion.recipe import Recipe
     from fusion.recipe_file import read_recipe
     from fusion.registry import Registry
+    from fusion.report.notes import note
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.studies.study import study
     from fusion.training.loop import train
+    from fusion.training.measure import measure
     from fusion.tuning import Tuning
 
 __version__ = "0.1.0"
@@ -62,10 +64,12 @@ _LAZY = {
     "Recipe": "fusion.recipe",
     "read_recipe": "fusion.recipe_file",
     "Registry": "fusion.registry",
+    "note": "fusion.report.notes",
     "Run": "fusion.run",
     "shared": "fusion.sharing",
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
+    "measure": "fusion.training.measure",
     "Tuning": "fusion.tuning",
 }
 
@@ -103,6 +107,8 @@ __all__ = [
     "decode",
     "hookimpl",
     "load",
+    "measure",
+    "note",
     "read_recipe",
     "shared",
     "study",

@@ -1,5 +1,6 @@
 """fusion evaluate: measure a run again, on its own or on other evaluation sources."""
 
+import os
 from pathlib import Path
 
 import click
@@ -22,17 +23,8 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], as_json: 
     \b
     fusion evaluate runs/bind_digits evaluate.sources.test.noise=0.3
     """
-    from fusion.evaluation.evaluate import evaluate
-    from fusion.inference import load
-    from fusion.recipe_file import read_recipe
-    from fusion.run import Run
-    from fusion.training.launch import launch
+    from fusion.training.measure import measure
 
-    trained = Run(run)
-    # evaluation is in fp32, also of what a GPU trained in fp16
-    accelerator = launch(trained.recipe.train.model_copy(update={"precision": "fp32"}))
-    model = load(trained, accelerator.device, registry).model
-    recipe = read_recipe(run / "recipe.yaml", overrides, registry)
-    found = evaluate(model, recipe, registry, accelerator, trained.metrics).metrics
-    if accelerator.is_main_process:
+    found = measure(run, overrides, registry=registry)
+    if os.environ.get("RANK", "0") == "0":
         print_json(found) if as_json else metrics(found)

@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from fusion.errors import RunError
+from fusion.report.tables import Table
+
+NOTES = "notes.json"
+"""Tables that were added to the report, by their titles."""
 
 Label = int | str | None
 
@@ -71,6 +75,7 @@ class RunFiles:
     recipe: str
     manifest: dict[str, Any]
     ledger: list[dict[str, Any]]
+    notes: list[Table]
 
 
 def read(folder: Path) -> RunFiles:
@@ -94,6 +99,7 @@ def read(folder: Path) -> RunFiles:
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
         manifest=_object(folder / "manifest.json"),
         ledger=_lines(folder / "ledger.jsonl"),
+        notes=[Table(**table) for table in _object(folder / NOTES).values()],
     )
 
 

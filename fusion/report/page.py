@@ -47,7 +47,7 @@ def _sections(files: RunFiles) -> list[Section]:
     scores, evaluation = sort(files.metrics), files.evaluation
     ledger = [tables.bad_rows(files.ledger)] if files.ledger else []
     return [
-        Section("results", "Results", tables=tables.results(scores)),
+        Section("results", "Results", tables=[*files.notes, *tables.results(scores)]),
         Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),

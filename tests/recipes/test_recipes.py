@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from fusion import Recipe, Registry, read_recipe, study, train
 from fusion.picks import shrink
@@ -41,17 +42,36 @@ def test_the_pairs_of_avdigits_train_tiny(packs: Path, tmp_path: Path) -> None:
     assert run.metrics["evaluate/rows"] == 32
 
 
-def test_vgg16_trains_tiny_and_says_what_it_starts_from(
-    packs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_vgg16_walks_both_ways(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    registry = Registry()
-    recipe = read_recipe(str(SHIPPED / "vgg16_cifar10.py"), registry=registry)
-    said = "is not in the cache of the hub: vgg16_bn has random weights" in capsys.readouterr().err
-    assert said is not recipe.encoders["image"].options["pretrained"]
-    assert recipe.encoders["image"].tune.mode == "gradual"
-    run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
-    assert run.metrics["data/bad_rows"] == 1
-    assert "subsets/image/accuracy" in run.metrics
+    monkeypatch.chdir(tmp_path)
+    script = runpy.run_path(str(SHIPPED / "vgg16_cifar10.py"))
+    short = ["train.steps=1", "train.batch=8", "encoders.image.model=vgg11"]
+    tasks = {task: [*overrides, *short] for task, overrides in script["TASKS"].items()}
+    script["TASKS"].update(tasks)
+    script["walk"]("clothes", "objects")
+    told = [line.split("  ") for line in capsys.readouterr().out.splitlines() if "->" in line]
+    stages = [stage for _, stage, *_ in told]
+    assert stages == [
+        "clothes, learned",
+        "clothes, pruned",
+        "clothes, quantised",
+        "objects, fine-tuned",
+        "objects, quantised",
+        "clothes after objects",
+    ]
+    sizes = {stage: float(size.removesuffix(" MB")) for _, stage, _, size, _ in told}
+    assert sizes["clothes, quantised"] < sizes["clothes, pruned"] / 3.9  # 8 of 32 bits, and scales
+    accuracy = {stage: share for _, stage, share, *_ in told}
+    assert accuracy["clothes, learned"] != "" != accuracy["clothes after objects"]
+    report = (tmp_path / "runs/vgg16_cifar10-2/report.html").read_text("utf-8")
+    assert "From clothes to objects" in report
+    stored = load_file(tmp_path / "runs/vgg16_cifar10/clothes-pruned.safetensors")
+    weights = [value for value in stored.values() if value.ndim > 1]
+    assert sum(int((value == 0).sum()) for value in weights) == pytest.approx(
+        sum(value.numel() for value in weights) / 2, rel=1e-3
+    )
 
 
 def test_the_text_tower_of_photos_minilm_may_come_from_a_folder(packs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Measure a model on the evaluation sources of its recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fusion.evaluation.evaluate import evaluate
+from fusion.inference import Predictor, load
+from fusion.recipe_file import Draft
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.training.launch import launch
+
+
+def measure(
+    given: Predictor | Run | str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None
+) -> dict[str, Any]:
+    """Return the metrics of a run, or of a loaded model as it is now; nothing is written.
+
+    `overrides`, such as "evaluate.limit=100", change what is measured, not what was trained. Launched on
+    several processes, all of them call this, and the main one gets the metrics. Of a loaded model it is not
+    known what it was trained on, so no pair is called emergent. Raises RunError, RecipeError or DataError.
+    """
+    registry = registry or Registry()
+    recipe = given.recipe if isinstance(given, Predictor) else _run(given).recipe
+    # evaluation is in fp32, also of what a GPU trained in fp16
+    accelerator = launch(recipe.train.model_copy(update={"precision": "fp32"}))
+    if isinstance(given, Predictor):
+        model, trained = given.model.to(accelerator.device), {}
+    else:
+        model, trained = load(given, accelerator.device, registry).model, _run(given).metrics
+    asked = Draft(recipe.model_dump(mode="json"), {}, recipe.name).recipe(overrides, registry)
+    return evaluate(model, asked, registry, accelerator, trained).metrics
+
+
+def _run(given: Run | str | Path) -> Run:
+    return given if isinstance(given, Run) else Run(given)
