@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
+    from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.inference import Predictor, load
     from fusion.model import Model
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.training.loop import train
+    from fusion.transfer.rank import rank
     from fusion.tuning import Tuning
 
 __version__ = "0.1.0"
@@ -51,6 +53,8 @@ _LAZY = {
     "Encoder": "fusion.encoder",
     "Encoding": "fusion.encoder",
     "Processor": "fusion.encoder",
+    "Estimator": "fusion.estimator",
+    "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
@@ -64,6 +68,7 @@ _LAZY = {
     "Run": "fusion.run",
     "shared": "fusion.sharing",
     "train": "fusion.training.loop",
+    "rank": "fusion.transfer.rank",
     "Tuning": "fusion.tuning",
 }
 
@@ -78,8 +83,10 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "Encoding",
+    "Estimator",
     "Fuser",
     "FusionError",
+    "Labelled",
     "Model",
     "Objective",
     "PluginError",
@@ -101,6 +108,7 @@ __all__ = [
     "decode",
     "hookimpl",
     "load",
+    "rank",
     "read_recipe",
     "shared",
     "train",

@@ -115,7 +115,7 @@ def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
     run = Run(folder)
     if run.finished:
         raise RunError(f"{folder} is finished; nothing is left to resume")
-    given, found = _flat(recipe.model_dump(mode="json")), _flat(run.recipe.model_dump(mode="json"))
+    given, found = flat(recipe.model_dump(mode="json")), flat(run.recipe.model_dump(mode="json"))
     changed = sorted(
         key
         for key in given.keys() | found.keys()
@@ -179,11 +179,12 @@ def _newest(name: str) -> Path | None:
     return numbered[max(numbered)] if numbered else None
 
 
-def _flat(data: Any, path: str = "") -> dict[str, Any]:
+def flat(data: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of nested keys by their dotted path."""
     if not isinstance(data, dict) or not data:
         return {path: data}
     return {
         key: leaf
         for name, value in data.items()
-        for key, leaf in _flat(value, f"{path}.{name}".strip(".")).items()
+        for key, leaf in flat(value, f"{path}.{name}".strip(".")).items()
     }
