@@ -15,9 +15,7 @@ class Labelled(NamedTuple):
 
     vectors: Floats  # (n, d) what the encoder gives, before it is aligned
     labels: Ints  # (n,) in 0..classes-1; each class has a row
-    source: (
-        Floats | None
-    )  # (n, source classes) probabilities by the earlier run that the candidate starts from
+    source: Floats | None  # (n, source classes) probabilities by the run that the candidate starts from
 
 
 class Estimator(ABC):

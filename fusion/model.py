@@ -218,7 +218,7 @@ class Model(nn.Module):
         return merged
 
     def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
-        """Return what the encoder of a modality gives, not aligned; tokens only where the fuser reads them."""
+        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
         encoding = encoder(**inputs)

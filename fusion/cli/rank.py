@@ -83,10 +83,8 @@ def command(
         return
     for one in ranked:
         if one.bad:
-            bad = one.bad[0]
-            warn(
-                f"{one.name}: {len(one.bad)} rows cannot be read, such as {bad.source} {bad.row}: {bad.reason}"
-            )
+            source, row, reason = one.bad[0]
+            warn(f"{one.name}: {len(one.bad)} rows cannot be read, such as row {row} of {source}: {reason}")
     if as_json:
         print_json(_plain(path, ranked, measure, true))
     else:
@@ -143,15 +141,14 @@ def _cell(number: float | None, best: float | None) -> str:
 
 
 def _tau(ranked: list["Ranked"], true: dict[str, list[float]]) -> dict[str, float | None]:
-    """Return Kendall's tau of each estimator with the mean over the runs, over the candidates that have both."""
+    """Return Kendall's tau of each estimator with the mean of the runs, over the candidates it estimates."""
     from statistics import mean
 
     from fusion.transfer.truth import kendall
 
     tau = {}
     for kind in ranked[0].estimates:
-        pairs = [
-            (number, mean(true[one.name])) for one in ranked if (number := one.estimate(kind)) is not None
-        ]
-        tau[kind] = kendall(*zip(*pairs, strict=True)) if pairs else None
+        pairs = [(one.estimate(kind), mean(true[one.name])) for one in ranked]
+        known = [(number, result) for number, result in pairs if number is not None]
+        tau[kind] = kendall(*zip(*known, strict=True)) if known else None
     return tau

@@ -1,4 +1,4 @@
-"""What a candidate makes of the first labelled rows: vectors, labels, and what the run it starts from says."""
+"""What a candidate, and the run that it starts from, make of the first labelled rows."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -64,9 +64,8 @@ def labelled(
         source, task = earlier[0].to(device).eval(), earlier[1]
         steps = _steps(recipe, registry, source.processors)
         shared = [name for name in names if name in source.modalities]
-        answers = _read(steps, shared, device, partial(_probabilities, source, task), recipe, ENDLESS, read)[
-            0
-        ]
+        give = partial(_probabilities, source, task)
+        answers, _, _ = _read(steps, shared, device, give, recipe, ENDLESS, read)
     return {name: _joined(name, seen, answers.get(name)) for name, seen in vectors.items()}, bad
 
 
@@ -77,12 +76,8 @@ def _steps(recipe: Recipe, registry: Registry, processors: dict[str, Processor])
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     seed = recipe.train.seed
     collator = Collator(processors, {recipe.evaluate.target: Target(torch.long)})
-    return Steps(
-        Reader(sources, collator, Draw({}, 0.0, seed)),
-        Order(lengths, weights, recipe.train.batch, seed),
-        0,
-        1,
-    )
+    reader = Reader(sources, collator, Draw({}, 0.0, seed))
+    return Steps(reader, Order(lengths, weights, recipe.train.batch, seed), 0, 1)
 
 
 def _read(

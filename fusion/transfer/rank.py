@@ -35,9 +35,8 @@ class Ranked(NamedTuple):
 
     def reasons(self, estimator: str) -> list[str]:
         """Say why there are no estimates, each reason once."""
-        return list(
-            dict.fromkeys(said for said in self.estimates[estimator].values() if isinstance(said, str))
-        )
+        words = (said for said in self.estimates[estimator].values() if isinstance(said, str))
+        return list(dict.fromkeys(words))
 
 
 def rank(

@@ -21,22 +21,19 @@ def truth(
     The runs of a candidate have its value at `path`. Raises RunError where a candidate has none, where one
     has no such metric, and where the runs differ in more than that, the name and the seed.
     """
-    given = [*folders]
+    given = list(folders)
     runs = [Run(file.parent) for folder in given for file in sorted(folder.rglob("recipe.yaml"))]
-    data = {run.folder: run.recipe.model_dump(mode="json") for run in runs if run.finished}
+    data = {run: run.recipe.model_dump(mode="json") for run in runs if run.finished}
     found: dict[str, list[Run]] = {}
     for name, recipe in candidates.items():
         wanted = _at(recipe.model_dump(mode="json"), path)
-        found[name] = [run for run in runs if run.folder in data and _at(data[run.folder], path) == wanted]
+        found[name] = [run for run, held in data.items() if _at(held, path) == wanted]
         if not found[name]:
             where = ", ".join(map(str, given))
             raise RunError(
-                f"no finished run in {where} has {path}={name}; train it, or leave out the candidate"
+                f"no finished run in {where} has {path}={name}; train it, or leave it out of --over"
             )
-    used = [run for some in found.values() for run in some]
-    leaves = [
-        {key: value for key, value in flat(data[run.folder]).items() if not _in(key, path)} for run in used
-    ]
+    leaves = [_leaves(data[run], path) for some in found.values() for run in some]
     for one in leaves:
         differ = sorted(key for key in one.keys() | leaves[0].keys() if one.get(key) != leaves[0].get(key))
         if differ:
@@ -63,8 +60,10 @@ def _at(data: Any, path: str) -> Any:
     return data
 
 
-def _in(key: str, path: str) -> bool:
-    return key in FREE or f"{key}.".startswith(f"{path}.")
+def _leaves(data: Any, path: str) -> dict[str, Any]:
+    """Return what has to be alike in the runs of all candidates."""
+    leaves = flat(data).items()
+    return {key: leaf for key, leaf in leaves if key not in FREE and not f"{key}.".startswith(f"{path}.")}
 
 
 def _metric(run: Run, measure: str) -> float:
