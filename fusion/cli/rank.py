@@ -63,7 +63,7 @@ def command(
     \b
     fusion rank mine.yaml --over init=runs/clothes,runs/letters,null
     fusion rank mine.yaml --over "encoders.image={name: scratch-image},{name: timm-image, model: vgg11}"
-    fusion rank mine.yaml --over init=runs/clothes,null --against runs/mine --measure subsets/image/accuracy
+    fusion rank mine.yaml --over init=runs/a,null --against runs/mine --measure subsets/image/accuracy
     """
     from fusion.recipe_file import over, parse, read_recipe
     from fusion.transfer.rank import rank

@@ -54,9 +54,10 @@ def labelled(
     steps = _steps(recipe, registry, {name: model.processors[name] for name in names})
     vectors, bad, read = _read(steps, names, device, partial(_pooled, model), recipe, most)
     if not vectors:
+        some = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         raise DataError(
-            f"no row of sources has {' or '.join(names)} and the target {recipe.evaluate.target!r}; name "
-            "another in evaluate.target"
+            f"no row of sources has the target {recipe.evaluate.target!r} and {some}; name another in "
+            "evaluate.target"
         )
     answers: dict[str, Seen] = {}
     earlier = _classifier(recipe, registry)
