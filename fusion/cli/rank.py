@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "--against",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of runs of the candidates, to compare the ranking with.",
+    help="A folder with runs of the candidates, to compare the ranking with.",
 )
 @click.option("--measure", metavar="METRIC", help="Of those runs, such as subsets/image/accuracy.")
 @json_option
@@ -62,8 +62,8 @@ def command(
 
     \b
     fusion rank mine.yaml --over init=runs/clothes,runs/letters,null
-    fusion rank mine.yaml --over "encoders.image={name: scratch-image},{name: timm-image, model: vgg11}"
-    fusion rank mine.yaml --over init=runs/a,null --against runs/mine --measure subsets/image/accuracy
+    fusion rank mine.yaml --over "encoders.image={name: scratch-image},{name: timm-image}"
+    fusion rank mine.yaml --over init=runs/a,null --against runs --measure subsets/image/accuracy
     """
     from fusion.recipe_file import over, parse, read_recipe
     from fusion.transfer.rank import rank
@@ -76,7 +76,7 @@ def command(
         value.partition("=")[2].replace('"', ""): read_recipe(recipe, [*overrides, value], registry)
         for value in over(over_)
     }
-    true = truth(against, path, candidates, measure) if measure else {}
+    true = truth(against, candidates, measure) if measure else {}
     chosen = parse(f"value: [{by}]", "--by")[0]["value"]
     ranked = rank(candidates, chosen, rows=rows, modality=modality, registry=registry)
     if os.environ.get("RANK", "0") != "0":
@@ -85,6 +85,8 @@ def command(
         if one.bad:
             source, row, reason = one.bad[0]
             warn(f"{one.name}: {len(one.bad)} rows cannot be read, such as row {row} of {source}: {reason}")
+        for part in one.new:
+            warn(f"{one.name}: init: nothing of {part} was taken")
     if as_json:
         print_json(_plain(path, ranked, measure, true))
     else:

@@ -38,19 +38,30 @@ class Seen(NamedTuple):
     told: Floats  # (n, k)
 
 
+class Look(NamedTuple):
+    """Labelled rows by modality, those that cannot be read, and encoders of which `init` gave nothing."""
+
+    rows: dict[str, Labelled]
+    bad: list[BadRow]
+    new: list[str]
+
+
 @torch.no_grad()
 def labelled(
     recipe: Recipe, registry: Registry, device: torch.device, most: int, only: str | None = None
-) -> tuple[dict[str, Labelled], list[BadRow]]:
-    """Return at most so many labelled rows by modality, and those that cannot be read.
+) -> Look:
+    """Return at most so many labelled rows.
 
     They are the first of the training, not augmented and each once; the label is `evaluate.target`. A
     modality has the rows in which it is present, and is left out where it has none. Raises DataError when no
     row has a label, and when all of a modality have the same.
     """
     torch.manual_seed(recipe.train.seed)
-    model = initial_model(recipe, registry)[0].to(device).eval()
+    model, start = initial_model(recipe, registry)
+    model.to(device).eval()
     names = [only] if only else list(model.modalities)
+    untouched = [] if start is None else start.untouched
+    new = [part for part in untouched if part in (f"encoders.{name}" for name in names)]
     steps = _steps(recipe, registry, {name: model.processors[name] for name in names})
     vectors, bad, read = _read(steps, names, device, partial(_pooled, model), recipe, most)
     if not vectors:
@@ -67,7 +78,7 @@ def labelled(
         shared = [name for name in names if name in source.modalities]
         give = partial(_probabilities, source, task)
         answers, _, _ = _read(steps, shared, device, give, recipe, ENDLESS, read)
-    return {name: _joined(name, seen, answers.get(name)) for name, seen in vectors.items()}, bad
+    return Look({name: _joined(name, seen, answers.get(name)) for name, seen in vectors.items()}, bad, new)
 
 
 def _steps(recipe: Recipe, registry: Registry, processors: dict[str, Processor]) -> Steps:

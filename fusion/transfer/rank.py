@@ -9,13 +9,13 @@ from accelerate.utils import gather_object
 
 from fusion.build import build_estimators
 from fusion.data.collate import BadRow
-from fusion.errors import DataError, FusionError, PluginError, unknown
-from fusion.estimator import Estimator, Labelled
+from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError, unknown
+from fusion.estimator import Estimator
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.launch import launch
-from fusion.transfer.labelled import labelled
+from fusion.transfer.labelled import Look, labelled
 
 ESTIMATORS = ("logme", "hscore", "leep", "probe")
 
@@ -27,6 +27,7 @@ class Ranked(NamedTuple):
     rows: dict[str, int]  # that were looked at, by modality
     estimates: dict[str, dict[str, float | str]]  # by estimator and modality; words where there is none
     bad: list[BadRow]
+    new: list[str]  # encoders of which nothing was taken, though it starts from something
 
     def estimate(self, estimator: str) -> float | None:
         """Return the mean over the modalities, None where one has none."""
@@ -59,13 +60,15 @@ def rank(
     for recipe in recipes.values():
         if modality is not None and modality not in recipe.modalities:
             raise DataError(unknown("modality", modality, recipe.modalities))
+    if not recipes or not built:
+        raise RecipeError([Problem("", "give a candidate and an estimator, at least")])
     first = next(iter(recipes.values()))
     accelerator = launch(first.train.model_copy(update={"precision": "fp32"}))
     found: list[Ranked | FusionError] = []
     for name in list(recipes)[accelerator.process_index :: accelerator.num_processes]:
         try:
-            given, bad = labelled(recipes[name], registry, accelerator.device, rows, modality)
-            found.append(_estimated(name, given, bad, built))
+            look = labelled(recipes[name], registry, accelerator.device, rows, modality)
+            found.append(_estimated(name, look, built))
         except FusionError as error:  # which all processes shall hear of
             found.append(FusionError(f"{name}: {error}"))
     if accelerator.num_processes > 1:
@@ -80,13 +83,12 @@ def rank(
     return sorted(ranked, key=lambda one: inf if (number := one.estimate(by)) is None else -number)
 
 
-def _estimated(
-    name: str, given: Mapping[str, Labelled], bad: list[BadRow], estimators: Mapping[str, Estimator]
-) -> Ranked:
+def _estimated(name: str, look: Look, estimators: Mapping[str, Estimator]) -> Ranked:
     estimates: dict[str, dict[str, float | str]] = {}
     for kind, estimator in estimators.items():
-        estimates[kind] = {modality: estimator(rows) for modality, rows in given.items()}
+        estimates[kind] = {modality: estimator(rows) for modality, rows in look.rows.items()}
         for number in estimates[kind].values():
             if not isinstance(number, str) and not isfinite(number):
                 raise PluginError(f"estimator {kind} gave {number}, not a finite number or words")
-    return Ranked(name, {modality: len(rows.labels) for modality, rows in given.items()}, estimates, bad)
+    rows = {modality: len(rows.labels) for modality, rows in look.rows.items()}
+    return Ranked(name, rows, estimates, look.bad, look.new)

@@ -10,38 +10,32 @@ from fusion.errors import RunError, unknown
 from fusion.recipe import Recipe
 from fusion.run import Run, flat
 
-FREE = ("name", "train.seed")  # in which the runs of a candidate may differ
+FREE = {"name", *(f"train.{key}" for key in ("seed", "workers", "checkpoint_every", "keep", "log_every"))}
+"""What may differ in the runs of a candidate."""
 
 
-def truth(
-    folders: Iterable[Path], path: str, candidates: Mapping[str, Recipe], measure: str
-) -> dict[str, list[float]]:
+def truth(folders: Iterable[Path], candidates: Mapping[str, Recipe], measure: str) -> dict[str, list[float]]:
     """Return the metric `measure` of the finished runs of each candidate, in any depth of the folders.
 
-    The runs of a candidate have its value at `path`. Raises RunError where a candidate has none, where one
-    has no such metric, and where the runs differ in more than that, the name and the seed.
+    They have its recipe but for the seed, and for what does not matter. Raises RunError where a candidate has
+    none, and names what differs in the nearest; and where a run has no such metric.
     """
     given = list(folders)
-    runs = [Run(file.parent) for folder in given for file in sorted(folder.rglob("recipe.yaml"))]
-    data = {run: run.recipe.model_dump(mode="json") for run in runs if run.finished}
-    found: dict[str, list[Run]] = {}
+    found = [Run(file.parent) for folder in given for file in sorted(folder.rglob("recipe.yaml"))]
+    runs = {run: _leaves(run.recipe) for run in found if run.finished}
+    numbers: dict[str, list[float]] = {}
     for name, recipe in candidates.items():
-        wanted = _at(recipe.model_dump(mode="json"), path)
-        found[name] = [run for run, held in data.items() if _at(held, path) == wanted]
-        if not found[name]:
-            where = ", ".join(map(str, given))
-            raise RunError(
-                f"no finished run in {where} has {path}={name}; train it, or leave it out of --over"
-            )
-    leaves = [_leaves(data[run], path) for some in found.values() for run in some]
-    for one in leaves:
-        differ = sorted(key for key in one.keys() | leaves[0].keys() if one.get(key) != leaves[0].get(key))
-        if differ:
-            raise RunError(
-                f"the runs to rank against differ in more than {path} and the seed: {', '.join(differ)}; "
-                "give a folder of runs that are alike"
-            )
-    return {name: [_metric(run, measure) for run in some] for name, some in found.items()}
+        wanted = _leaves(recipe)
+        differ = {
+            run: sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+            for run, held in runs.items()
+        }
+        numbers[name] = [_metric(run, measure) for run, keys in differ.items() if not keys]
+        if not numbers[name]:
+            nearest = min(differ, key=lambda run: len(differ[run]), default=None)
+            hint = f"; {nearest.folder} differs in {', '.join(differ[nearest])}" if nearest else ""
+            raise RunError(f"no finished run in {', '.join(map(str, given))} is of candidate {name}{hint}")
+    return numbers
 
 
 def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
@@ -54,16 +48,9 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
     return float((a * b).sum() / pairs) if pairs else None
 
 
-def _at(data: Any, path: str) -> Any:
-    for key in path.split("."):
-        data = data.get(key) if isinstance(data, dict) else None
-    return data
-
-
-def _leaves(data: Any, path: str) -> dict[str, Any]:
-    """Return what has to be alike in the runs of all candidates."""
-    leaves = flat(data).items()
-    return {key: leaf for key, leaf in leaves if key not in FREE and not f"{key}.".startswith(f"{path}.")}
+def _leaves(recipe: Recipe) -> dict[str, Any]:
+    leaves = flat(recipe.model_dump(mode="json")).items()
+    return {key: leaf for key, leaf in leaves if key not in FREE and leaf not in ({}, [])}
 
 
 def _metric(run: Run, measure: str) -> float:

@@ -138,7 +138,7 @@ def test_rows_that_cannot_be_read_are_told(fusion: Fusion) -> None:
         (
             ("--over", WIDTHS, "--against", ".", "--measure", "x"),
             1,
-            "no finished run in . has encoders.image.dim=16",
+            "no finished run in . is of candidate 16",
         ),
     ],
 )

@@ -31,7 +31,7 @@ def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathF
 
 
 def look(made: Recipe, registry: Registry, most: int = 1000, **more: Any) -> dict[str, Labelled]:
-    return labelled(complete(made, registry), registry, CPU, most, **more)[0]
+    return labelled(complete(made, registry), registry, CPU, most, **more).rows
 
 
 def rows_of(made: Recipe, registry: Registry, most: int = 1000) -> list[dict[str, Any]]:
@@ -73,14 +73,14 @@ def test_they_are_the_first_of_the_training_each_once_by_modality(
 
 def test_one_modality_can_be_asked_for(recipe: Make, registry: Registry) -> None:
     made = recipe({"sources.heard.broken": [*range(17)]})  # its sounds, which are not looked at
-    found, bad = labelled(complete(made, registry), registry, CPU, 1000, "text")
+    found, bad, _ = labelled(complete(made, registry), registry, CPU, 1000, "text")
     assert (list(found), bad) == (["text"], [])
     assert len(found["text"].labels) == 41
 
 
 def test_rows_that_cannot_be_read_are_left_out_and_told(recipe: Make, registry: Registry) -> None:
     made = recipe({"sources.heard.broken": [3, 5]})
-    found, bad = labelled(complete(made, registry), registry, CPU, 1000)
+    found, bad, _ = labelled(complete(made, registry), registry, CPU, 1000)
     assert len(found["audio"].labels) == 15
     assert sorted((row.source, row.row) for row in bad) == [("heard", 3), ("heard", 5)]
 
@@ -130,6 +130,15 @@ def test_without_a_run_that_has_the_modality_and_classifies_it_says_nothing(
         registry=registry,
     )
     assert look(recipe({"init": str(mute.folder)}), registry)["text"].source is None
+
+
+def test_encoders_of_which_nothing_was_taken_are_told(earlier: Run, recipe: Make, registry: Registry) -> None:
+    wide = complete(
+        recipe({"init": str(earlier.folder), "encoders.audio": {"name": "toy-audio", "dim": 5}}), registry
+    )
+    assert labelled(wide, registry, CPU, 100).new == ["encoders.audio"]
+    assert labelled(wide, registry, CPU, 100, "text").new == []
+    assert labelled(complete(recipe(), registry), registry, CPU, 100).new == []
 
 
 @pytest.mark.parametrize(

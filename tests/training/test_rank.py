@@ -87,7 +87,7 @@ def test_what_has_learned_the_classes_comes_before_random_weights(
 def test_an_estimate_is_the_mean_over_modalities(candidates: dict[str, Recipe], registry: Registry) -> None:
     [one] = rank({"run": candidates["run"]}, ["logme"], registry=registry)
     recipe = complete(candidates["run"], registry)
-    found = labelled(recipe, registry, torch.device("cpu"), 2000)[0]
+    found = labelled(recipe, registry, torch.device("cpu"), 2000).rows
     expected = {name: LogME()(rows) for name, rows in found.items()}
     assert one.estimates == {"logme": pytest.approx(expected)}
     assert one.estimate("logme") == pytest.approx(sum(expected.values()) / 3)
@@ -130,6 +130,7 @@ def test_nothing_is_written(
         ([{"shrinkage": 0}], RecipeError, "{'shrinkage': 0} has no name"),
         ([{"name": "hscore", "shrinkage": 2}], RecipeError, "estimator.hscore.shrinkage: 2 does not fit"),
         ([{"name": "hscore", "shrink": 0}], RecipeError, "unknown option of hscore 'shrink'; did you mean"),
+        ([], RecipeError, "give a candidate and an estimator, at least"),
         (["endless"], FusionError, "one: estimator endless gave inf, not a finite number or words"),
     ],
 )
