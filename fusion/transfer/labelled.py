@@ -66,9 +66,10 @@ def labelled(
     vectors, bad, read = _read(steps, names, device, partial(_pooled, model), recipe, most)
     if not vectors:
         some = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        torn = f"; row {bad[0].row} of {bad[0].source} cannot be read: {bad[0].reason}" if bad else ""
         raise DataError(
             f"no row of sources has the target {recipe.evaluate.target!r} and {some}; name another in "
-            "evaluate.target"
+            f"evaluate.target{torn}"
         )
     answers: dict[str, Seen] = {}
     earlier = _classifier(recipe, registry)

@@ -149,6 +149,10 @@ def test_encoders_of_which_nothing_was_taken_are_told(earlier: Run, recipe: Make
             "no row of sources has the target 'kind' and image, text or audio; name another in",
         ),
         (
+            {"evaluate": {"target": "text"}},
+            r"name another in evaluate\.target; row \d+ of \w+ cannot be read: target 'text' has shape",
+        ),
+        (
             {"sources": {"one": {"name": "toy", "rows": 1}}, "train.batch": 1},
             r"the 1 labelled rows with image are all of one class \(0\); give rows of two classes at least",
         ),
