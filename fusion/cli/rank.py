@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A folder with runs of the candidates, to compare the ranking with.",
 )
 @click.option("--measure", metavar="METRIC", help="Of those runs, such as subsets/image/accuracy.")

@@ -21,6 +21,9 @@ def truth(folders: Iterable[Path], candidates: Mapping[str, Recipe], measure: st
     none, and names what differs in the nearest; and where a run has no such metric.
     """
     given = list(folders)
+    for folder in given:
+        if not folder.is_dir():
+            raise RunError(f"{folder} is not a folder; give one with runs of the candidates, in any depth")
     found = [Run(file.parent) for folder in given for file in sorted(folder.rglob("recipe.yaml"))]
     runs = {run: _leaves(run.recipe) for run in found if run.finished}
     numbers: dict[str, list[float]] = {}

@@ -71,8 +71,11 @@ def test_a_candidate_without_a_run_is_told_with_what_differs_in_the_nearest(
     said = r"no finished run in .*some is of candidate b; .*some/a differs in init"
     with pytest.raises(RunError, match=said):
         truth([tmp_path / "some"], candidates, KEY)
+    (tmp_path / "none").mkdir()
     with pytest.raises(RunError, match=r"no finished run in .*none is of candidate a$"):
         truth([tmp_path / "none"], candidates, KEY)
+    with pytest.raises(RunError, match=r"gone is not a folder; give one with runs of the candidates"):
+        truth([tmp_path / "none", tmp_path / "gone"], candidates, KEY)
 
 
 def test_a_metric_that_is_not_there_is_told(
