@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
+    from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.inference import Predictor, load
     from fusion.model import Model
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fusion.studies.study import study
     from fusion.training.loop import train
     from fusion.training.measure import measure
+    from fusion.transfer.rank import rank
     from fusion.tuning import Tuning
 
 __version__ = "0.1.0"
@@ -54,6 +56,8 @@ _LAZY = {
     "Encoder": "fusion.encoder",
     "Encoding": "fusion.encoder",
     "Processor": "fusion.encoder",
+    "Estimator": "fusion.estimator",
+    "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
@@ -70,6 +74,7 @@ _LAZY = {
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
     "measure": "fusion.training.measure",
+    "rank": "fusion.transfer.rank",
     "Tuning": "fusion.tuning",
 }
 
@@ -84,8 +89,10 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "Encoding",
+    "Estimator",
     "Fuser",
     "FusionError",
+    "Labelled",
     "Model",
     "Objective",
     "PluginError",
@@ -109,6 +116,7 @@ __all__ = [
     "load",
     "measure",
     "note",
+    "rank",
     "read_recipe",
     "shared",
     "study",

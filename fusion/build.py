@@ -1,6 +1,6 @@
 """Build what a recipe names: sources, augmentations, and the model of encoders, fuser and objectives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from fusion.without import without
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
+    from fusion.estimator import Estimator
     from fusion.model import Model
     from fusion.tuning import Tuning
 
@@ -138,6 +139,24 @@ def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:
         )
         for name, pick in recipe.encoders.items()
     }
+
+
+def build_estimators(chosen: Iterable[Any], registry: Registry) -> dict[str, "Estimator"]:
+    """Build estimators, by name; each is given as its name, or as a mapping of its name and its options."""
+    from fusion.estimator import Estimator
+
+    estimators: dict[str, Estimator] = {}
+    for given in chosen:
+        options = given if isinstance(given, Mapping) else {"name": given}
+        name = options.get("name")
+        if not isinstance(name, str) or name in estimators:
+            said = "stands twice" if name in estimators else "has no name"
+            raise RecipeError([Problem("estimator", f"{given!r} {said}; give names, or {{name: logme}}")])
+        pick = Pick(**options)
+        estimators[name] = _expect(
+            Estimator, _build(registry, "estimator", pick, f"estimator.{name}"), pick, registry
+        )
+    return estimators
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:

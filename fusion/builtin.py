@@ -72,3 +72,13 @@ def fusion_tunings() -> list[Component]:
         Component("gradual", "fusion.tunings.gradual:Gradual"),
         Component("lora", "fusion.tunings.lora:Lora", tiny={"rank": 2}),
     ]
+
+
+@hookimpl
+def fusion_estimators() -> list[Component]:
+    return [
+        Component("logme", "fusion.estimators.logme:LogME"),
+        Component("hscore", "fusion.estimators.hscore:HScore"),
+        Component("leep", "fusion.estimators.leep:Leep"),
+        Component("probe", "fusion.estimators.probe:Probe"),
+    ]

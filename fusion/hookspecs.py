@@ -58,6 +58,12 @@ def fusion_tunings() -> list[Component]:
 
 
 @hookspec
+def fusion_estimators() -> list[Component]:
+    """Estimators: labelled vectors of a candidate -> how well it will transfer."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

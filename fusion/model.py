@@ -166,7 +166,7 @@ class Model(nn.Module):
             if name not in batch.inputs:
                 pooled[name] = torch.zeros(len(present), self.width, device=present.device)
                 continue
-            aligned = self._encode(name, batch.inputs[name])
+            aligned = self.align[name](self.encode(name, batch.inputs[name]))
             place = (present.cumsum(0) - 1).clamp(min=0)  # (b,) the n rows spread over b, without a host sync
             absent = ~present
             pooled[name] = aligned.pooled[place].masked_fill(absent.unsqueeze(-1), 0.0)
@@ -219,14 +219,13 @@ class Model(nn.Module):
                 merged[key] = known._replace(below=min(limits, default=None))
         return merged
 
-    def _encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
+    def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
+        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
         encoding = encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
-        if not self.fuser.reads_tokens:
-            encoding = Encoding(encoding.pooled)
-        return self.align[name](encoding)  # type: ignore[no-any-return]
+        return encoding if self.fuser.reads_tokens else Encoding(encoding.pooled)
 
     def _check(self, name: str, encoding: Encoding, rows: int, dim: int) -> None:
         """Raise PluginError, naming the plugin, for an encoding that is not what its encoder promises."""

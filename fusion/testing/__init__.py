@@ -9,6 +9,7 @@ raises fusion.PluginError at the first that did not.
 
 from fusion.testing.augmentations import check_augmentation
 from fusion.testing.encoders import check_encoder
+from fusion.testing.estimators import check_estimator
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "check_augmentation",
     "check_encoder",
+    "check_estimator",
     "check_fuser",
     "check_objective",
     "check_source",

@@ -14,6 +14,7 @@ from fusion.errors import DataError, FusionError, PluginError
 from fusion.registry import Offer, Origin, Registry
 from fusion.testing.augmentations import check_augmentation, vary
 from fusion.testing.encoders import check_encoder
+from fusion.testing.estimators import check_estimator
 from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
@@ -94,6 +95,10 @@ def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
     return check_tuning(offer.component.resolve(), **_tiny(offer))
 
 
+def _check_estimator(offer: Offer, registry: Registry) -> list[str]:
+    return check_estimator(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -130,6 +135,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "source": _check_source,
     "augmentation": _check_augmentation,
     "tuning": _check_tuning,
+    "estimator": _check_estimator,
 }
 
 

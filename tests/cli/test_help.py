@@ -34,6 +34,7 @@ def test_all_commands_are_there() -> None:
         "report",
         "data",
         "check",
+        "rank",
         "recipes",
         "plugins",
         "doctor",

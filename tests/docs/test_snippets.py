@@ -34,6 +34,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "plugins.md": {"python", "yaml", "toml", "console"},
     "metrics.md": set(),
     "decisions.md": set(),
+    "parts-rank.md": {"console"},
     "results.md": {"console"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),

@@ -1,0 +1,1 @@
+"""Estimators of how well a candidate will transfer: one file each."""
