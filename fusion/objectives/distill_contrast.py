@@ -49,6 +49,7 @@ class DistillContrast(Objective):
         named = [name for name in (self.teaching.teacher, self.teaching.student) if name is not None]
         same = None if self.same is None else targets[self.same]
         positive = together(embeddings, named, same) & rows & rows.unsqueeze(1)  # (b, b)
-        cosines = F.normalize(self.project(student), dim=-1) @ F.normalize(teacher, dim=-1).T  # (b, b)
-        logits = cosines / self.temperature
+        ours, theirs = F.normalize(self.project(student), dim=-1), F.normalize(teacher, dim=-1)
+        with torch.autocast(ours.device.type, enabled=False):  # as in `similarity`
+            logits = ours.float() @ theirs.T / self.temperature  # (b, b)
         return (l_out(logits, positive, rows) + l_out(logits.T, positive, rows)) / 2

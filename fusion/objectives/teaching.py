@@ -57,4 +57,4 @@ class Teaching:
             known, has_teacher = rows_of(embeddings, fused, self.teacher)
         rows = has_student & has_teacher
         absent = ~rows.unsqueeze(-1)
-        return learns.masked_fill(absent, 0.0), known.detach().masked_fill(absent, 0.0), rows
+        return learns.float().masked_fill(absent, 0.0), known.detach().masked_fill(absent, 0.0), rows

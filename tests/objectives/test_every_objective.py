@@ -19,6 +19,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "multilabel": {"classes": 3},
     "coral": {"modality": "text"},  # of the fused vectors every row takes part that has anything
     "mmd": {"modality": "text"},
+    "distill-labels": {"classes": 3},
 }
 REGISTRY = Registry()
 OBJECTIVES = REGISTRY.names("objective")

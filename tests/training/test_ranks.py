@@ -39,6 +39,10 @@ OBJECTIVES = {
     "multilabel": {"name": "multilabel", "target": "flags", "classes": 2},
     "coral": {"name": "coral"},
     "mmd": {"name": "mmd", "modality": "text"},
+    "distill": {"name": "distill", "teacher": "text", "student": "image"},
+    "distill-relations": {"name": "distill-relations", "teacher": "text"},
+    "distill-contrast": {"name": "distill-contrast", "teacher": "text", "same": "label"},
+    "distill-labels": {"name": "distill-labels", "classes": 3, "teacher": "text"},
 }
 
 
