@@ -35,6 +35,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "metrics.md": set(),
     "decisions.md": set(),
     "results.md": {"console"},
+    "parts-distill.md": {"console"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }
@@ -296,7 +297,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    assert files | {"ledger.jsonl", "encoders"} == set(keys["The folder"])
+    assert files | {"ledger.jsonl", "encoders", "teacher"} == set(keys["The folder"])
 
 
 def _pattern(key: str) -> str:
