@@ -17,7 +17,7 @@ APART = 1e-4  # of the mean distance: what is nearer, such as one sample twice, 
 class DistillRelations(Objective):
     """Relational knowledge distillation (Park et al. 2019, RKD): the Huber loss of distances and angles.
 
-    Distances are in units of their mean (eq. 5), over all pairs of rows; angles (eq. 8) weigh `angle` times
+    Distances are in units of their mean, over all pairs of rows; angles, as cosines, weigh `angle` times
     as much. Both are means in place of sums. All triples of b rows would take b^3 numbers: so a row is the
     vertex of angles with the next `neighbours` rows that take part, for which b n (n + w) numbers are held,
     and these are all triples as long as there are at most n others. The student needs no projection, whatever

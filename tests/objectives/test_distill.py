@@ -41,7 +41,7 @@ def cosine(student: Vectors, teacher: Vectors) -> float:
 
 
 def huber(x: float) -> float:
-    """Equation 3 of the paper on relations."""
+    """As the paper on relations has it, quadratic up to 1."""
     return 0.5 * x * x if abs(x) <= 1 else abs(x) - 0.5
 
 
