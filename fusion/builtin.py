@@ -30,6 +30,10 @@ def fusion_objectives() -> list[Component]:
         Component("groupdro", "fusion.objectives.groupdro:Groupdro", tiny={"classes": 10}),
         Component("regress", "fusion.objectives.regress:Regress", tiny={"target": "value"}),
         Component("multilabel", "fusion.objectives.multilabel:Multilabel", tiny={"classes": 10}),
+        Component("distill", "fusion.objectives.distill:Distill"),
+        Component("distill-relations", "fusion.objectives.distill_relations:DistillRelations"),
+        Component("distill-contrast", "fusion.objectives.distill_contrast:DistillContrast"),
+        Component("distill-labels", "fusion.objectives.distill_labels:DistillLabels", tiny={"classes": 10}),
     ]
 
 

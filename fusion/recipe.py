@@ -158,6 +158,7 @@ class Recipe(Section):
 
     name: str = Field(default="run", pattern=r"^\w[\w.-]*$")  # also that of a folder
     init: str | None = None
+    teacher: str | None = None
     sources: dict[Name, SourcePick] = Field(min_length=1)
     encoders: dict[str, EncoderPick] = Field(min_length=1)
     augment: dict[str, list[AugmentationPick]] = Field(default_factory=dict)

@@ -26,7 +26,9 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
     found = dry_run(read_recipe(recipe, overrides, registry), registry)
     if as_json:
         nested = {key: _plain(getattr(found, key)) for key in ("sources", "parts")}
-        print_json(found._asdict() | nested | {"groups": [group._asdict() for group in found.groups]})
+        groups = [group._asdict() for group in found.groups]
+        lesson = None if found.teacher is None else found.teacher._asdict()
+        print_json(found._asdict() | nested | {"groups": groups, "teacher": lesson})
         return
     table(
         ("source", "rows", "rows of a batch"),
@@ -53,6 +55,11 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
     table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])
     if found.init is not None:
         click.echo(f"init    {found.init}")
+    if found.teacher is not None:
+        rows, seconds, disk = found.teacher
+        click.echo(
+            f"teacher goes over {rows:,} rows in about {seconds:,.0f} s here, and leaves {disk:,.1f} MB"
+        )
     click.echo(
         f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; "
         f"{found.peak_mb:,.0f} MB at peak"

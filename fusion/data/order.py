@@ -72,6 +72,13 @@ class Order:
         period, offset = divmod(step * self.batch, len(self.pattern))
         return int(period * self._counts[number] + self._before[number, offset])
 
+    def rows(self, number: int, steps: int) -> Ints:
+        """Return which rows of a source the first steps hold, sorted, each once."""
+        taken, length = self.taken(number, steps), int(self.lengths[number])
+        if taken >= length:
+            return np.arange(length, dtype=np.int64)
+        return np.sort(permute(np.arange(taken, dtype=np.int64), length, (self.seed, number, 0)))
+
     def __call__(self, step: int) -> Slots:
         """Return the rows of the global batch of this step (from 0)."""
         place = np.arange(step * self.batch, (step + 1) * self.batch, dtype=np.int64)

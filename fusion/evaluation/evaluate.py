@@ -47,7 +47,9 @@ def evaluate(
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [])
     sources = build_tables(recipe.evaluate.sources, registry)
-    targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
+    read = model.targets()
+    answered = {task.target: read[task.target] for task in model.tasks.values()}
+    targets = {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
     sweep = Sweep(
         Reader(sources, Collator(model.processors, targets)),
         recipe.evaluate.batch,

@@ -55,12 +55,12 @@ class Contrastive(Objective):
             rows = taking_part(embeddings, pair)  # (b,)
             positive = positives(embeddings, pair, same)  # (b, b), symmetric
             logits = self.scale * similarity(embeddings, pair)  # (b, b)
-            losses.append((_l_out(logits, positive, rows) + _l_out(logits.T, positive, rows)) / 2)
+            losses.append((l_out(logits, positive, rows) + l_out(logits.T, positive, rows)) / 2)
             used.append(rows.any())
         return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
 
 
-def _l_out(logits: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
+def l_out(logits: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
     """Average over anchors of the mean over their positives of -log softmax; 0 without an anchor."""
     # the lowest number and not -inf, whose softmax is NaN when no row takes part
     log_softmax = logits.masked_fill(~rows, torch.finfo(logits.dtype).min).log_softmax(dim=1)

@@ -57,12 +57,15 @@ def positives(embeddings: Embeddings, pair: Pair, same: Tensor | None) -> Tensor
     target `same`, (b,) long with -100 where it is missing.
     """
     rows = taking_part(embeddings, pair)
-    together = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-    for modality in pair:
-        together = together | _equal(embeddings.content[modality], missing=0)
-    if same is not None:
-        together = together | _equal(same, missing=-100)
-    return together & rows & rows.unsqueeze(1)
+    return together(embeddings, pair, same) & rows & rows.unsqueeze(1)
+
+
+def together(embeddings: Embeddings, modalities: Sequence[str], same: Tensor | None) -> Tensor:
+    """Return the same of every row and these modalities, (b, b) bool, whether or not it takes part."""
+    found = torch.eye(len(embeddings.source), dtype=torch.bool, device=embeddings.source.device)
+    for modality in modalities:
+        found = found | _equal(embeddings.content[modality], missing=0)
+    return found if same is None else found | _equal(same, missing=-100)
 
 
 def _equal(values: Tensor, missing: int) -> Tensor:

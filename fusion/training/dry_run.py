@@ -1,6 +1,8 @@
 """Build a recipe, run one step of it, and say what it takes; nothing is kept."""
 
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
@@ -8,7 +10,7 @@ import torch
 from fusion import build
 from fusion.batch import Target
 from fusion.data.collate import Collator
-from fusion.data.loader import Reader, Sweep
+from fusion.data.loader import Loaded, Reader, Steps, Sweep
 from fusion.errors import DataError
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
@@ -16,7 +18,9 @@ from fusion.registry import Registry
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
+from fusion.training.teach import outputs_of
 from fusion.transfer.initial import initial_model
+from fusion.transfer.teacher import Teacher, open_teacher
 
 ROWS = 16
 """Rows of each evaluation source that are read."""
@@ -46,10 +50,19 @@ class Group(NamedTuple):
     parts: list[str]
 
 
+class Lesson(NamedTuple):
+    """What it takes to let the teacher go over the rows that a training reads."""
+
+    rows: int
+    seconds: float
+    disk_mb: float
+
+
 class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
     init: str | None  # what became of the weights that the recipe starts from
+    teacher: Lesson | None
     sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
@@ -65,8 +78,9 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
     torch.manual_seed(recipe.train.seed)
     model, start = initial_model(recipe, registry)
+    teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry)
-    loaded = steps[0]
+    loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe)
     if len(loaded.bad) == recipe.train.batch:
         first = loaded.bad[0]
         raise DataError(
@@ -83,6 +97,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
         init=None if start is None else str(start),
+        teacher=lesson,
         sources={
             name: Share(rows, int((loaded.batch.source == number).sum()))
             for number, (name, rows) in enumerate(steps.order.sizes.items())
@@ -98,6 +113,22 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         seconds=seconds,
         total_seconds=seconds * recipe.train.steps,
     )
+
+
+def _taught(teacher: Teacher, steps: Steps, recipe: Recipe) -> tuple[Loaded, Lesson]:
+    """Return the first batch with what the teacher gives for it, and what all of its outputs will take."""
+    with TemporaryDirectory() as place:
+        first, every = (
+            outputs_of(teacher, steps, recipe, count, Path(place) / "teacher")
+            for count in (1, recipe.train.steps)
+        )
+        first.lay_out()
+        began = time.monotonic()
+        first.compute(recipe.evaluate.batch, 0, "cpu")
+        seconds = time.monotonic() - began
+        first.finish()
+        rows, tried = (sum(map(len, outputs.rows)) for outputs in (every, first))
+        return first.taught()[0], Lesson(rows, seconds * rows / tried, every.bytes / 1e6)
 
 
 def _groups(model: Model, recipe: Recipe) -> list[Group]:

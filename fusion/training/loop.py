@@ -32,7 +32,9 @@ from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 from fusion.training.steps import training_steps
+from fusion.training.teach import teach
 from fusion.transfer.initial import initial_model
+from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
 
 
@@ -61,8 +63,13 @@ def train(
     torch.manual_seed(settings.seed)
     model, start = initial_model(recipe, registry)
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
+    teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, Path(out) if out else None, resume, accelerator)
+    told = {} if start is None else {"init": start.record()}
+    if teacher is not None:
+        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        teacher = None  # the training wants its memory
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe))
     title = f"train {recipe.name}"
@@ -126,7 +133,6 @@ def train(
     }
     if ranks > 1:
         share_buffers(model)
-    told = {} if start is None else {"init": start.record()}
     finish(run, recipe, model, metrics, told, accelerator, registry)
     return run
 

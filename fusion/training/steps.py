@@ -8,18 +8,27 @@ from fusion.data.collate import Collator
 from fusion.data.draw import Draw
 from fusion.data.loader import Reader, Steps
 from fusion.data.order import Order
-from fusion.errors import Problem, RecipeError, unknown
+from fusion.errors import DataError, Problem, RecipeError, unknown
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 
 
 def training_steps(recipe: Recipe, model: Model, registry: Registry, rank: int = 0, ranks: int = 1) -> Steps:
-    """Return the training batches of one rank. Raises DataError for sources that cannot be built."""
+    """Return the training batches of one rank. Raises DataError for sources that cannot be built.
+
+    With a teacher a stream is one: no row of it has a place by which an output could be found again.
+    """
     targets = model.targets()
     known = list(dict.fromkeys([*recipe.modalities, *targets, recipe.evaluate.target]))
     _expect_known(recipe, known)
     sources = build.build_sources(recipe.sources, registry)
+    for name, source in sources.items():
+        if recipe.teacher is not None and isinstance(source, Stream):
+            raise DataError(
+                f"sources.{name} is a stream, of whose rows a teacher's outputs cannot be kept; "
+                "give random access, or leave out `teacher`"
+            )
     lengths = {name: None if isinstance(source, Stream) else len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     seed = recipe.train.seed

@@ -199,3 +199,12 @@ def test_a_source_smaller_than_its_part_of_a_batch_is_refused() -> None:
     ):
         Order({"photos": 50, "clips": 4, "notes": 23}, WEIGHTS, 22, seed=0)  # 4.4
     Order({"photos": 50, "clips": 5, "notes": 23}, WEIGHTS, 22, seed=0)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 12, 40])
+def test_the_rows_of_the_first_steps_are_told_without_going_through_them(steps: int) -> None:
+    order = Order({"one": 7, "two": 100}, {"one": 1, "two": 3}, batch=8, seed=4)
+    held = [order(step) for step in range(steps)]
+    for number in (0, 1):
+        seen = {row for slots in held for row in slots.row[slots.source == number].tolist()}
+        assert order.rows(number, steps).tolist() == sorted(seen)

@@ -36,6 +36,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "decisions.md": set(),
     "parts-rank.md": {"console"},
     "results.md": {"console"},
+    "parts-distill.md": {"console"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }
@@ -297,7 +298,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    assert files | {"ledger.jsonl", "encoders", "notes.json"} == set(keys["The folder"])
+    assert files | {"ledger.jsonl", "encoders", "notes.json", "teacher"} == set(keys["The folder"])
 
 
 def _pattern(key: str) -> str:

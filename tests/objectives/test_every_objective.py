@@ -23,6 +23,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "adversarial": {"modality": "text"},
     "cdan": {"classes": 3, "modality": "text"},
     "groupdro": {"classes": 3},
+    "distill-labels": {"classes": 3},
 }
 SOURCES = ("first", "second", "third")
 REGISTRY = Registry()

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from fusion import Recipe, Registry, read_recipe, study, train
 from fusion.picks import shrink
-from fusion.recipe_file import SHIPPED, shipped
+from fusion.recipe_file import SHIPPED, dump, shipped
 
 SCRIPTS = sorted(SHIPPED.glob("*.py"))
 
@@ -19,6 +19,7 @@ def test_there_are_recipes_and_scripts() -> None:
     assert {path.stem for path in SCRIPTS} >= {
         "avdigits",
         "bind_digits",
+        "distill_digits",
         "missing_audio",
         "photos_minilm",
         "vgg16_cifar10",
@@ -40,6 +41,29 @@ def test_the_pairs_of_avdigits_train_tiny(packs: Path, tmp_path: Path) -> None:
     assert 120 <= run.metrics["train/rows/image+text+audio"] < 128  # less the torn recording
     assert run.metrics["data/bad_rows"] == 1
     assert run.metrics["evaluate/rows"] == 32
+
+
+def test_the_students_of_distill_digits_train_tiny_with_a_tiny_teacher(packs: Path, tmp_path: Path) -> None:
+    registry = Registry()
+    file = str(SHIPPED / "distill_digits.py")
+    script = runpy.run_path(file)
+    seeing = read_recipe(_written(script["seeing"], tmp_path / "seeing.yaml"), registry=registry)
+    teacher = train(shrink(seeing, registry), tmp_path / "seeing", registry=registry)
+    for student, objectives in script["STUDENTS"].items():
+        registry = Registry()
+        changes = ["sources.few.share=0.5", "sources.rest.share=0.5", f"objectives={objectives}"]
+        changes.append(f"teacher={teacher.folder if student != 'labels' else 'null'}")
+        recipe = shrink(read_recipe(file, changes, registry), registry)
+        run = train(recipe, tmp_path / student, registry=registry)
+        assert run.manifest.get("teacher", {}).get("rows") == (
+            None if student == "labels" else {"few": 19, "rest": 20}  # less the torn recording
+        )
+        assert "subsets/audio/accuracy" in run.metrics
+
+
+def _written(recipe: Recipe, path: Path) -> Path:
+    path.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
+    return path
 
 
 def test_vgg16_walks_both_ways(

@@ -43,6 +43,10 @@ OBJECTIVES = {
     "adversarial": {"name": "adversarial", "hidden": 8},
     "cdan": {"name": "cdan", "classes": 3, "hidden": 8, "modality": "text"},
     "groupdro": {"name": "groupdro", "classes": 3, "rate": 0.5},
+    "distill": {"name": "distill", "teacher": "text", "student": "image"},
+    "distill-relations": {"name": "distill-relations", "teacher": "text"},
+    "distill-contrast": {"name": "distill-contrast", "teacher": "text", "same": "label"},
+    "distill-labels": {"name": "distill-labels", "classes": 3, "teacher": "text"},
 }
 
 

@@ -1,0 +1,55 @@
+"""Let a student tell which of the teacher's vectors is that of its own row."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from fusion.batch import Target
+from fusion.embeddings import Embeddings
+from fusion.objective import Objective
+from fusion.objectives.contrastive import MAX_SCALE, l_out
+from fusion.objectives.pairs import together
+from fusion.objectives.teaching import Teaching
+
+
+class DistillContrast(Objective):
+    """Contrastive representation distillation (Tian et al. 2020, CRD), from student to teacher and back.
+
+    The paper tells a pair from 16,384 others that a memory holds, by noise contrast; here the others are the
+    rows of the batch, over all processes, and the loss is InfoNCE, which needs no memory. The paper projects
+    both sides; here the student is, and only where `dim` is not the width. Rows that hold the same sample, or
+    an equal target `same`, are positives of each other. The other options are those of `distill`.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        width: int,
+        *,
+        teacher: str | None = None,
+        student: str | None = None,
+        target: str = "teacher/fused",
+        dim: PositiveInt | None = None,
+        same: str | None = None,
+        temperature: Annotated[float, Field(ge=1 / MAX_SCALE)] = 0.1,
+    ) -> None:
+        super().__init__(modalities, width)
+        self.teaching = Teaching(self.modalities, width, teacher, student, target, dim)
+        self.same = same
+        self.targets = self.teaching.targets | ({} if same is None else {same: Target(torch.long)})
+        self.temperature = temperature
+        self.project = self.teaching.projection
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        student, teacher, rows = self.teaching(embeddings, fused, targets)
+        named = [name for name in (self.teaching.teacher, self.teaching.student) if name is not None]
+        same = None if self.same is None else targets[self.same]
+        positive = together(embeddings, named, same) & rows & rows.unsqueeze(1)  # (b, b)
+        ours, theirs = F.normalize(self.project(student), dim=-1), F.normalize(teacher, dim=-1)
+        with torch.autocast(ours.device.type, enabled=False):  # as in `similarity`
+            logits = ours.float() @ theirs.T / self.temperature  # (b, b)
+        return (l_out(logits, positive, rows) + l_out(logits.T, positive, rows)) / 2

@@ -1,0 +1,307 @@
+"""A training that learns from an earlier run: what is computed, once, kept, and found again."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fusion import Choices, DataError, Recipe, RecipeError, Registry, Run, RunError, load, train
+from fusion.build import build_sources
+from fusion.picks import complete, shrink
+from fusion.recipe_file import dump
+from fusion.training.dry_run import dry_run
+from fusion.transfer.taught import Taught
+
+Make = Callable[..., Recipe]
+Weights = Callable[[Run], dict[str, Tensor]]
+Lines = Callable[[Run], list[dict[str, float]]]
+
+# the student hears, the teacher sees and reads: in `mute` there is nothing for it
+STUDENT = {
+    "train.batch": 12,
+    "encoders": {"audio": {"name": "toy-audio", "dropout": 0.0}},
+    "augment": {"audio": [{"name": "toy-noise"}]},
+    "fuser": {"name": "mean"},
+    "sources": {
+        "paired": {"name": "toy", "rows": 24},
+        "heard": {"name": "toy", "view": ["text", "audio"], "rows": 17},
+        "mute": {"name": "toy", "view": ["audio"], "rows": 8},
+    },
+    "objectives": {
+        "near": {"name": "distill"},
+        "like": {"name": "distill-relations", "target": "teacher/vectors/image"},
+        "kind": {"name": "distill-labels", "classes": 3, "soft": "teacher/tasks/kind"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    changes = {
+        "encoders": {name: {"name": f"toy-{name}"} for name in ("image", "text")},
+        "augment": {},
+        "sources": {"seen": {"name": "toy", "view": ["image", "text"]}},
+        "objectives": {"kind": {"name": "classify", "classes": 3}, "align": {"name": "contrastive"}},
+    }
+    return train(recipe(changes), tmp_path_factory.mktemp("earlier") / "run", registry=registry)
+
+
+@pytest.fixture
+def taught(recipe: Make, earlier: Run) -> Make:
+    """Build the recipe of a student of the earlier run."""
+
+    def build(changes: dict[str, Any] | None = None) -> Recipe:
+        return recipe({"teacher": str(earlier.folder), **STUDENT, **(changes or {})})
+
+    return build
+
+
+def kept(run: Run, source: str, output: str) -> np.ndarray[Any, Any]:
+    [folder] = (run.folder / "teacher").glob(f"?-{source}")
+    return np.load(folder / f"{output}.npy", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def test_the_outputs_are_those_of_the_loaded_run_row_by_row(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(taught({"train.steps": 12}), tmp_path / "run", registry=registry)
+    teacher = load(earlier, registry=registry)
+    sources = build_sources(run.recipe.sources, registry)
+    for name in ("paired", "heard"):
+        rows = [
+            {key: row[key] for key in ("image", "text") if key in row}
+            for row in map(sources[name].__getitem__, range(len(sources[name])))
+        ]
+        encoded, answer = teacher.encode(rows), teacher.predict(rows)["kind"]
+        np.testing.assert_allclose(kept(run, name, "fused"), encoded.fused, atol=1e-6)
+        np.testing.assert_allclose(kept(run, name, "tasks/kind"), answer.score, atol=1e-6)
+        image = np.where(encoded.present["image"][:, None], encoded.vectors["image"], np.nan)
+        np.testing.assert_allclose(kept(run, name, "vectors/image"), image, atol=1e-6)
+    assert np.isnan(kept(run, "heard", "vectors/image")).all()
+    assert np.isnan(kept(run, "mute", "fused")).all()
+    assert run.manifest["teacher"] == {
+        "teacher": str(earlier.folder),
+        "sha256": earlier.manifest["files"]["model.safetensors"],
+        "rows": {"paired": 24, "heard": 17, "mute": 0},
+    }
+    said = capsys.readouterr().err
+    assert f"teacher {earlier.folder} goes over 49 rows" in said
+    assert "teacher: outputs for 41 of 49 rows" in said
+
+
+def test_the_student_learns_what_the_teacher_gives(
+    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    run = train(taught({"train.steps": 12}), tmp_path / "run", registry=registry)
+    assert all(lines(run)[0][f"loss/{name}"] > 0.01 for name in ("near", "like", "kind"))
+    without = train(
+        taught({"train.steps": 12, "objectives.near.weight": 0}), tmp_path / "2", registry=registry
+    )
+    assert lines(without)[-1]["loss/near"] > 1.2 * lines(run)[-1]["loss/near"]  # it is learned
+
+
+def test_only_the_rows_that_the_training_reads_are_computed(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+) -> None:
+    run = train(taught({"train.steps": 1}), tmp_path / "run", registry=registry)
+    assert [len(kept(run, name, "fused")) for name in ("paired", "heard", "mute")] == [4, 4, 4]
+    assert run.manifest["teacher"]["rows"] == {"paired": 4, "heard": 4, "mute": 0}
+
+
+def test_a_resumed_training_takes_what_is_there_and_ends_bit_for_bit_as_if_it_had_not_stopped(
+    taught: Make, registry: Registry, tmp_path: Path, python: Any, weights: Weights
+) -> None:
+    changes = {"train.steps": 6}
+    path = tmp_path / "toy.yaml"
+    path.write_text(dump(taught(changes).model_dump(mode="json")))
+    stopped = python("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_SIGNAL="2@3")
+    assert "stopped after step" in stopped.stderr
+    files = sorted((tmp_path / "run" / "teacher").rglob("*.npy"))
+    before = [(file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
+    assert len(files) == 9
+    resumed = train(taught(changes), tmp_path / "run", resume=True, registry=registry)
+    assert [(file.stat().st_mtime_ns, file.stat().st_ino) for file in files] == before
+    whole = train(taught(changes), tmp_path / "whole", registry=registry)
+    ours, theirs = weights(whole), weights(resumed)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("harm", ["flipped", "gone", "another teacher"])
+def test_what_is_damaged_or_of_another_teacher_is_told_and_computed_anew(
+    harm: str,
+    taught: Make,
+    earlier: Run,
+    recipe: Make,
+    registry: Registry,
+    tmp_path: Path,
+    python: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = tmp_path / "earlier"
+    shutil.copytree(earlier.folder, other)
+    changes = {"train.steps": 4, "teacher": str(other)}
+    path = tmp_path / "toy.yaml"
+    path.write_text(dump(taught(changes).model_dump(mode="json")))
+    python("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_SIGNAL="2@2")
+    file = tmp_path / "run" / "teacher" / "0-paired" / "fused.npy"
+    right = file.read_bytes()
+    if harm == "flipped":
+        file.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+        told = "teacher is damaged: 0-paired/fused.npy; it is computed anew"
+    elif harm == "gone":
+        file.unlink()
+        told = "teacher lacks files; it is computed anew"
+    else:
+        shutil.rmtree(other)
+        train(
+            Recipe(**earlier.recipe.model_dump() | {"train": {"steps": 1, "batch": 6}}),
+            other,
+            registry=registry,
+        )
+        told = "teacher is of another teacher or other rows; it is computed anew"
+    train(taught(changes), tmp_path / "run", resume=True, registry=registry)
+    assert told in capsys.readouterr().err
+    assert (file.read_bytes() == right) == (harm != "another teacher")
+
+
+def test_two_processes_compute_and_train_what_one_does(
+    taught: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines
+) -> None:
+    changes = {"train.steps": 12, "evaluate": {"batch": 5}}
+    path = tmp_path / "toy.yaml"
+    path.write_text(dump(taught(changes).model_dump(mode="json")))
+    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "two"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("teacher: outputs for 41 of 49 rows") == 1
+    one, two = train(taught(changes), tmp_path / "one", registry=registry), Run(tmp_path / "two")
+    names = sorted(file.relative_to(one.folder) for file in (one.folder / "teacher").rglob("*.npy"))
+    assert len(names) == 9
+    assert all((one.folder / name).read_bytes() == (two.folder / name).read_bytes() for name in names)
+    for alone, together in zip(lines(one), lines(two), strict=True):
+        assert together["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+
+
+def test_a_run_is_loaded_and_evaluated_when_its_teacher_is_gone(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+) -> None:
+    shutil.copytree(earlier.folder, tmp_path / "earlier")
+    test = {"sources": {"test": {"name": "toy", "view": ["audio"]}}}
+    made = taught({"teacher": str(tmp_path / "earlier"), "evaluate": test})
+    run = train(made, tmp_path / "run", registry=registry)
+    shutil.rmtree(tmp_path / "earlier")
+    shutil.rmtree(run.folder / "teacher")
+    assert load(run, registry=registry).predict({"audio": [1, 2, 3, 4]})["kind"].score.shape == (1, 3)
+    assert run.metrics["subsets/audio/rows"] == 24
+
+
+def test_rows_that_the_teacher_cannot_read_are_without_outputs_and_no_bad_rows(
+    taught: Make, registry: Registry, tmp_path: Path
+) -> None:
+    paired = {"name": "toy", "view": ["audio", "text", "image"], "rows": 12, "broken": [3]}
+    run = train(taught({"sources": {"paired": paired}}), tmp_path / "run", registry=registry)
+    assert np.isnan(kept(run, "paired", "fused")).all(axis=1).tolist() == [row == 3 for row in range(12)]
+    assert run.metrics["data/bad_rows"] == 0
+
+
+def test_a_dry_run_says_what_it_takes_and_has_the_losses(taught: Make, registry: Registry) -> None:
+    found = dry_run(complete(taught({"train.steps": 100}), registry), registry)
+    assert found.teacher is not None
+    assert found.teacher.rows == 49
+    assert found.teacher.disk_mb == 49 * (8 + 8 + 3) * 4 / 1e6
+    assert found.losses["near"] > 0.01
+
+
+def test_a_tiny_training_keeps_its_teacher(taught: Make, registry: Registry, tmp_path: Path) -> None:
+    run = train(shrink(complete(taught(), registry), registry), tmp_path / "run", registry=registry)
+    assert run.manifest["teacher"]["rows"]["paired"] > 0
+
+
+def test_a_taught_source_gives_of_choices_the_outputs_of_the_first_and_is_pickled_small(
+    tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "fused.npy", np.arange(2000.0, dtype=np.float32).reshape(4, 500))
+    rows = [{"text": Choices([f"{number}"])} for number in range(9)]
+    source = Taught(rows, np.array([1, 4, 5, 8]), {"teacher/fused": tmp_path / "fused.npy"})
+    assert [sorted(source[number]) for number in (0, 3, 7)] == [["text"]] * 3
+    assert source[5]["teacher/fused"][0] == 1000
+    copied = pickle.dumps(source)
+    assert len(copied) < 1000
+    assert pickle.loads(copied)[8]["teacher/fused"][-1] == 1999
+    assert len(source) == 9
+
+
+# what is refused
+
+
+def test_what_the_teacher_cannot_give_is_refused_with_what_it_has(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+) -> None:
+    for objective, message in {
+        "distill:target=teacher/vectors/audio": r"objectives\.near: unknown output of the teacher "
+        r"'teacher/vectors/audio'.* known: teacher/fused, teacher/tasks/kind, teacher/vectors/image, ",
+        "distill:dim=5": r"reads 'teacher/fused' as \(5,\), and the teacher gives \(8,\); set its `dim` or",
+        "classify:classes=3": r"teacher: no objective reads an output of .*; it gives teacher/fused \(8,\), ",
+    }.items():
+        name, _, option = objective.partition(":")
+        key, _, value = option.partition("=")
+        picked = {"name": name, key: int(value) if value.isdigit() else value}
+        with pytest.raises(RecipeError, match=message):
+            train(taught({"objectives": {"near": picked}}), tmp_path / "run", registry=registry)
+    with pytest.raises(RecipeError, match=r"objectives\.near: reads 'teacher/fused', which an earlier run"):
+        train(taught({"teacher": None}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_is_no_finished_run_is_refused(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+) -> None:
+    copied = tmp_path / "earlier"
+    shutil.copytree(earlier.folder, copied)
+    os.truncate(copied / "model.safetensors", 100)
+    made = taught({"teacher": str(copied)})
+    with pytest.raises(RunError, match=r"teacher: .*model\.safetensors is missing or damaged"):
+        train(made, tmp_path / "run", registry=registry)
+    (copied / "manifest.json").unlink()
+    with pytest.raises(RunError, match=r"teacher: .*has no manifest\.json: the run is not finished"):
+        train(made, tmp_path / "run", registry=registry)
+    with pytest.raises(RunError, match=r"teacher: .* is not a run: it has no recipe\.yaml"):
+        train(taught({"teacher": str(tmp_path)}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+def test_streams_and_rows_without_anything_for_the_teacher_are_refused(
+    taught: Make, registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        DataError, match=r"sources\.all is a stream, of whose rows a teacher's outputs cannot"
+    ):
+        train(taught({"sources": {"all": {"name": "toy-stream"}}}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+    mute = {"mute": {"name": "toy", "view": ["audio"]}}
+    with pytest.raises(DataError, match=r"teacher: no row that is read has any of image, text"):
+        train(taught({"sources": mute}), tmp_path / "run", registry=registry)
+
+
+def test_the_manifest_of_the_outputs_says_what_they_are_of(
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+) -> None:
+    run = train(taught(), tmp_path / "run", registry=registry)
+    record = json.loads((run.folder / "teacher" / "manifest.json").read_text())
+    assert record["key"]["sha256"] == earlier.manifest["files"]["model.safetensors"]
+    assert record["key"]["outputs"] == {
+        "teacher/fused": [8],
+        "teacher/vectors/image": [8],
+        "teacher/tasks/kind": [3],
+    }
+    assert record["key"]["sources"]["heard"]["rows"] == 17
+    assert record["key"]["sources"]["heard"]["is"]["view"] == ["text", "audio"]
+    assert len(record["files"]) == 9
