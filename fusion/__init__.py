@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fusion.encoder import Encoder, Encoding, Processor
     from fusion.fuser import Fuser
     from fusion.inference import Predictor, load
+    from fusion.merging import Merging, blend
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
     from fusion.recipe import Recipe
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from fusion.registry import Registry
     from fusion.run import Run
     from fusion.sharing import shared
+    from fusion.tensors import Stored
     from fusion.training.loop import train
+    from fusion.transfer.merge import merge
     from fusion.tuning import Tuning
 
 __version__ = "0.1.0"
@@ -54,6 +57,8 @@ _LAZY = {
     "Fuser": "fusion.fuser",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
+    "Merging": "fusion.merging",
+    "blend": "fusion.merging",
     "Model": "fusion.model",
     "Objective": "fusion.objective",
     "Prediction": "fusion.objective",
@@ -63,7 +68,9 @@ _LAZY = {
     "Registry": "fusion.registry",
     "Run": "fusion.run",
     "shared": "fusion.sharing",
+    "Stored": "fusion.tensors",
     "train": "fusion.training.loop",
+    "merge": "fusion.transfer.merge",
     "Tuning": "fusion.tuning",
 }
 
@@ -80,6 +87,7 @@ __all__ = [
     "Encoding",
     "Fuser",
     "FusionError",
+    "Merging",
     "Model",
     "Objective",
     "PluginError",
@@ -93,14 +101,17 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stored",
     "Stream",
     "Target",
     "Task",
     "TrainingError",
     "Tuning",
+    "blend",
     "decode",
     "hookimpl",
     "load",
+    "merge",
     "read_recipe",
     "shared",
     "train",

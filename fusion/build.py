@@ -14,6 +14,7 @@ from fusion.sharing import sharing
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
+    from fusion.merging import Merging
     from fusion.model import Model
     from fusion.tuning import Tuning
 
@@ -125,6 +126,14 @@ def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:
         )
         for name, pick in recipe.encoders.items()
     }
+
+
+def build_merging(name: str, options: Mapping[str, Any], registry: Registry) -> "Merging":
+    """Build what makes one model of several. Raises RecipeError for options that it does not take."""
+    from fusion.merging import Merging
+
+    pick = Pick(name=name, **options)
+    return _expect(Merging, _build(registry, "merging", pick, "set"), pick, registry)  # type: ignore[no-any-return]
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
