@@ -10,6 +10,7 @@ raises fusion.PluginError at the first that did not.
 from fusion.testing.augmentations import check_augmentation
 from fusion.testing.encoders import check_encoder
 from fusion.testing.fusers import check_fuser
+from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
 from fusion.testing.sources import check_source
@@ -20,6 +21,7 @@ __all__ = [
     "check_augmentation",
     "check_encoder",
     "check_fuser",
+    "check_merging",
     "check_objective",
     "check_source",
     "check_tuning",
