@@ -1,8 +1,8 @@
 """Peak memory of merging runs, beside loading all of them: python benchmarks/merge.py [runs ...].
 
-A BERT with random weights is trained for one step and copied. Each line is a process of its own: its peak above
-that of merging a run of nearly nothing, in sizes of the model. `fusion merge` is the whole command, with the model
-that it makes; "all in memory" reads every run, and sums up their tensors.
+A BERT with random weights is trained for one step and copied. Each line is a process of its own: its peak
+above that of the same with runs of nearly nothing, in sizes of the model. A method is the whole of `fusion merge`,
+with the model that it makes; "all in memory" reads every run, and sums up their tensors.
 """
 
 import subprocess
@@ -60,7 +60,7 @@ def main(*counts: int) -> None:
         nothing = peak(MERGE, small, folder / "none", "average")
         print(f"model {model / 1e6:.0f} MB; one model and two of its largest tensor: {1 + 2 * largest:.2f}")
         for count in counts:
-            found = (peak(TOGETHER, *runs[:count]) - nothing) / model
+            found = (peak(TOGETHER, *runs[:count]) - peak(TOGETHER, small)) / model
             print(f"{'all in memory':16} {count:3} runs {found:6.2f}")
             for method in METHODS:
                 if method != "slerp" or count == 2:

@@ -6,7 +6,6 @@ Robust fine-tuning (Wortsman et al. 2022, WiSE-FT): digits of MNIST, then 100 la
 models on the line between the two. Drawn are the rows of both tests by ALPHA; nothing is chosen by them.
 """
 
-import os
 import sys
 from pathlib import Path
 from statistics import mean, stdev
@@ -14,14 +13,14 @@ from statistics import mean, stdev
 from fusion import Recipe, Run, merge, train
 
 SEEDS, ALPHAS = (0, 1, 2), tuple(step / 10 for step in range(11))
+BEFORE, AFTER = 400, 200  # steps
 KEYS = {name: f"source/{name}/subsets/image/accuracy" for name in ("mnist", "usps")}
 
 
 def digits(name: str, split: str, **options: object) -> dict[str, object]:
     """Return the source of a split of MNIST or USPS."""
     columns = {"image": f"x_{split}", "label": f"y_{split}"}
-    data = f"{os.environ['FUSION_DATA']}/{name}.npz"
-    return {"name": "datasets", "data": data, "columns": columns, **options}
+    return {"name": "datasets", "data": f"$FUSION_DATA/{name}.npz", "columns": columns, **options}
 
 
 def recipe(source: dict[str, object], seed: int, steps: int, init: Run | None = None) -> Recipe:
@@ -33,16 +32,16 @@ def recipe(source: dict[str, object], seed: int, steps: int, init: Run | None = 
         encoders={"image": {"name": "scratch-image", "size": 16, "dim": 64}},
         width=64,
         objectives={"digit": {"name": "classify", "classes": 10}},
-        train={"steps": steps, "batch": 50, "lr": 2e-3, "seed": seed},
+        train={"steps": steps, "batch": 40, "lr": 2e-3, "seed": seed},
         evaluate={"sources": {name: digits(name, "test", limit=2000) for name in KEYS}, "retrieval": []},
     )
 
 
 def curve(seed: int, folder: Path) -> list[tuple[float, float]]:
     """Return the accuracy on MNIST and USPS, in per cent, at each ALPHA."""
-    before = train(recipe(digits("mnist", "train"), seed, 400), folder / "before")
+    before = train(recipe(digits("mnist", "train"), seed, BEFORE), folder / "before")
     few = digits("usps", "train", limit=100)
-    after = train(recipe(few, seed, 200, before), folder / "after")
+    after = train(recipe(few, seed, AFTER, before), folder / "after")
     given, points = [before.folder, after.folder], []
     for alpha in ALPHAS:
         run = merge(given, folder / f"alpha-{alpha}", method="wise-ft", weights=[alpha])
@@ -71,5 +70,6 @@ if __name__ == "__main__":
     curves = [curve(seed, place / f"seed-{seed}") for seed in SEEDS]
     draw(curves, place / "curve.png")
     for alpha, points in zip(ALPHAS, zip(*curves, strict=True), strict=True):
-        told = [f"{name} {mean(of):.1f} ± {stdev(of):.1f}" for name, of in zip(KEYS, zip(*points), strict=True)]
+        columns = zip(KEYS, zip(*points, strict=True), strict=True)
+        told = [f"{name} {mean(column):.1f} ± {stdev(column):.1f}" for name, column in columns]
         print(f"alpha {alpha:.1f}", *told, sep="  ")

@@ -108,7 +108,8 @@ def test_the_result_is_a_run_that_says_where_it_is_from(
     }
     page = merged.report.read_text("utf-8")
     assert str(after.folder) in page
-    assert "ties" in page
+    assert f"Merged by ties, density 0.5, scale 1.0, from what {before.folder} knew." in page
+    assert "Merged from" not in after.report.read_text("utf-8")
     rows = {key: value for key, value in merged.metrics.items() if key.startswith("init/rows/")}
     # 8 steps of 6 rows before, which both runs started from, 8 after, and 4 of sounds
     assert rows == {"init/rows/image+text": 3 * 32, "init/rows/text+audio": 3 * 16 + 24}
