@@ -1,8 +1,8 @@
 """Peak memory of merging runs, beside loading all of them: python benchmarks/merge.py [runs ...].
 
 A BERT with random weights is trained for one step and copied. Each line is a process of its own: its peak
-above that of the same with runs of nearly nothing, in sizes of the model. A method is the whole of `fusion merge`,
-with the model that it makes; "all in memory" reads every run, and sums up their tensors.
+above that of the same with runs of nearly nothing, in sizes of the model. A method is the whole of
+`fusion merge`, with the model that it makes; "all in memory" reads every run, and sums up their tensors.
 """
 
 import subprocess

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusion.errors import CheckpointError, RunError
 
-SPAN = 1 << 16
+SPAN = 1 << 14
 """Numbers that are read at once where a tensor is read in parts."""
 
 TYPES = {

@@ -20,7 +20,7 @@ def _parts(ctx: click.Context, param: click.Parameter, text: str | None) -> dict
     parts = {}
     for pair in text.split(",") if text else ():
         part, equals, numbers = pair.partition("=")
-        if not equals:
+        if not equals or not numbers:
             raise click.BadParameter(f"{pair!r} is not written PART=WEIGHT, such as image=0.7", ctx, param)
         parts[part] = _numbers(ctx, param, numbers.replace(":", ","))
     return parts

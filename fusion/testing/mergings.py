@@ -88,7 +88,7 @@ def _built(build: Callable[..., Merging], options: dict[str, Any]) -> Merging:
     return merging
 
 
-def _weights(merging: Merging) -> dict[int, Sequence[float]]:
+def _weights(merging: Merging) -> dict[int, list[float]]:
     """Return the weights by the numbers of runs that it takes."""
     found = {}
     for runs in range(1, MOST + 1):

@@ -1,6 +1,7 @@
 """Make one run of several by merging their weights."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf, isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,17 +49,17 @@ def merge(
     first run. Raises RecipeError, DataError, PluginError or RunError, before anything is written.
     """
     registry = registry or Registry()
+    place = Path(out) if out else None
     merging = _build(method, settings or {}, registry)
     if not given:
         raise RunError("no runs to merge; name at least one")
     with TemporaryDirectory() as folder:
-        place = Path(folder)
-        members = [member(str(path), Run(path), registry, place) for path in given]
+        members = [member(str(path), Run(path), registry, Path(folder)) for path in given]
         recipe, model = _model(members, overrides, registry)
         learned = frozenset(name for name, _ in model.named_parameters())
         started = None
         if merging.needs_base:
-            started = base_of(members, None if base is None else str(base), registry, place)
+            started = base_of(members, None if base is None else str(base), registry, Path(folder))
             expect_same(members[0], started, learned)
         elif base is not None:
             raise RunError(f"{method} reads no base; leave --base out, or use another method")
@@ -68,6 +69,7 @@ def merge(
             for part, numbers in (parts or {}).items()
         }
         mixture = Mixture(merging, members, started, own, learned)
+        runs.expect_free(place)
         try_evaluation(recipe, model, registry)
         accelerator = launch(recipe.train.model_copy(update={"precision": "fp32"}))
         if accelerator.num_processes > 1:
@@ -94,7 +96,7 @@ def merge(
         **({"base": {"init": started.name, "sha256": started.sha256}} if started is not None else {}),
         **({"by": by, "measured": measured} if measured else {}),
     }
-    run = runs.create(recipe.name, recipe, Path(out) if out else None)
+    run = runs.create(recipe.name, recipe, place)
     finish(run, recipe, model, metrics, {"merge": record}, accelerator, registry)
     return run
 
@@ -164,10 +166,10 @@ def _measure(
         mixture.fill(model, weights)
         found = evaluate(model, recipe, registry, accelerator, {}).metrics
         key = by.removeprefix("-")
-        if key not in found:
+        value = found.get(key)
+        if not isinstance(value, int | float):
             raise RunError(unknown("metric", key, found))
-        value = float(found[key])
         measured.append({"weights": list(weights), key: value})
-        return -value if by != key else value
+        return -inf if isnan(value) else value if by == key else -value
 
     return measure

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, RunError, load, merge, train
+from fusion.evaluation.evaluate import Evaluation
 from fusion.training.checkpoint import sha256
 
 Make = Callable[..., Recipe]
@@ -262,6 +263,18 @@ def test_where_less_is_better_a_minus_says_so(
     assert weights[1] > 0  # the worst is taken first
 
 
+def test_what_is_not_a_number_is_the_worst(
+    before: Run, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([float("nan"), 0.5, 0.4])
+    monkeypatch.setattr(
+        "fusion.transfer.merge.evaluate", lambda *given: Evaluation({"value": next(found)}, {}, [])
+    )
+    given = [before.folder, before.folder]
+    merged = merge(given, tmp_path / "run", method="greedy-soup", by="value", registry=registry)
+    assert [run["weight"] for run in merged.manifest["merge"]["runs"]] == [0.0, 1.0]
+
+
 # what is refused
 
 
@@ -341,4 +354,13 @@ def test_options_and_keys_that_are_unknown_are_refused(before: Run, after: Run, 
     refused("average of image: weights are 0.5; give each of", given, registry, parts={"image": [0.5]})
     refused("average: weights are 1, 2, 3; give each of the 2 runs", given, registry, weights=[1, 2, 3])
     refused("chooses by a metric: give --by KEY", given, registry, method="greedy-soup")
+    with pytest.raises(RunError, match=r"exists; continue it with --resume, or choose another --out"):
+        merge([before.folder], after.folder, method="average", registry=registry)
     refused("unknown metric 'acc'", given, registry, method="greedy-soup", by="acc")
+
+
+def test_several_processes_are_refused(before: Run, torchrun: Any, tmp_path: Path) -> None:
+    done = torchrun(2, "-m", "fusion", "merge", str(before.folder), "--method=average", "--out", "out")
+    assert done.returncode != 0
+    assert "merging is the work of one process; start it without torchrun" in done.stderr
+    assert not Path("out").exists()
