@@ -1,9 +1,10 @@
 """Fine-tuning forgets; on the way between the two models lies one that knows both.
 
-FUSION_DATA=DIR python recipes/wise_ft.py runs/wise_ft    # three seeds; writes curve.png into the folder
+FUSION_DATA=DIR python recipes/wise_ft.py runs/wise_ft    # three seeds, 4 minutes; writes curve.png there
 
 Robust fine-tuning (Wortsman et al. 2022, WiSE-FT): digits of MNIST, then 100 labelled ones of USPS, then
-models on the line between the two. Drawn are the rows of both tests by ALPHA; nothing is chosen by them.
+models on the line between the two, measured on both tests (2000 rows each); nothing is chosen by them.
+MNIST falls from 96.0 to 78.3 % by fine-tuning, USPS rises from 60.0 to 83.7; half way are 92.9 and 81.3.
 """
 
 import sys
@@ -12,7 +13,8 @@ from statistics import mean, stdev
 
 from fusion import Recipe, Run, merge, train
 
-SEEDS, ALPHAS = (0, 1, 2), tuple(step / 10 for step in range(11))
+SEEDS = (0, 1, 2)
+ALPHAS = tuple(step / 10 for step in range(11))  # which a curve has
 BEFORE, AFTER = 400, 200  # steps
 KEYS = {name: f"source/{name}/subsets/image/accuracy" for name in ("mnist", "usps")}
 
@@ -42,11 +44,10 @@ def curve(seed: int, folder: Path) -> list[tuple[float, float]]:
     before = train(recipe(digits("mnist", "train"), seed, BEFORE), folder / "before")
     few = digits("usps", "train", limit=100)
     after = train(recipe(few, seed, AFTER, before), folder / "after")
-    given, points = [before.folder, after.folder], []
-    for alpha in ALPHAS:
-        run = merge(given, folder / f"alpha-{alpha}", method="wise-ft", weights=[alpha])
-        points.append(tuple(100 * run.metrics[key] for key in KEYS.values()))
-    return points
+    given, keys = [before.folder, after.folder], tuple(KEYS.values())
+    run = merge(given, folder / "merged", method="wise-ft", weights=[0.5], curve=keys)
+    found = run.manifest["merge"]["curve"]
+    return [(100 * kept, 100 * gained) for kept, gained in zip(*(found[key] for key in keys), strict=True)]
 
 
 def draw(curves: list[list[tuple[float, float]]], path: Path) -> None:

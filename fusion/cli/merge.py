@@ -39,6 +39,12 @@ def _parts(ctx: click.Context, param: click.Parameter, text: str | None) -> dict
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option of the method.")
 @click.option("--base", help="The run or file that all runs started from; by default the `init` of all.")
 @click.option("--by", metavar="KEY", help="The metric by which a method chooses; -KEY where less is better.")
+@click.option(
+    "--curve",
+    nargs=2,
+    metavar="KEY KEY",
+    help="Also measure --weights 0, 0.1 ... 1, and draw the second metric against the first in the report.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
 @json_option
 @registry_argument
@@ -53,6 +59,7 @@ def command(
     settings: tuple[str, ...],
     base: str | None,
     by: str | None,
+    curve: tuple[str, str] | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -90,6 +97,7 @@ def command(
         parts=parts,
         base=base,
         by=by,
+        curve=curve or (),
         overrides=overrides,
         registry=registry,
     )

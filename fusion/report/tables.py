@@ -39,25 +39,6 @@ def bad_rows(ledger: Sequence[Mapping[str, Any]], most: int = 20) -> Table:
     )
 
 
-def merged(record: Mapping[str, Any]) -> list[Table]:
-    """Return the runs of which a merged one was made, and with which weights, as its manifest has it."""
-    if not record:
-        return []
-    parts = record.get("parts", {})
-    rows = [
-        [
-            run["run"],
-            *(f"{weight:.4g}" for weight in (run["weight"], *(own[place] for own in parts.values()))),
-        ]
-        for place, run in enumerate(record["runs"])
-    ]
-    options = "".join(f", {key} {_text(value)}" for key, value in record["options"].items())
-    base = f", from what {record['base']['init']} knew" if "base" in record else ""
-    by = f", chosen by {record['by']} among {len(record['measured'])} models" if "by" in record else ""
-    columns = ["run", "weight", *(f"weight of {part}" for part in parts)]
-    return [Table("Merged from", columns, rows, f"Merged by {record['method']}{options}{base}{by}.", 1)]
-
-
 def versions(manifest: Mapping[str, Any]) -> list[Table]:
     """Return one table of the single values and one of each mapping in a manifest."""
     single = {key: value for key, value in manifest.items() if not isinstance(value, Mapping)}

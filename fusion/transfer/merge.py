@@ -1,18 +1,14 @@
 """Make one run of several by merging their weights."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from accelerate import Accelerator
-
 from fusion import build, options
 from fusion import run as runs
 from fusion.errors import RecipeError, RunError, unknown
-from fusion.evaluation.evaluate import evaluate
-from fusion.merging import Measure, Merging
+from fusion.merging import Merging
 from fusion.model import Model
 from fusion.picks import complete
 from fusion.recipe import Recipe, Tune
@@ -25,6 +21,7 @@ from fusion.training.launch import launch
 from fusion.transfer.members import Member, base_of, expect_same, expect_same_components, member, rows
 from fusion.transfer.mixture import Mixture, owner
 from fusion.transfer.original import adapted
+from fusion.transfer.trials import Trials
 
 
 def merge(
@@ -37,6 +34,7 @@ def merge(
     parts: Mapping[str, Sequence[float]] | None = None,
     base: str | Path | None = None,
     by: str | None = None,
+    curve: Sequence[str] = (),
     overrides: Sequence[str] = (),
     registry: Registry | None = None,
 ) -> Run:
@@ -45,8 +43,10 @@ def merge(
     `settings` are options of the method. `weights` are those of the runs, `parts` those for a modality (its
     encoder and align), for "fuser" or "objectives.NAME". `base` is what the runs started from, by default
     what the manifests of all name. `by` is a key of metrics.json, after a "-" where less is better, for a
-    method that chooses; `overrides` say on which rows it is measured. Recipe and options are those of the
-    first run. Raises RecipeError, DataError, PluginError or RunError, before anything is written.
+    method that chooses. `curve` are two such keys, measured also for single weights of 0, 0.1 ... 1, and
+    drawn in the report. `overrides` say on which rows. Recipe and options are those of the first run.
+
+    Raises RecipeError, DataError, PluginError or RunError, before anything is written.
     """
     registry = registry or Registry()
     place = Path(out) if out else None
@@ -76,9 +76,11 @@ def merge(
             raise RunError("merging is the work of one process; start it without torchrun")
         model.to(accelerator.device)
 
-        measured: list[dict[str, Any]] = []
-        measure = _measure(mixture, model, recipe, by, accelerator, registry, measured)
-        chosen = merging.choose(_weigh(merging, method, weights, members), measure)
+        trials = Trials(mixture, model, recipe, accelerator, registry)
+        line = trials.curve(lambda numbers: _weigh(merging, method, numbers, members), curve) if curve else {}
+        chosen = merging.choose(
+            _weigh(merging, method, weights, members), lambda trial: trials.measure(trial, by)
+        )
         mixture.fill(model, chosen)
     used = [one for number, one in enumerate(members) if any(w[number] for w in (chosen, *own.values()))]
     metrics = {
@@ -94,7 +96,8 @@ def merge(
         ],
         **({"parts": own} if own else {}),
         **({"base": {"init": started.name, "sha256": started.sha256}} if started is not None else {}),
-        **({"by": by, "measured": measured} if measured else {}),
+        **({"by": by, "measured": trials.told} if trials.told else {}),
+        **({"curve": line} if line else {}),
     }
     run = runs.create(recipe.name, recipe, place)
     finish(run, recipe, model, metrics, {"merge": record}, accelerator, registry)
@@ -147,29 +150,3 @@ def _weigh(
         return merging.weigh(numbers, len(members))
     except ValueError as error:
         raise RunError(f"{method}{f' of {part}' if part else ''}: {error}") from error
-
-
-def _measure(
-    mixture: Mixture,
-    model: Model,
-    recipe: Recipe,
-    by: str | None,
-    accelerator: Accelerator,
-    registry: Registry,
-    measured: list[dict[str, Any]],
-) -> Measure:
-    """Return what merges and evaluates with weights; each trial is added to `measured`."""
-
-    def measure(weights: Sequence[float]) -> float:
-        if by is None:
-            raise RunError("this method chooses by a metric: give --by KEY, one of metrics.json")
-        mixture.fill(model, weights)
-        found = evaluate(model, recipe, registry, accelerator, {}).metrics
-        key = by.removeprefix("-")
-        value = found.get(key)
-        if not isinstance(value, int | float):
-            raise RunError(unknown("metric", key, found))
-        measured.append({"weights": list(weights), key: value})
-        return -inf if isnan(value) else value if by == key else -value
-
-    return measure

@@ -268,11 +268,27 @@ def test_what_is_not_a_number_is_the_worst(
 ) -> None:
     found = iter([float("nan"), 0.5, 0.4])
     monkeypatch.setattr(
-        "fusion.transfer.merge.evaluate", lambda *given: Evaluation({"value": next(found)}, {}, [])
+        "fusion.transfer.trials.evaluate", lambda *given: Evaluation({"value": next(found)}, {}, [])
     )
     given = [before.folder, before.folder]
     merged = merge(given, tmp_path / "run", method="greedy-soup", by="value", registry=registry)
     assert [run["weight"] for run in merged.manifest["merge"]["runs"]] == [0.0, 1.0]
+
+
+def test_the_curve_between_two_runs_is_measured_and_drawn(
+    before: Run, after: Run, registry: Registry, tmp_path: Path
+) -> None:
+    keys = [ACCURACY, "subsets/text/accuracy"]
+    given = [before.folder, after.folder]
+    merged = merge(given, tmp_path / "run", method="wise-ft", weights=[1], curve=keys, registry=registry)
+    found = merged.manifest["merge"]["curve"]
+    assert found["weight"] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    for key in keys:
+        assert (found[key][0], found[key][-1]) == (before.metrics[key], after.metrics[key])
+        assert merged.metrics[key] == after.metrics[key]
+    page = merged.report.read_text("utf-8")
+    assert f"wise-ft with the weights 0, 0.1 ... 1: {keys[1]} against {keys[0]}." in page
+    assert page.count("<title>weight 0.") == 9
 
 
 # what is refused
@@ -356,6 +372,7 @@ def test_options_and_keys_that_are_unknown_are_refused(before: Run, after: Run, 
     refused("chooses by a metric: give --by KEY", given, registry, method="greedy-soup")
     with pytest.raises(RunError, match=r"exists; continue it with --resume, or choose another --out"):
         merge([before.folder], after.folder, method="average", registry=registry)
+    refused("unknown metric 'acc'", given, registry, method="wise-ft", curve=["acc", ACCURACY])
     refused("unknown metric 'acc'", given, registry, method="greedy-soup", by="acc")
 
 
