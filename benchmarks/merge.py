@@ -57,16 +57,16 @@ def main(*counts: int) -> None:
         sizes = [tensor.nbytes for tensor in load_file(first / "model.safetensors").values()]
         model, largest = sum(sizes), max(sizes) / sum(sizes)
         small = train(recipe(SMALL), folder / "small").folder
-        nothing = peak(MERGE, small, folder / "none", "average")
         print(f"model {model / 1e6:.0f} MB; one model and two of its largest tensor: {1 + 2 * largest:.2f}")
         for count in counts:
-            found = (peak(TOGETHER, *runs[:count]) - peak(TOGETHER, small)) / model
+            found = (peak(TOGETHER, *runs[:count]) - peak(TOGETHER, *[small] * count)) / model
             print(f"{'all in memory':16} {count:3} runs {found:6.2f}")
             for method in METHODS:
                 if method != "slerp" or count == 2:
-                    out = folder / f"{method}{count}"
-                    found = (peak(MERGE, *runs[:count], out, method) - nothing) / model
-                    print(f"{method:16} {count:3} runs {found:6.2f}")
+                    outs = [folder / f"{method}{count}", folder / f"small-{method}{count}"]
+                    found = peak(MERGE, *runs[:count], outs[0], method)
+                    nothing = peak(MERGE, *[small] * count, outs[1], method)
+                    print(f"{method:16} {count:3} runs {(found - nothing) / model:6.2f}")
 
 
 if __name__ == "__main__":

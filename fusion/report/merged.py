@@ -26,7 +26,7 @@ def members(record: Mapping[str, Any]) -> list[Table]:
     base = f", from what {record['base']['init']} knew" if "base" in record else ""
     by = f", chosen by {record['by']} among {len(record['measured'])} models" if "by" in record else ""
     columns = ["run", "weight", *(f"weight of {part}" for part in parts)]
-    return [Table("Merged from", columns, rows, f"Merged by {record['method']}{options}{base}{by}.", 1)]
+    return [Table("Runs", columns, rows, f"Merged by {record['method']}{options}{base}{by}.", 1)]
 
 
 def curve(record: Mapping[str, Any]) -> list[Chart]:
