@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.inference import Predictor, load
+    from fusion.merging import Merging, blend
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
     from fusion.recipe import Recipe
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.studies.study import study
+    from fusion.tensors import Stored
     from fusion.training.loop import train
     from fusion.training.measure import measure
+    from fusion.transfer.merge import merge
     from fusion.transfer.rank import rank
     from fusion.tuning import Tuning
 
@@ -61,6 +64,8 @@ _LAZY = {
     "Fuser": "fusion.fuser",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
+    "Merging": "fusion.merging",
+    "blend": "fusion.merging",
     "Model": "fusion.model",
     "Objective": "fusion.objective",
     "Prediction": "fusion.objective",
@@ -75,6 +80,8 @@ _LAZY = {
     "train": "fusion.training.loop",
     "measure": "fusion.training.measure",
     "rank": "fusion.transfer.rank",
+    "Stored": "fusion.tensors",
+    "merge": "fusion.transfer.merge",
     "Tuning": "fusion.tuning",
 }
 
@@ -93,6 +100,7 @@ __all__ = [
     "Fuser",
     "FusionError",
     "Labelled",
+    "Merging",
     "Model",
     "Objective",
     "PluginError",
@@ -106,15 +114,18 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stored",
     "Stream",
     "Target",
     "Task",
     "TrainingError",
     "Tuning",
+    "blend",
     "decode",
     "hookimpl",
     "load",
     "measure",
+    "merge",
     "note",
     "rank",
     "read_recipe",

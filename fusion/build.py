@@ -16,6 +16,7 @@ from fusion.without import without
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
     from fusion.estimator import Estimator
+    from fusion.merging import Merging
     from fusion.model import Model
     from fusion.tuning import Tuning
 
@@ -123,7 +124,7 @@ def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
             mode = recipe.encoders[name].tune.mode
             raise RecipeError([Problem(f"encoders.{name}.tune", f"{mode}: {error}")]) from error
     for name, pick in recipe.encoders.items():
-        if pick.tune.align == "frozen":
+        if not pick.tune.align:
             model.align[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError([Problem("encoders", "nothing of the model learns; change a `tune`")])
@@ -151,12 +152,20 @@ def build_estimators(chosen: Iterable[Any], registry: Registry) -> dict[str, "Es
         name = options.get("name")
         if not isinstance(name, str) or name in estimators:
             said = "stands twice" if name in estimators else "has no name"
-            raise RecipeError([Problem("estimator", f"{given!r} {said}; give names, or {{name: logme}}")])
+            raise RecipeError([Problem("estimator", f"{given!r} {said}; give names, or {{name: NAME}}")])
         pick = Pick(**options)
         estimators[name] = _expect(
             Estimator, _build(registry, "estimator", pick, f"estimator.{name}"), pick, registry
         )
     return estimators
+
+
+def build_merging(name: str, options: Mapping[str, Any], registry: Registry) -> "Merging":
+    """Build what makes one model of several. Raises RecipeError for options that it does not take."""
+    from fusion.merging import Merging
+
+    pick = Pick(name=name, **options)
+    return _expect(Merging, _build(registry, "merging", pick, "set"), pick, registry)  # type: ignore[no-any-return]
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:

@@ -86,3 +86,16 @@ def fusion_estimators() -> list[Component]:
         Component("leep", "fusion.estimators.leep:Leep"),
         Component("probe", "fusion.estimators.probe:Probe"),
     ]
+
+
+@hookimpl
+def fusion_mergings() -> list[Component]:
+    return [
+        Component("average", "fusion.mergings.average:Average"),
+        Component("greedy-soup", "fusion.mergings.greedy_soup:GreedySoup"),
+        Component("wise-ft", "fusion.mergings.wise_ft:WiseFt"),
+        Component("slerp", "fusion.mergings.slerp:Slerp"),
+        Component("task-arithmetic", "fusion.mergings.task_arithmetic:TaskArithmetic"),
+        Component("ties", "fusion.mergings.ties:Ties"),
+        Component("dare", "fusion.mergings.dare:Dare"),
+    ]

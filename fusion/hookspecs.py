@@ -64,6 +64,12 @@ def fusion_estimators() -> list[Component]:
 
 
 @hookspec
+def fusion_mergings() -> list[Component]:
+    """Mergings: the weights of several runs -> those of one model."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

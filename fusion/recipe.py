@@ -48,12 +48,12 @@ class SourcePick(Pick):
 class Tune(Choice):
     """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
 
-    It shrinks by `layer_decay` with every layer from the output to the input. With `align` frozen, the
-    projection to the shared space does not learn either.
+    It shrinks by `layer_decay` with every layer from the output to the input. Without `align` the
+    projection to the shared space does not learn.
     """
 
     mode: str = "full"
-    align: Literal["full", "frozen"] = "full"
+    align: bool = True
     lr_scale: float = Field(default=1.0, gt=0)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
 

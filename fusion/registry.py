@@ -22,6 +22,7 @@ HOOKS = {
     "augmentation": "fusion_augmentations",
     "tuning": "fusion_tunings",
     "estimator": "fusion_estimators",
+    "merging": "fusion_mergings",
 }
 
 

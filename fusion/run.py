@@ -93,8 +93,7 @@ def create(name: str, recipe: Recipe, out: Path | None) -> Run:
 
     Raises RunError when `out` is taken or cannot be made.
     """
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists; continue it with --resume, or choose another --out")
+    expect_free(out)
     try:
         folder = out or _claim(name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +101,12 @@ def create(name: str, recipe: Recipe, out: Path | None) -> Run:
     except OSError as error:
         raise RunError(f"cannot make the run folder: {error}") from error
     return Run(folder)
+
+
+def expect_free(out: Path | None) -> None:
+    """Raise RunError where the folder of a new run is taken."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists; continue it with --resume, or choose another --out")
 
 
 def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:

@@ -102,7 +102,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "width: 16",
             "widht: 16",
             "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
-            "encoders, evaluate, fuser, init, name, objectives, sources, study, train, width",
+            "encoders, evaluate, fuser, init, name, objectives, sources, study, teacher, train, width",
         ),
         (
             "steps: 30",
@@ -555,7 +555,7 @@ def test_the_recipe_of_a_run_is_complete_and_gives_the_same_recipe(tiny_run: Run
     assert complete(tiny_run.recipe, registry) == shrunk
     assert data["encoders"]["audio"]["tune"] == {
         "mode": "full",
-        "align": "full",
+        "align": True,
         "lr_scale": 1.0,
         "layer_decay": 1.0,
     }

@@ -11,6 +11,7 @@ from fusion.cli import (
     doctor,
     embed,
     evaluate,
+    merge,
     plugins,
     predict,
     rank,
@@ -23,7 +24,21 @@ from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError
 from fusion.registry import Registry
 
-COMMANDS = (train, evaluate, predict, embed, report, study, rank, data, check, recipes, plugins, doctor)
+COMMANDS = (
+    train,
+    evaluate,
+    predict,
+    embed,
+    merge,
+    report,
+    study,
+    rank,
+    data,
+    check,
+    recipes,
+    plugins,
+    doctor,
+)
 
 
 class _InOrder(click.Group):

@@ -22,7 +22,7 @@ class RecipeName(click.types.StringParamType):
         return [*names, CompletionItem(incomplete, type="file")]
 
 
-def _leave_what_was_trained(
+def leave_what_was_trained(
     ctx: click.Context, param: click.Parameter, overrides: tuple[str, ...]
 ) -> tuple[str, ...]:
     for override in overrides:
@@ -38,6 +38,6 @@ def _leave_what_was_trained(
 recipe_argument = click.argument("recipe", type=RecipeName())
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 measured_argument = click.argument(
-    "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=_leave_what_was_trained
+    "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))

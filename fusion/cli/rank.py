@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--by",
-    default="logme,hscore,leep,probe",
-    show_default=True,
-    help="Estimators, or {name: probe, folds: 10}; the first sorts.",
+    default="",
+    help="Estimators, or {name: probe, folds: 10}; the first sorts. By default all.",
 )
 @click.option(
     "--rows", default=2000, show_default=True, type=click.IntRange(2), help="Labelled rows to look at."

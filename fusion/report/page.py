@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fusion.report import figures, tables
+from fusion.report import figures, merged, tables
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
 from fusion.report.headline import headline
@@ -45,6 +45,7 @@ def render(folder: Path) -> Path:
 
 def _sections(files: RunFiles) -> list[Section]:
     scores, evaluation = sort(files.metrics), files.evaluation
+    merge = files.manifest.get("merge", {})
     ledger = [tables.bad_rows(files.ledger)] if files.ledger else []
     return [
         Section("results", "Results", tables=[*files.notes, *tables.results(scores)]),
@@ -55,6 +56,7 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("training", "Training", charts=figures.training(files.steps)),
         Section("examples", "Examples", extra=_paired(evaluation.examples)),
         Section("bad-rows", f"Bad rows: {len(files.ledger):,}", tables=ledger),
+        Section("merge", "Merged from", merged.members(merge), merged.curve(merge)),
         Section("recipe", "Recipe", extra=files.recipe),
         Section("versions", "Versions", tables=tables.versions(files.manifest)),
     ]

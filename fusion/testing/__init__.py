@@ -11,6 +11,7 @@ from fusion.testing.augmentations import check_augmentation
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.fusers import check_fuser
+from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
 from fusion.testing.sources import check_source
@@ -22,6 +23,7 @@ __all__ = [
     "check_encoder",
     "check_estimator",
     "check_fuser",
+    "check_merging",
     "check_objective",
     "check_source",
     "check_tuning",

@@ -17,6 +17,7 @@ from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
+from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.sources import check_source
 from fusion.testing.tunings import check_tuning
@@ -99,6 +100,10 @@ def _check_estimator(offer: Offer, registry: Registry) -> list[str]:
     return check_estimator(offer.component.resolve(), **_tiny(offer))
 
 
+def _check_merging(offer: Offer, registry: Registry) -> list[str]:
+    return check_merging(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -136,6 +141,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "augmentation": _check_augmentation,
     "tuning": _check_tuning,
     "estimator": _check_estimator,
+    "merging": _check_merging,
 }
 
 

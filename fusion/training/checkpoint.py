@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusion.errors import CheckpointError
+from fusion.tensors import write
 
 NAME = re.compile(r"step-\d{8}")
 
@@ -123,11 +123,8 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors; shared storage is written for each name. Raises CheckpointError."""
     try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path
-        )
-        path.chmod(0o644)  # safetensors lets only the owner read
-    except (OSError, SafetensorError) as error:
+        write(path, tensors)
+    except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error}") from error
 
 

@@ -15,8 +15,7 @@ from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.training.checkpoint import sha256
-from fusion.tuning import Tuning
+from fusion.transfer.original import original, rows_of, verify
 
 NAMED = 4  # tensors of other shapes that are told by name
 
@@ -74,7 +73,7 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
     run = Run(path) if path.is_dir() else None
     file, folders, rows = path, {}, None
     if run is not None:
-        file, rows = run.model_file, _rows(run.metrics)
+        file, rows = run.model_file, rows_of(run.metrics)
         earlier = {name: (pick.name, pick.options) for name, pick in run.recipe.encoders.items()}
         folders = {
             name: run.assets / name
@@ -83,7 +82,7 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
         }
     weights, digest = _read(file, recipe.init, run)
     if run is not None:
-        weights = _merged(run, weights, registry)
+        weights = original(run, weights, registry)
     model = build.assemble(recipe, registry, folders)
     start = take(model, weights, {"init": recipe.init, "sha256": digest}, rows)
     build.tune(model, recipe, registry)
@@ -119,30 +118,13 @@ def take(
 
 
 def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
-    if not file.is_file():
-        what = "is a run without weights: it is not finished" if run else "is not there"
-        raise RunError(f"init: {given} {what}; give a finished run, or a file of safetensors")
-    digest = sha256(file)
-    if run is not None and run.manifest["files"].get(file.name) != digest:
-        raise RunError(f"init: {file} is damaged: its SHA-256 is not what the manifest says")
+    digest = verify(file, given, run, "init")
     try:
         return load_file(file), digest
     except SafetensorError as error:
         raise RunError(
             f"init: cannot read {file} as safetensors ({error}); give a finished run, or such a file"
         ) from error
-
-
-def _merged(run: Run, weights: dict[str, Tensor], registry: Registry) -> dict[str, Tensor]:
-    """Return the weights of a run as they are without what its tunings have added to the encoders."""
-    tunings = build.build_tunings(run.recipe, registry).values()
-    if all(type(tuning).merge is Tuning.merge for tuning in tunings):
-        return weights
-    folders = {name: run.assets / name for name in run.recipe.modalities}
-    model = build.build_model(run.recipe, registry, folders)
-    model.load_state_dict(weights)
-    model.merge()
-    return dict(model.state_dict())
 
 
 def _known(rows: Mapping[str, int], start: Start, modalities: Iterable[str]) -> dict[str, int]:
@@ -153,15 +135,3 @@ def _known(rows: Mapping[str, int], start: Start, modalities: Iterable[str]) -> 
     for kind, count in rows.items():
         counts["+".join(name for name in kind.split("+") if name in known)] += count
     return {kind: count for kind, count in counts.items() if kind}
-
-
-def _rows(metrics: Mapping[str, Any]) -> dict[str, int] | None:
-    """Return the rows of a training and of those before it, by the modalities that they had."""
-    if metrics.get("init/rows_unknown"):
-        return None
-    counts: dict[str, int] = {}
-    for key, count in metrics.items():
-        if key.startswith(("train/rows/", "init/rows/")):
-            kind = key.split("/", 2)[2]
-            counts[kind] = counts.get(kind, 0) + count
-    return counts

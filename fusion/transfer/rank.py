@@ -17,7 +17,7 @@ from fusion.registry import Registry
 from fusion.training.launch import launch
 from fusion.transfer.labelled import Look, labelled
 
-ESTIMATORS = ("logme", "hscore", "leep", "probe")
+SORTING = "logme"
 
 
 class Ranked(NamedTuple):
@@ -42,7 +42,7 @@ class Ranked(NamedTuple):
 
 def rank(
     candidates: Mapping[str, Recipe],
-    estimators: Sequence[str | Mapping[str, Any]] = ESTIMATORS,
+    estimators: Sequence[str | Mapping[str, Any]] = (),
     *,
     rows: int = 2000,
     modality: str | None = None,
@@ -50,12 +50,14 @@ def rank(
 ) -> list[Ranked]:
     """Estimate how well each candidate will transfer, by a look at labelled rows with its initial encoders.
 
-    The first estimator sorts, the best candidate first. Every modality is estimated on the rows that have
-    it, or `modality` alone. Launched on several processes, each looks at some of the candidates, and all
-    return the same. Nothing is trained or written. Raises FusionError, naming the candidate.
+    The first estimator sorts, the best candidate first; without any, there are all that plugins offer. Every
+    modality is estimated on the rows that have it, or `modality` alone. Launched on several processes, each
+    looks at some of the candidates, and all return the same. Nothing is trained or written. Raises
+    FusionError, naming the candidate.
     """
     registry = registry or Registry()
-    built = build_estimators(estimators, registry)
+    every = sorted(registry.names("estimator"), key=lambda name: name != SORTING)
+    built = build_estimators(estimators or every, registry)
     recipes = {name: complete(recipe, registry) for name, recipe in candidates.items()}
     for recipe in recipes.values():
         if modality is not None and modality not in recipe.modalities:

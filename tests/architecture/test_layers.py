@@ -17,14 +17,14 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing"],
+    ["component", "sharing", "tensors"],
     ["hookspecs", "recipe_problems"],
     ["builtin", "recipe", "options"],
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
     ["embeddings"],
-    ["fuser", "objective", "tuning", "estimator", "without"],
-    ["fusers", "objectives", "augmentations", "tunings", "estimators", "model"],
+    ["fuser", "objective", "tuning", "merging", "estimator", "without"],
+    ["fusers", "objectives", "augmentations", "tunings", "mergings", "estimators", "model"],
     ["picks"],
     ["build"],
     ["recipe_file"],
@@ -36,7 +36,7 @@ LAYERS = [
     ["transfer"],
     ["training", "evaluation.embed"],
     ["studies"],
-    ["testing", "transfer.rank"],
+    ["testing", "transfer.rank", "transfer.merge"],
     ["cli"],
     ["__main__"],
 ]

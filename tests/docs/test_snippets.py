@@ -33,6 +33,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "guide.md": {"python", "yaml", "console", "text"},
     "plugins.md": {"python", "yaml", "toml", "console"},
     "metrics.md": set(),
+    "parts-merge.md": {"console"},
     "decisions.md": set(),
     "parts-rank.md": {"console"},
     "results.md": {"console"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from fusion import Recipe, Registry, read_recipe, study, train
+from fusion import Recipe, Registry, Run, read_recipe, study, train
 from fusion.picks import shrink
 from fusion.recipe_file import SHIPPED, dump, shipped
 
@@ -23,6 +23,7 @@ def test_there_are_recipes_and_scripts() -> None:
         "missing_audio",
         "photos_minilm",
         "vgg16_cifar10",
+        "wise_ft",
     }
 
 
@@ -106,6 +107,18 @@ def test_the_text_tower_of_photos_minilm_may_come_from_a_folder(packs: Path, tmp
     assert (text.name, text.options["model"], text.tune.mode) == ("hf-text", "/no/such/folder", "frozen")
     run = train(shrink(recipe, registry), tmp_path / "run", registry=registry)
     assert run.recipe.name == "photos_minilm"
+
+
+def test_the_curve_of_wise_ft_ends_at_the_two_models_and_is_drawn(packs: Path, tmp_path: Path) -> None:
+    script = runpy.run_path(str(SHIPPED / "wise_ft.py"))
+    script["curve"].__globals__.update(BEFORE=3, AFTER=3)
+    points = script["curve"](0, tmp_path / "seed-0")
+    ends = [Run(tmp_path / "seed-0" / name).metrics for name in ("before", "after")]
+    keys = [f"source/{name}/subsets/image/accuracy" for name in ("mnist", "usps")]
+    assert len(points) == 11
+    assert [points[0], points[10]] == [tuple(100 * found[key] for key in keys) for found in ends]
+    script["draw"]([points], tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", ["speech_digits", "photos", "emoji", "sounds", "lit"])

@@ -13,7 +13,7 @@ Make = Callable[..., Recipe]
 
 ROWS = [{"image": [1.0, 2.0, 3.0, 4.0], "text": [0.0, -1.0, 0.5, 2.0]}, {"text": [3.0, 1.0, 0.0, 1.0]}]
 LOCKED: dict[str, Any] = {
-    f"encoders.{name}.tune": {"mode": "frozen", "align": "frozen"} for name in ("image", "text")
+    f"encoders.{name}.tune": {"mode": "frozen", "align": False} for name in ("image", "text")
 }
 ALONE = {"objectives": {"align": {"name": "contrastive", "hub": "text"}}, "fuser": {"name": "mean"}}
 
@@ -72,7 +72,7 @@ def test_two_processes_keep_them_too(
 def test_a_recipe_in_which_nothing_learns_is_an_error(
     earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
-    locked = {"encoders.audio.tune": {"mode": "frozen", "align": "frozen"}, "fuser": {"name": "mean"}}
+    locked = {"encoders.audio.tune": {"mode": "frozen", "align": False}, "fuser": {"name": "mean"}}
     kind = {"objectives": {"near": {"name": "coral"}}}
     made = recipe(changes(earlier) | locked | kind)
     with pytest.raises(RecipeError, match=r"encoders: nothing of the model learns; .*tune"):

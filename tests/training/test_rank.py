@@ -126,7 +126,7 @@ def test_nothing_is_written(
     ("estimators", "error", "said"),
     [
         (["logmee"], PluginError, "unknown estimator 'logmee'; did you mean 'logme'"),
-        (["logme", "logme"], RecipeError, "'logme' stands twice; give names, or {name: logme}"),
+        (["logme", "logme"], RecipeError, "'logme' stands twice; give names, or {name: NAME}"),
         ([{"shrinkage": 0}], RecipeError, "{'shrinkage': 0} has no name"),
         ([{"name": "hscore", "shrinkage": 2}], RecipeError, "estimator.hscore.shrinkage: 2 does not fit"),
         ([{"name": "hscore", "shrink": 0}], RecipeError, "unknown option of hscore 'shrink'; did you mean"),

@@ -3,7 +3,8 @@
 from fusion.report.charts.bars import Bar, bars
 from fusion.report.charts.curves import Curve, curves
 from fusion.report.charts.heatmap import Cell, heatmap
+from fusion.report.charts.plane import Stop, way
 from fusion.report.charts.scatter import Point, scatter
 from fusion.report.charts.spark import spark
 
-__all__ = ["Bar", "Cell", "Curve", "Point", "bars", "curves", "heatmap", "scatter", "spark"]
+__all__ = ["Bar", "Cell", "Curve", "Point", "Stop", "bars", "curves", "heatmap", "scatter", "spark", "way"]

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fusion.report.charts import Bar, Cell, Curve, Point, bars, curves, heatmap, scatter, spark
+from fusion.report.charts import Bar, Cell, Curve, Point, Stop, bars, curves, heatmap, scatter, spark, way
 from fusion.report.numbers import share
 
 EVIL = "</svg><script>alert('1')</script>&"
@@ -37,6 +37,7 @@ CHARTS = {
     "scatter": scatter(
         [Point(0, 0, EVIL, "b"), Point(1, 2, "", EVIL)], groups=[EVIL, ""], kinds=["b", EVIL], label=EVIL
     ),
+    "way": way([Stop(0, 0.5, EVIL, EVIL), Stop(1, 0.5, "", "b")], x=EVIL, y="b", label=EVIL),
     "spark": spark([[1.0, None, 2.0], []], label=EVIL),
 }
 
@@ -105,3 +106,14 @@ def test_a_map_of_one_point_can_be_drawn():
 def test_a_gap_breaks_the_line_of_a_series():
     lines = svg(parsed(spark([[1.0, 2.0, None, 3.0, 4.0]], label="l")), "polyline")
     assert len(lines) == 2
+
+
+def test_a_way_goes_from_stop_to_stop_and_names_those_that_have_a_name():
+    stops = [Stop(0.5, 0.2, "0", "first"), Stop(0.75, 0.6, "", "between"), Stop(1.0, 0.4, "1", "last")]
+    tree = parsed(way(stops, x="kept", y="gained", label="l"))
+    [line] = svg(tree, "polyline")
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, place.split(",")) for place in line.get("points").split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert y0 - y1 == pytest.approx(2 * (y2 - y1), abs=0.3)  # upwards is more
+    assert [mark[0].text for mark in svg(tree, "circle")] == ["first", "between", "last"]
+    assert {"kept", "gained", "0", "1"} <= set(texts(tree))

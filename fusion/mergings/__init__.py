@@ -1,0 +1,1 @@
+"""The core's mergings, one per file."""

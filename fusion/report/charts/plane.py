@@ -1,0 +1,45 @@
+"""Draw a way through the plane of two metrics."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from fusion.report.charts.axis import axis
+from fusion.report.charts.svg import drawing, element, line, text
+from fusion.report.numbers import brief
+
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 24.0, 34.0, 40.0
+
+
+class Stop(NamedTuple):
+    """One point of the way; its name is written beside the dot, if it has one."""
+
+    x: float
+    y: float
+    name: str
+    title: str
+
+
+def way(
+    stops: Sequence[Stop], *, x: str, y: str, label: str, width: float = 480, height: float = 320
+) -> Markup:
+    """Return the stops in their order, joined by a line, between axes with these titles."""
+    floor = height - BOTTOM
+    xs = axis([stop.x for stop in stops], LEFT, width - RIGHT, decades=False)
+    ys = axis([stop.y for stop in stops], floor, TOP, decades=False)
+    marks = [text(LEFT - 40, TOP - 18, y, class_="soft")]
+    for tick in ys.ticks():
+        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
+        marks.append(text(LEFT - 8, ys(tick) + 4, brief(tick), text_anchor="end"))
+    for tick in xs.ticks():
+        marks.append(text(xs(tick), floor + 17, brief(tick), text_anchor="middle"))
+    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
+    marks.append(text((LEFT + width - RIGHT) / 2, height - 5, x, text_anchor="middle", class_="soft"))
+    where = " ".join(f"{xs(stop.x):.1f},{ys(stop.y):.1f}" for stop in stops)
+    marks.append(element("polyline", points=where, class_="curve k0"))
+    for stop in stops:
+        dot = element("title", stop.title)
+        marks.append(element("circle", dot, cx=xs(stop.x), cy=ys(stop.y), r=3.5, class_="dot k0"))
+        marks.append(text(xs(stop.x) + 6, ys(stop.y) - 6, stop.name))
+    return drawing(width, height, label, *marks)
