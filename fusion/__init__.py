@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusion.inference import Predictor, load
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
+    from fusion.prior import Earlier, Prior, Pull
     from fusion.recipe import Recipe
     from fusion.recipe_file import read_recipe
     from fusion.registry import Registry
@@ -58,6 +59,9 @@ _LAZY = {
     "Objective": "fusion.objective",
     "Prediction": "fusion.objective",
     "Task": "fusion.objective",
+    "Earlier": "fusion.prior",
+    "Prior": "fusion.prior",
+    "Pull": "fusion.prior",
     "Recipe": "fusion.recipe",
     "read_recipe": "fusion.recipe_file",
     "Registry": "fusion.registry",
@@ -75,6 +79,7 @@ __all__ = [
     "Choices",
     "Component",
     "DataError",
+    "Earlier",
     "Embeddings",
     "Encoder",
     "Encoding",
@@ -85,7 +90,9 @@ __all__ = [
     "PluginError",
     "Prediction",
     "Predictor",
+    "Prior",
     "Processor",
+    "Pull",
     "Recipe",
     "RecipeError",
     "Registry",

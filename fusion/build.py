@@ -8,13 +8,14 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
-from fusion.recipe import Pick, Recipe, Tune
+from fusion.recipe import Pick, PriorPick, Recipe, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
     from fusion.model import Model
+    from fusion.prior import Earlier, Prior
     from fusion.tuning import Tuning
 
 
@@ -127,12 +128,20 @@ def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:
     }
 
 
+def build_prior(pick: PriorPick, registry: Registry, earlier: "Earlier | None") -> "Prior":
+    """Build what pulls the parameters back; `earlier` are the weights that the training starts from."""
+    from fusion.prior import Prior
+
+    prior: Prior = _expect(Prior, _build(registry, "prior", pick, "prior", earlier), pick, registry)
+    return prior
+
+
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Return for each part of the model, by path, its name and the plugin that it comes from."""
     return {
         pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
         for pick in picks(recipe.model_dump(mode="json"))
-        if pick.kind not in ("source", "augmentation", "tuning")  # a run can be used where its data are not
+        if pick.kind in ("encoder", "fuser", "objective")  # a run can be used where its data are not
     }
 
 

@@ -68,3 +68,12 @@ def fusion_tunings() -> list[Component]:
         Component("gradual", "fusion.tunings.gradual:Gradual"),
         Component("lora", "fusion.tunings.lora:Lora", tiny={"rank": 2}),
     ]
+
+
+@hookimpl
+def fusion_priors() -> list[Component]:
+    return [
+        Component("l2", "fusion.priors.l2:L2"),
+        Component("l2sp", "fusion.priors.l2sp:L2Sp"),
+        Component("ewc", "fusion.priors.ewc:Ewc"),
+    ]

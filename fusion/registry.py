@@ -21,6 +21,7 @@ HOOKS = {
     "source": "fusion_sources",
     "augmentation": "fusion_augmentations",
     "tuning": "fusion_tunings",
+    "prior": "fusion_priors",
 }
 
 

@@ -5,12 +5,12 @@ import sys
 
 import click
 
-from fusion.cli import check, data, doctor, embed, evaluate, plugins, predict, recipes, report, train
+from fusion.cli import check, data, doctor, embed, evaluate, fisher, plugins, predict, recipes, report, train
 from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError
 from fusion.registry import Registry
 
-COMMANDS = (train, evaluate, predict, embed, report, data, check, recipes, plugins, doctor)
+COMMANDS = (train, evaluate, predict, embed, fisher, report, data, check, recipes, plugins, doctor)
 
 
 class _InOrder(click.Group):

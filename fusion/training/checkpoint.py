@@ -120,11 +120,15 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
         optimizer.state[parameter][key] = value.to(parameter.device)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors as safetensors; shared storage is written for each name. Raises CheckpointError."""
     try:
         save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
+            path,
+            None if metadata is None else dict(metadata),
         )
         path.chmod(0o644)  # safetensors lets only the owner read
     except (OSError, SafetensorError) as error:

@@ -13,6 +13,7 @@ from fusion.errors import DataError
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.training.anchors import anchor
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
@@ -50,14 +51,16 @@ class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
     init: str | None  # what became of the weights that the recipe starts from
+    prior: str | None  # what it holds
     sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
     groups: list[Group]  # of the optimiser
     losses: dict[str, float]
-    memory_mb: float  # weights, gradients and two moments in fp32
+    memory_mb: float  # weights, gradients and two moments in fp32, and what a prior keeps
     peak_mb: float  # of this process
     seconds: float
+    prior_seconds: float  # of a step
     total_seconds: float
 
 
@@ -65,6 +68,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
     torch.manual_seed(recipe.train.seed)
     model, start = initial_model(recipe, registry)
+    anchors = anchor(recipe, model, start, registry)
     steps = training_steps(recipe, model, registry)
     loaded = steps[0]
     if len(loaded.bad) == recipe.train.batch:
@@ -79,10 +83,16 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     losses = model.train()(loaded.batch)
     losses.total.backward()
     seconds = time.monotonic() - began
+    adamw = optimizer(model, recipe, anchors.held)
+    anchors.attach(adamw)
+    began = time.monotonic()
+    anchors.pull(adamw)
+    pulling = time.monotonic() - began
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
         init=None if start is None else str(start),
+        prior=None if recipe.prior is None else str(anchors),
         sources={
             name: Share(rows, int((loaded.batch.source == number).sum()))
             for number, (name, rows) in enumerate(steps.order.sizes.items())
@@ -91,25 +101,26 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         parts={
             name: Part(*counts, model.origins.get(name, "fusion")) for name, counts in model.count().items()
         },
-        groups=_groups(model, recipe),
+        groups=_groups(model, adamw),
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
-        memory_mb=(4 * total + 12 * trained) / 1e6,
+        memory_mb=(4 * total + 12 * trained + anchors.bytes) / 1e6,
         peak_mb=peak_mb(losses.total.device),
         seconds=seconds,
-        total_seconds=seconds * recipe.train.steps,
+        prior_seconds=pulling,
+        total_seconds=(seconds + pulling) * recipe.train.steps,
     )
 
 
-def _groups(model: Model, recipe: Recipe) -> list[Group]:
+def _groups(model: Model, adamw: torch.optim.AdamW) -> list[Group]:
     parts = {parameter: part_of(name) for name, parameter in model.named_parameters()}
     return [
         Group(
-            recipe.train.lr * group["lr_scale"],
+            group["lr"] * group["lr_scale"],
             group["weight_decay"],
             sum(parameter.numel() for parameter in group["params"]),
             list(dict.fromkeys(parts[parameter] for parameter in group["params"])),
         )
-        for group in optimizer(model, recipe).param_groups
+        for group in adamw.param_groups
     ]
 
 
