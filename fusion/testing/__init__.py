@@ -12,6 +12,7 @@ from fusion.testing.encoders import check_encoder
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
+from fusion.testing.priors import check_prior
 from fusion.testing.sources import check_source
 from fusion.testing.tunings import check_tuning
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_encoder",
     "check_fuser",
     "check_objective",
+    "check_prior",
     "check_source",
     "check_tuning",
 ]

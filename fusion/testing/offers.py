@@ -17,6 +17,7 @@ from fusion.testing.encoders import check_encoder
 from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
 from fusion.testing.objectives import check_objective
+from fusion.testing.priors import check_prior
 from fusion.testing.sources import check_source
 from fusion.testing.tunings import check_tuning
 
@@ -94,6 +95,10 @@ def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
     return check_tuning(offer.component.resolve(), **_tiny(offer))
 
 
+def _check_prior(offer: Offer, registry: Registry) -> list[str]:
+    return check_prior(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -130,6 +135,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "source": _check_source,
     "augmentation": _check_augmentation,
     "tuning": _check_tuning,
+    "prior": _check_prior,
 }
 
 
