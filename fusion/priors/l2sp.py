@@ -1,4 +1,4 @@
-"""What is known is pulled to where it started, what is new to zero."""
+"""What is known is pulled to where it started."""
 
 from typing import Annotated
 
@@ -9,22 +9,15 @@ from fusion.prior import Earlier, Prior, Pull
 
 
 class L2Sp(Prior):
-    """L2-SP (Li et al. 2018, section 3.2): their alpha is `strength`, for what is known, beta is `new`.
+    """L2-SP (Li et al. 2018, section 3.2): their alpha is `strength`, for what is known.
 
-    The adapters of LoRA are new: at zero they leave the weights as they were.
+    Their beta, which pulls what is new to zero, is `train.weight_decay`: it goes on where no prior holds. So
+    the adapters of LoRA, which are new, go to where they leave the weights as they were.
     """
 
-    def __init__(
-        self,
-        earlier: Earlier | None,
-        *,
-        strength: Annotated[float, Field(gt=0)] = 1.0,
-        new: Annotated[float, Field(ge=0)] = 0.01,
-    ) -> None:
+    def __init__(self, earlier: Earlier | None, *, strength: Annotated[float, Field(gt=0)] = 3.0) -> None:
         super().__init__(earlier)
-        self.strength, self.new = strength, new
+        self.strength = strength
 
     def pull(self, name: str, start: Tensor, known: bool) -> Pull | None:
-        if known:
-            return Pull(self.strength, start)
-        return Pull(self.new) if self.new else None
+        return Pull(self.strength, start) if known else None

@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusion import build
+from fusion.errors import Problem, RecipeError
 from fusion.model import Model, part_of
 from fusion.prior import Earlier, Pull
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.transfer.initial import Start
+
+CHUNK = 2**20
+"""Numbers that are pulled at once: what is in between, 4 MB, stays in the cache of a CPU."""
 
 
 class Anchors:
@@ -59,13 +63,16 @@ class Anchors:
             return
         pulls = {self.learning[name]: pull for name, pull in self.pulls.items()}
         for group in optimizer.param_groups:
-            alike: dict[tuple[float | None, bool], _Alike] = {}
+            alike: dict[tuple[float | None, bool], list[_Alike]] = {}
             for parameter in group["params"]:
                 if parameter in pulls:
                     strength, anchor = pulls[parameter]
                     key = (None if isinstance(strength, Tensor) else strength, anchor is None)
-                    alike.setdefault(key, _Alike()).add(parameter, strength, anchor)
-            self._groups.append(list(alike.values()))
+                    some = alike.setdefault(key, [_Alike()])
+                    if some[-1].numbers + parameter.numel() > CHUNK:
+                        some.append(_Alike())
+                    some[-1].add(parameter, strength, anchor)
+            self._groups.append([part for some in alike.values() for part in some])
         optimizer.register_step_post_hook(lambda stepped, args, given: self.pull(stepped))
 
     @torch.no_grad()
@@ -83,8 +90,10 @@ class _Alike:
 
     def __init__(self) -> None:
         self.parts: list[tuple[nn.Parameter, float | Tensor, Tensor | None]] = []
+        self.numbers = 0
 
     def add(self, parameter: nn.Parameter, strength: float | Tensor, anchor: Tensor | None) -> None:
+        self.numbers += parameter.numel()
         if isinstance(strength, Tensor):
             strength = strength.to(parameter)
             anchor = torch.zeros_like(strength) if anchor is None else anchor
@@ -130,6 +139,9 @@ def anchor(recipe: Recipe, model: Model, start: Start | None, registry: Registry
         for name, parameter in learning.items()
         if (pull := prior.pull(name, parameter.detach().clone(), name in known)) is not None
     }
+    if not pulls:
+        message = f"{recipe.prior.name} holds nothing of what learns; give `init`, or pretrained encoders"
+        raise RecipeError([Problem("prior", message)])
     return Anchors(recipe.prior.name, learning, pulls)
 
 

@@ -64,6 +64,19 @@ def test_numbers_of_a_strength_each_go_to_zero_without_an_anchor() -> None:
     assert torch.equal(parameters["text"], TENSORS["text"])
 
 
+def test_parameters_that_are_pulled_in_several_chunks_all_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fusion.training.anchors.CHUNK", 4)
+    parameters = {str(size): nn.Parameter(torch.ones(size)) for size in (3, 1, 2, 7, 4)}
+    sgd = torch.optim.SGD(parameters.values(), lr=1.0)
+    strengths = {"2": torch.full((2,), 3.0), "7": torch.full((7,), 3.0)}
+    pulls = {name: Pull(strengths.get(name, 3.0)) for name in parameters}
+    Anchors("some", parameters, pulls).attach(sgd)
+    for parameter in parameters.values():
+        parameter.grad = torch.zeros_like(parameter)
+    sgd.step()
+    assert all(bool((parameter == 0.25).all()) for parameter in parameters.values())
+
+
 def test_what_has_no_gradient_is_left_alone_as_the_optimiser_leaves_it() -> None:
     parameters, adamw = attached({name: Pull(1.0) for name in TENSORS}, RATES)
     parameters["text"].grad = None
@@ -140,14 +153,13 @@ def test_what_init_gave_is_known_and_a_new_head_is_not(
     changes = {
         "init": str(earlier.folder),
         "objectives.kind.classes": 4,
-        "prior": {"name": "l2sp", "new": 0.2},
+        "prior": {"name": "l2sp"},
     }
     anchors = asked(recipe(changes), registry)
-    new = {name for name, pull in anchors.pulls.items() if pull == (0.2, None)}
+    new = anchors.learning.keys() - anchors.pulls.keys()
     assert new == {"objectives.kind.head.1.weight", "objectives.kind.head.1.bias"}
     assert len(anchors.pulls) > 20
-    assert anchors.pulls.keys() == anchors.learning.keys()
-    for name in anchors.pulls.keys() - new:
+    for name in anchors.pulls:
         assert torch.equal(anchors.pulls[name].anchor, anchors.learning[name])
         assert anchors.pulls[name].anchor is not anchors.learning[name]
 
@@ -162,9 +174,9 @@ def test_the_weights_of_tuned_encoders_keep_their_names_and_adapters_are_new(
         "encoders.audio.tune": {"mode": "bitfit"},
         "prior": {"name": "l2sp"},
     }
-    pulls = asked(recipe(tuned), registry).pulls
-    known = {name for name, pull in pulls.items() if pull.anchor is not None and name.startswith("encoders.")}
-    new = {name for name, pull in pulls.items() if pull.anchor is None}
+    anchors = asked(recipe(tuned), registry)
+    known = {name for name in anchors.pulls if name.startswith("encoders.")}
+    new = anchors.learning.keys() - anchors.pulls.keys()
     image = {"encoders.image.layer.weight", "encoders.image.layer.bias"}
     assert known == image | {"encoders.audio.layer.bias"}
     assert new == {f"encoders.text.layer.parametrizations.weight.0.{part}" for part in ("down", "up")}
@@ -176,12 +188,11 @@ def test_an_encoder_with_pretrained_weights_is_known_without_init(
     (tmp_path / "scale").write_text("3.0")
     changes = {"encoders.image": {"name": "toy-scaled", "model": str(tmp_path / "scale")}}
     pulls = asked(recipe(changes | {"prior": {"name": "l2sp"}}), registry).pulls
-    known = {name for name, pull in pulls.items() if pull.anchor is not None}
-    assert known == {"encoders.image.layer.weight", "encoders.image.layer.bias"}
+    assert pulls.keys() == {"encoders.image.layer.weight", "encoders.image.layer.bias"}
 
 
 def test_what_is_held_has_no_weight_decay_beside(earlier: Run, recipe: Make, registry: Registry) -> None:
-    changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp", "new": 0}}
+    changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp"}}
     made = complete(recipe(changes), registry)
     model, start = initial_model(made, registry)
     groups = optimizer(model, made, anchor(made, model, start, registry).held).param_groups
@@ -190,7 +201,7 @@ def test_what_is_held_has_no_weight_decay_beside(earlier: Run, recipe: Make, reg
 
 
 def test_it_says_what_is_held_of_each_part(earlier: Run, recipe: Make, registry: Registry) -> None:
-    changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp", "new": 0}}
+    changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp"}}
     said = str(asked(recipe(changes), registry))
     assert said.startswith("l2sp holds ")
     assert " parameters that learn; tensors: align.audio 3 of 3, align.image 3 of 3, " in said

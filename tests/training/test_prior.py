@@ -83,11 +83,21 @@ def test_the_stronger_the_pull_the_nearer_it_stays(
         assert modality[-1] < 0.2 * modality[0]
 
 
-def test_what_is_new_goes_to_zero(held: Any, registry: Registry, tmp_path: Path, weights: Weights) -> None:
-    run = train(held({"name": "l2sp", "new": 1e12}), tmp_path / "run", registry=registry)
-    assert weights(run)["objectives.kind.head.1.weight"].abs().max() < 1e-9
-    other = train(held({"name": "l2", "strength": 1e12}), tmp_path / "other", registry=registry)
-    assert max(value.abs().max() for value in weights(other).values()) < 1e-9
+def test_what_is_new_goes_to_zero_by_weight_decay_and_what_is_known_does_not(
+    earlier: Run, held: Any, registry: Registry, tmp_path: Path, weights: Weights
+) -> None:
+    norms = []
+    for decay in (0.0, 40.0):  # of 0.01 * 40 in the first step, less and less in the next five
+        made = held({"name": "l2sp", "strength": 1e12}, **{"train.weight_decay": decay, "train.warmup": 0.0})
+        run = train(made, tmp_path / str(decay), registry=registry)
+        assert set(moved(weights(earlier), weights(run)).values()) == {0.0}
+        norms.append(weights(run)["objectives.kind.head.1.weight"].norm())
+    assert norms[1] < 0.5 * norms[0]
+
+
+def test_l2_takes_everything_to_zero(held: Any, registry: Registry, tmp_path: Path, weights: Weights) -> None:
+    run = train(held({"name": "l2", "strength": 1e12}), tmp_path / "run", registry=registry)
+    assert max(value.abs().max() for value in weights(run).values()) < 1e-9
 
 
 def test_ewc_holds_what_has_information_and_says_what_has_none(
@@ -156,6 +166,12 @@ def test_it_does_not_go_on_from_other_weights(
         train(made, tmp_path / "run", resume=True, registry=registry)
 
 
+def test_a_prior_that_holds_nothing_is_refused(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="prior: l2sp holds nothing of what learns; give `init`, or pretr"):
+        train(recipe({"prior": {"name": "l2sp"}}), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["l2sp", "ewc"])
 def test_two_processes_train_what_one_does(
     name: str, held: Any, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
@@ -182,9 +198,9 @@ def test_two_processes_train_what_one_does(
         ({"name": "l2spp"}, r"prior\.name: unknown prior 'l2spp'; did you mean 'l2sp'\?"),
         (
             {"name": "l2sp", "alpha": 1},
-            r"prior\.alpha: unknown option of l2sp 'alpha'; known: name, new, str",
+            r"prior\.alpha: unknown option of l2sp 'alpha'; known: name, strength",
         ),
-        ({"name": "ewc", "strength": -1}, r"prior\.strength: -1 does not fit \(strength: float = 1000\.0\)"),
+        ({"name": "ewc", "strength": -1}, r"prior\.strength: -1 does not fit \(strength: float = 10000\.0\)"),
         ({"name": "ewc", "fisher": "none"}, r"prior: ewc: none is not there; `fusion fisher RUN` writes it"),
     ],
 )
