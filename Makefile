@@ -26,6 +26,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/tuning.py
+	$(BIN)/python benchmarks/prior.py
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

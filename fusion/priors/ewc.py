@@ -16,9 +16,9 @@ FISHER = "fisher.safetensors"
 class Ewc(Prior):
     """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3).
 
-    Each number that `init` gave is pulled to where it was, by `strength` times its Fisher information. What has
-    none is free, but for `train.weight_decay`. `fisher` is the run or the file that holds the information, by
-    default the run that `init` names.
+    Each number that `init` gave is pulled to where it was, by `strength` times its Fisher information. What
+    has none is free, but for `train.weight_decay`. `fisher` is the run or the file that holds it, by default
+    the run that `init` names.
     """
 
     def __init__(

@@ -59,8 +59,6 @@ class Anchors:
 
     def attach(self, optimizer: Optimizer) -> None:
         """Pull whenever the optimiser has taken a step, of what it moved, at the rates of its groups."""
-        if not self.pulls:
-            return
         pulls = {self.learning[name]: pull for name, pull in self.pulls.items()}
         for group in optimizer.param_groups:
             alike: dict[tuple[float | None, bool], list[_Alike]] = {}
@@ -73,7 +71,8 @@ class Anchors:
                         some.append(_Alike())
                     some[-1].add(parameter, strength, anchor)
             self._groups.append([part for some in alike.values() for part in some])
-        optimizer.register_step_post_hook(lambda stepped, args, given: self.pull(stepped))
+        if self.pulls:
+            optimizer.register_step_post_hook(lambda stepped, args, given: self.pull(stepped))
 
     @torch.no_grad()
     def pull(self, optimizer: Optimizer) -> None:

@@ -85,9 +85,10 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     seconds = time.monotonic() - began
     adamw = optimizer(model, recipe, anchors.held)
     anchors.attach(adamw)
-    began = time.monotonic()
-    anchors.pull(adamw)
-    pulling = time.monotonic() - began
+    began, pulling = time.monotonic(), 0.0
+    if anchors.pulls:
+        anchors.pull(adamw)
+        pulling = time.monotonic() - began
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
     return DryRun(

@@ -34,6 +34,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "plugins.md": {"python", "yaml", "toml", "console"},
     "metrics.md": set(),
     "decisions.md": set(),
+    "parts-prior.md": {"console", "yaml"},
     "results.md": {"console"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
@@ -265,7 +266,7 @@ def _defaults(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, A
     """Every key with its default, `...` where it is required; `*` for names that the author chooses."""
     for name, field in section.model_fields.items():
         key = f"{path}{name}"
-        inner = [kind for kind in _models(field.annotation) if kind.__name__ != "ZeroShot"]
+        inner = [kind for kind in _models(field.annotation) if kind.__name__ not in ("ZeroShot", "PriorPick")]
         free = "dict[" in str(field.annotation)
         own = not inner or free or field.is_required()
         if own and not (name == "name" and path.endswith("*.")):
@@ -296,7 +297,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    assert files | {"ledger.jsonl", "encoders"} == set(keys["The folder"])
+    assert files | {"ledger.jsonl", "encoders", "fisher.safetensors"} == set(keys["The folder"])
 
 
 def _pattern(key: str) -> str:
