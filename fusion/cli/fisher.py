@@ -9,7 +9,7 @@ from fusion.cli.show import registry_argument, table, warn
 from fusion.registry import Registry
 
 
-@click.command("fisher", short_help="Compute the Fisher information of a run, for the prior ewc.")
+@click.command("fisher", short_help="Say how much each parameter of a run matters.")
 @run_argument
 @measured_argument
 @click.option("--rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows to look at.")

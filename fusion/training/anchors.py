@@ -144,12 +144,12 @@ def anchor(recipe: Recipe, model: Model, start: Start | None, registry: Registry
     return Anchors(recipe.prior.name, learning, pulls)
 
 
-def _bytes(tensor: Tensor) -> Any:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-
-
 def known_names(model: Model, start: Start | None) -> set[str]:
     """Return the parameters that `init` has given, and those of encoders with pretrained weights."""
     pretrained = {f"encoders.{name}" for name, origin in model.pretrained.items() if origin}
     names = {name for name in model.names.values() if part_of(name) in pretrained}
     return names if start is None else names | set(start.taken)
+
+
+def _bytes(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
