@@ -27,6 +27,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/merge.py
+	$(BIN)/python benchmarks/prior.py
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

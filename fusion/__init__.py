@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fusion.merging import Merging, blend
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
+    from fusion.prior import Earlier, Prior, Pull
     from fusion.recipe import Recipe
     from fusion.recipe_file import read_recipe
     from fusion.registry import Registry
@@ -70,6 +71,9 @@ _LAZY = {
     "Objective": "fusion.objective",
     "Prediction": "fusion.objective",
     "Task": "fusion.objective",
+    "Earlier": "fusion.prior",
+    "Prior": "fusion.prior",
+    "Pull": "fusion.prior",
     "Recipe": "fusion.recipe",
     "read_recipe": "fusion.recipe_file",
     "Registry": "fusion.registry",
@@ -93,6 +97,7 @@ __all__ = [
     "Choices",
     "Component",
     "DataError",
+    "Earlier",
     "Embeddings",
     "Encoder",
     "Encoding",
@@ -106,7 +111,9 @@ __all__ = [
     "PluginError",
     "Prediction",
     "Predictor",
+    "Prior",
     "Processor",
+    "Pull",
     "Recipe",
     "RecipeError",
     "Registry",

@@ -8,7 +8,7 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
-from fusion.recipe import Pick, Recipe, SourcePick, Tune
+from fusion.recipe import Pick, PriorPick, Recipe, SourcePick, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusion.estimator import Estimator
     from fusion.merging import Merging
     from fusion.model import Model
+    from fusion.prior import Earlier, Prior
     from fusion.tuning import Tuning
 
 
@@ -168,12 +169,20 @@ def build_merging(name: str, options: Mapping[str, Any], registry: Registry) -> 
     return _expect(Merging, _build(registry, "merging", pick, "set"), pick, registry)  # type: ignore[no-any-return]
 
 
+def build_prior(pick: PriorPick, registry: Registry, earlier: "Earlier | None") -> "Prior":
+    """Build what pulls the parameters back; `earlier` are the weights that the training starts from."""
+    from fusion.prior import Prior
+
+    prior: Prior = _expect(Prior, _build(registry, "prior", pick, "prior", earlier), pick, registry)
+    return prior
+
+
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Return for each part of the model, by path, its name and the plugin that it comes from."""
     return {
         pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
         for pick in picks(recipe.model_dump(mode="json"))
-        if pick.kind not in ("source", "augmentation", "tuning")  # a run can be used where its data are not
+        if pick.kind in ("encoder", "fuser", "objective")  # a run can be used where its data are not
     }
 
 

@@ -99,3 +99,12 @@ def fusion_mergings() -> list[Component]:
         Component("ties", "fusion.mergings.ties:Ties"),
         Component("dare", "fusion.mergings.dare:Dare"),
     ]
+
+
+@hookimpl
+def fusion_priors() -> list[Component]:
+    return [
+        Component("l2", "fusion.priors.l2:L2"),
+        Component("l2sp", "fusion.priors.l2sp:L2Sp"),
+        Component("ewc", "fusion.priors.ewc:Ewc"),
+    ]

@@ -70,6 +70,12 @@ def fusion_mergings() -> list[Component]:
 
 
 @hookspec
+def fusion_priors() -> list[Component]:
+    """Priors: where the parameters that learn are pulled to, beside the losses."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

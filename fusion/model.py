@@ -79,6 +79,8 @@ class Model(nn.Module):
         self.weights = dict(weights)
         self.origins = dict(origins)
         self.tunings: dict[str, Tuning] = {}
+        # those in files of weights: a tuning may move a parameter to another name
+        self.names: dict[nn.Parameter, str] = {part: name for name, part in self.named_parameters()}
 
     @property
     def processors(self) -> dict[str, Processor]:

@@ -57,6 +57,9 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
         named = fuser if "name" in fuser else {"name": "mean", **fuser}
         yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), named)
+    prior = recipe.get("prior")
+    if isinstance(prior, dict) and isinstance(prior.get("name"), str):
+        yield Named("prior", "prior", frozenset({"name"}), prior)
 
 
 def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Problem]:
@@ -109,6 +112,6 @@ def shrink(recipe: Recipe, registry: Registry) -> Recipe:
         "workers": 0,
         "log_every": 2,
     }
-    data["init"] = None  # which is not tiny
+    data |= {"init": None, "prior": None}  # the weights are not tiny, and a prior may need them
     data["evaluate"]["limit"] = min(32, recipe.evaluate.limit or 32)
     return complete(Recipe(**data), registry)

@@ -87,6 +87,10 @@ class ObjectivePick(Pick):
     weight: float = Field(default=1.0, ge=0)
 
 
+class PriorPick(Pick):
+    """What pulls the parameters that learn back, beside the losses."""
+
+
 class Train(Section):
     """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks."""
 
@@ -166,6 +170,7 @@ class Recipe(Section):
     fuser: FuserPick = FuserPick()
     objectives: dict[Name, ObjectivePick] = Field(min_length=1)
     classes: list[str] = Field(default_factory=list)
+    prior: PriorPick | None = None
     train: Train
     evaluate: Evaluate = Evaluate()
     study: Study = Study()

@@ -23,6 +23,7 @@ HOOKS = {
     "tuning": "fusion_tunings",
     "estimator": "fusion_estimators",
     "merging": "fusion_mergings",
+    "prior": "fusion_priors",
 }
 
 

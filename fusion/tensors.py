@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -85,7 +85,7 @@ def stored(path: Path) -> dict[str, Stored]:
     }
 
 
-def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a file of safetensors; a storage that several share is written for each name.
 
     Raises CheckpointError for a type of numbers that the format does not have.
@@ -95,7 +95,8 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"cannot write {path}: {name} is of {tensor.dtype}; use {', '.join(TYPES)}")
     # the widest types first, so that every tensor begins at a multiple of its width
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    header, place = {}, 0
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    place = 0
     for name in names:
         tensor = tensors[name]
         bounds = [place, place + tensor.nbytes]

@@ -102,7 +102,8 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
             "width: 16",
             "widht: 16",
             "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
-            "encoders, evaluate, fuser, init, name, objectives, sources, study, teacher, train, width",
+            "encoders, evaluate, fuser, init, name, objectives, prior, sources, study, teacher, train, "
+            "width",
         ),
         (
             "steps: 30",

@@ -60,6 +60,10 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
         click.echo(
             f"teacher goes over {rows:,} rows in about {seconds:,.0f} s here, and leaves {disk:,.1f} MB"
         )
+    if found.prior is not None:
+        share = 100 * found.prior_seconds / found.seconds
+        click.echo(f"prior   {found.prior}")
+        click.echo(f"        {1000 * found.prior_seconds:.2f} ms more for each step, {share:.2g} %")
     click.echo(
         f"memory  about {found.memory_mb:,.0f} MB for weights, gradients and optimiser; "
         f"{found.peak_mb:,.0f} MB at peak"

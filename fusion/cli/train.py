@@ -46,6 +46,8 @@ def command(
     wanted = read_recipe(recipe, overrides, registry)
     if tiny and wanted.init is not None:
         warn(f"--tiny leaves out init ({wanted.init}), whose weights are not of tiny encoders")
+    if tiny and wanted.prior is not None:
+        warn(f"--tiny leaves out prior ({wanted.prior.name}), which holds weights that are not there")
     run = train(shrink(wanted, registry) if tiny else wanted, out, resume=resume, registry=registry)
     if os.environ.get("RANK", "0") != "0":
         return

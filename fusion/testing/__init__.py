@@ -14,6 +14,7 @@ from fusion.testing.fusers import check_fuser
 from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
+from fusion.testing.priors import check_prior
 from fusion.testing.sources import check_source
 from fusion.testing.tunings import check_tuning
 
@@ -25,6 +26,7 @@ __all__ = [
     "check_fuser",
     "check_merging",
     "check_objective",
+    "check_prior",
     "check_source",
     "check_tuning",
 ]

@@ -19,6 +19,7 @@ from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
 from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
+from fusion.testing.priors import check_prior
 from fusion.testing.sources import check_source
 from fusion.testing.tunings import check_tuning
 
@@ -104,6 +105,10 @@ def _check_merging(offer: Offer, registry: Registry) -> list[str]:
     return check_merging(offer.component.resolve(), **_tiny(offer))
 
 
+def _check_prior(offer: Offer, registry: Registry) -> list[str]:
+    return check_prior(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -142,6 +147,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "tuning": _check_tuning,
     "estimator": _check_estimator,
     "merging": _check_merging,
+    "prior": _check_prior,
 }
 
 

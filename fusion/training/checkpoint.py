@@ -120,10 +120,12 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
         optimizer.state[parameter][key] = value.to(parameter.device)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors as safetensors; shared storage is written for each name. Raises CheckpointError."""
     try:
-        write(path, tensors)
+        write(path, tensors, metadata)
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error}") from error
 

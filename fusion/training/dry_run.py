@@ -15,6 +15,7 @@ from fusion.errors import DataError
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.training.anchors import anchor
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
@@ -63,14 +64,16 @@ class DryRun(NamedTuple):
 
     init: str | None  # what became of the weights that the recipe starts from
     teacher: Lesson | None
+    prior: str | None  # what it holds
     sources: dict[str, Share]
     present: dict[str, int]  # rows of the batch that have a modality
     parts: dict[str, Part]
     groups: list[Group]  # of the optimiser
     losses: dict[str, float]
-    memory_mb: float  # weights, gradients and two moments in fp32
+    memory_mb: float  # weights, gradients and two moments in fp32, and what a prior keeps
     peak_mb: float  # of this process
     seconds: float
+    prior_seconds: float  # of a step
     total_seconds: float
 
 
@@ -79,6 +82,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     torch.manual_seed(recipe.train.seed)
     model, start = initial_model(recipe, registry)
     teacher = open_teacher(recipe, model, registry)
+    anchors = anchor(recipe, model, start, registry)
     steps = training_steps(recipe, model, registry)
     loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe)
     if len(loaded.bad) == recipe.train.batch:
@@ -93,11 +97,18 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     losses = model.train()(loaded.batch)
     losses.total.backward()
     seconds = time.monotonic() - began
+    adamw = optimizer(model, recipe, anchors.held)
+    anchors.attach(adamw)
+    began, pulling = time.monotonic(), 0.0
+    if anchors.pulls:
+        anchors.pull(adamw)
+        pulling = time.monotonic() - began
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
         init=None if start is None else str(start),
         teacher=lesson,
+        prior=None if recipe.prior is None else str(anchors),
         sources={
             name: Share(rows, int((loaded.batch.source == number).sum()))
             for number, (name, rows) in enumerate(steps.order.sizes.items())
@@ -106,12 +117,13 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
         parts={
             name: Part(*counts, model.origins.get(name, "fusion")) for name, counts in model.count().items()
         },
-        groups=_groups(model, recipe),
+        groups=_groups(model, adamw),
         losses={"total": losses.total.item(), **{name: loss.item() for name, loss in losses.parts.items()}},
-        memory_mb=(4 * total + 12 * trained) / 1e6,
+        memory_mb=(4 * total + 12 * trained + anchors.bytes) / 1e6,
         peak_mb=peak_mb(losses.total.device),
         seconds=seconds,
-        total_seconds=seconds * recipe.train.steps,
+        prior_seconds=pulling,
+        total_seconds=(seconds + pulling) * recipe.train.steps,
     )
 
 
@@ -131,16 +143,16 @@ def _taught(teacher: Teacher, steps: Steps, recipe: Recipe) -> tuple[Loaded, Les
         return first.taught()[0], Lesson(rows, seconds * rows / tried, every.bytes / 1e6)
 
 
-def _groups(model: Model, recipe: Recipe) -> list[Group]:
+def _groups(model: Model, adamw: torch.optim.AdamW) -> list[Group]:
     parts = {parameter: part_of(name) for name, parameter in model.named_parameters()}
     return [
         Group(
-            recipe.train.lr * group["lr_scale"],
+            group["lr"] * group["lr_scale"],
             group["weight_decay"],
             sum(parameter.numel() for parameter in group["params"]),
             list(dict.fromkeys(parts[parameter] for parameter in group["params"])),
         )
-        for group in optimizer(model, recipe).param_groups
+        for group in adamw.param_groups
     ]
 
 

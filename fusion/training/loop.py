@@ -14,13 +14,14 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from fusion import run as runs
 from fusion.data.loader import load
 from fusion.encoder import Encoder
-from fusion.errors import FusionError, TrainingError
+from fusion.errors import FusionError, RunError, TrainingError
 from fusion.model import Model
 from fusion.picks import complete
 from fusion.recipe import Recipe, Train
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training import checkpoint
+from fusion.training.anchors import Anchors, anchor
 from fusion.training.checkpoint import Checkpoint
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
@@ -33,9 +34,11 @@ from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
-from fusion.transfer.initial import initial_model
+from fusion.transfer.initial import Start, initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
+
+Digests = dict[str, str | None]
 
 
 def train(
@@ -62,6 +65,7 @@ def train(
 
     torch.manual_seed(settings.seed)
     model, start = initial_model(recipe, registry)
+    anchors = anchor(recipe, model, start, registry)
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
@@ -71,7 +75,9 @@ def train(
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
         teacher = None  # the training wants its memory
 
-    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe))
+    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
+    anchors.attach(adamw.optimizer)
+    began_with = _began_with(start, anchors)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
@@ -79,12 +85,16 @@ def train(
             shown.say(str(start))
             for part in (part for part in start.untouched if part.startswith("encoders.")):
                 shown.warn(f"init: nothing of {part} was taken")
+        if recipe.prior is not None:
+            shown.say(f"prior {anchors}")
         for name, tuning in model.tunings.items():
             if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = _restore(run, model, adamw, accelerator, journal) if resume else (0, 0.0)
+        first, seconds = 0, 0.0
+        if resume:
+            first, seconds = _restore(run, model, adamw, accelerator, journal, began_with)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -113,7 +123,8 @@ def train(
             if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
                 stop = journal.flush(interrupt.requested)
             if (due or stop) and main:
-                state = _state(model, adamw, accelerator, journal, time.monotonic() - began)
+                seconds = time.monotonic() - began
+                state = _state(model, adamw, accelerator, journal, began_with, seconds)
                 checkpoint.save(run.checkpoints, Checkpoint(done, *state), settings.keep)
             if stop and not last:
                 raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
@@ -167,18 +178,36 @@ def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerat
 
 
 def _state(
-    model: Model, adamw: Any, accelerator: Accelerator, journal: Journal, seconds: float
+    model: Model,
+    adamw: Any,
+    accelerator: Accelerator,
+    journal: Journal,
+    began_with: Digests,
+    seconds: float,
 ) -> tuple[Any, Any, dict[str, Any]]:
-    state: dict[str, Any] = {"seconds": seconds, "presence": dict(journal.presence)}
+    state: dict[str, Any] = {"seconds": seconds, "presence": dict(journal.presence), **began_with}
     if accelerator.scaler is not None:
         state["scaler"] = accelerator.scaler.state_dict()
     return model.state_dict(), checkpoint.optimizer_tensors(model, adamw.optimizer), state
 
 
+def _began_with(start: Start | None, anchors: Anchors) -> Digests:
+    """Return the SHA-256 of what a training reads once more when it is resumed."""
+    return {"init": None if start is None else start.origin["sha256"], "prior": anchors.digest}
+
+
 def _restore(
-    run: Run, model: Model, adamw: Any, accelerator: Accelerator, journal: Journal
+    run: Run,
+    model: Model,
+    adamw: Any,
+    accelerator: Accelerator,
+    journal: Journal,
+    began_with: Digests,
 ) -> tuple[int, float]:
-    """Load the newest whole checkpoint; return the steps that are done and the seconds they took."""
+    """Load the newest whole checkpoint; return the steps that are done and the seconds they took.
+
+    Raises RunError when the training began with other weights than there are now.
+    """
     found, damaged = checkpoint.latest(run.checkpoints) if accelerator.is_main_process else (None, [])
     for message in damaged:
         journal.progress.warn(f"{message}; taking the one before")
@@ -190,6 +219,12 @@ def _restore(
     if found is None:
         journal.rewind(0)
         return 0, 0.0
+    changed = [key for key, digest in began_with.items() if found.state.get(key) != digest]
+    if changed:
+        raise RunError(
+            f"{run.folder} began with other weights than {' and '.join(changed)} give now; put them back as "
+            "they were, or start anew in another --out"
+        )
     model.load_state_dict(found.model)
     checkpoint.restore_optimizer(model, adamw.optimizer, found.optimizer)
     if accelerator.scaler is not None:

@@ -1,6 +1,7 @@
 """AdamW over the recipe's parameter groups, and the learning rate as a function of the step."""
 
 import math
+from collections.abc import Container
 from typing import Any, cast
 
 import torch
@@ -11,13 +12,17 @@ from fusion.model import Model
 from fusion.recipe import Recipe, Train
 
 
-def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov 2019), fused, over all that learns at any time; vectors are not decayed."""
+def optimizer(model: Model, recipe: Recipe, held: Container[nn.Parameter] = frozenset()) -> torch.optim.AdamW:
+    """Return AdamW (Loshchilov 2019), fused, over all that learns at any time.
+
+    Vectors are not decayed, nor is what a prior has `held`: it is pulled there already.
+    """
     scales = learning_rate_scales(model, recipe)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            decay = recipe.train.weight_decay if parameter.ndim > 1 else 0.0
+            decays = parameter.ndim > 1 and parameter not in held
+            decay = recipe.train.weight_decay if decays else 0.0
             groups.setdefault((scales.get(parameter, 1.0), decay), []).append(parameter)
     described: list[dict[str, Any]] = [
         {"params": parameters, "lr_scale": scale, "weight_decay": decay}

@@ -62,8 +62,8 @@ def rank(
     for recipe in recipes.values():
         if modality is not None and modality not in recipe.modalities:
             raise DataError(unknown("modality", modality, recipe.modalities))
-    if not recipes or not built:
-        raise RecipeError([Problem("", "give a candidate and an estimator, at least")])
+    if not recipes:
+        raise RecipeError([Problem("", "there is no candidate; give one at least")])
     first = next(iter(recipes.values()))
     accelerator = launch(first.train.model_copy(update={"precision": "fp32"}))
     found: list[Ranked | FusionError] = []

@@ -1,5 +1,6 @@
 """evaluate, predict, report and check: what a run or a recipe is asked."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -194,6 +195,24 @@ def test_a_check_tells_the_groups_of_the_optimiser(fusion: Fusion) -> None:
     found = fusion("check", "bind_digits", "train.batch=6", "encoders.text.tune.lr_scale=0.5").out
     [line] = [line for line in found.splitlines() if line.endswith(" encoders.text") and "0.05" in line]
     assert line.split()[:2] == ["0.001", "0.05"]
+
+
+def test_a_check_tells_what_a_prior_holds_and_takes(fusion: Fusion) -> None:
+    one = ("check", "bind_digits", "train.batch=6", "prior={name: l2}")
+    content = fusion(*one, "--json").json
+    total = sum(part["parameters"] for part in content["parts"].values())
+    assert (
+        f"l2 holds {total:,} of {total:,} parameters that learn; tensors: align.audio 3 of 3"
+        in content["prior"]
+    )
+    assert {group["weight_decay"] for group in content["groups"]} == {0.0}
+    assert 0 < content["prior_seconds"] < 1
+    assert content["memory_mb"] == pytest.approx(total * 16 / 1e6)  # zero takes no memory
+    steps = content["seconds"] + content["prior_seconds"]
+    assert content["total_seconds"] == pytest.approx(350 * steps)
+    assert re.search(
+        r"\nprior   l2 holds .*\n {8}\d+\.\d\d ms more for each step, [\d.e+-]+ %\n", fusion(*one).out
+    )
 
 
 def test_a_check_is_printed_as_tables(fusion: Fusion) -> None:

@@ -40,6 +40,15 @@ def test_a_copied_recipe_is_trained_tiny(fusion: Fusion) -> None:
     assert fusion("train", "mine.yaml", "--tiny", "train.steps=4").out.endswith("runs/mine-2/report.html\n")
 
 
+def test_tiny_says_what_it_leaves_out(fusion: Fusion) -> None:
+    given = ("init=runs/none", "prior={name: ewc}", "train.steps=2")
+    found = fusion("train", "bind_digits", "--tiny", *given)
+    assert found.code == 0
+    assert "warning: --tiny leaves out init (runs/none)" in found.err
+    assert "warning: --tiny leaves out prior (ewc), which holds weights that are not there" in found.err
+    assert Run("runs/bind_digits").recipe.prior is None
+
+
 def test_progress_in_a_pipe_is_plain_lines_on_stderr(fusion: Fusion) -> None:
     found = fusion("train", "bind_digits", "--tiny", "train.steps=4", "--out", "run")
     lines = found.err.strip().splitlines()

@@ -36,6 +36,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "parts-merge.md": {"console"},
     "decisions.md": set(),
     "parts-rank.md": {"console"},
+    "parts-prior.md": {"console", "yaml"},
     "results.md": {"console"},
     "parts-distill.md": {"console"},
     "CONTRIBUTING.md": {"console"},
@@ -268,7 +269,7 @@ def _defaults(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, A
     """Every key with its default, `...` where it is required; `*` for names that the author chooses."""
     for name, field in section.model_fields.items():
         key = f"{path}{name}"
-        inner = [kind for kind in _models(field.annotation) if kind.__name__ != "ZeroShot"]
+        inner = [kind for kind in _models(field.annotation) if kind.__name__ not in ("ZeroShot", "PriorPick")]
         free = "dict[" in str(field.annotation)
         own = not inner or free or field.is_required()
         if own and not (name == "name" and path.endswith("*.")):
@@ -299,7 +300,9 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    assert files | {"ledger.jsonl", "encoders", "notes.json", "teacher"} == set(keys["The folder"])
+    assert files | {"ledger.jsonl", "encoders", "notes.json", "teacher", "fisher.safetensors"} == set(
+        keys["The folder"]
+    )
 
 
 def _pattern(key: str) -> str:

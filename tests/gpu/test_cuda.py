@@ -6,9 +6,10 @@ import pytest
 import torch
 from accelerate.utils import send_to_device
 
-from fusion import Registry, load, read_recipe, train
+from fusion import Pull, Registry, load, read_recipe, train
 from fusion.build import build_model
 from fusion.picks import shrink
+from fusion.training.anchors import Anchors
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
 
@@ -31,6 +32,13 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
     model = build_model(recipe, registry).cuda()
     steps = training_steps(recipe, model, registry)
     adamw = optimizer(model, recipe)
+    named = dict(model.named_parameters())
+    each = (torch.ones_like, lambda part: 1.0)  # strengths of a number each, and of all
+    pulls = {
+        name: Pull(each[number % 2](part), part.detach().clone() if number % 3 else None)
+        for number, (name, part) in enumerate(named.items())
+    }
+    Anchors("all", named, pulls).attach(adamw)
     for step in range(3):
         batch = send_to_device(steps[step].batch, "cuda")
         torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set things up

@@ -130,7 +130,6 @@ def test_nothing_is_written(
         ([{"shrinkage": 0}], RecipeError, "{'shrinkage': 0} has no name"),
         ([{"name": "hscore", "shrinkage": 2}], RecipeError, "estimator.hscore.shrinkage: 2 does not fit"),
         ([{"name": "hscore", "shrink": 0}], RecipeError, "unknown option of hscore 'shrink'; did you mean"),
-        ([], RecipeError, "give a candidate and an estimator, at least"),
         (["endless"], FusionError, "one: estimator endless gave inf, not a finite number or words"),
     ],
 )

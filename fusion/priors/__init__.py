@@ -1,0 +1,1 @@
+"""Where parameters are pulled to: one file each."""
