@@ -5,12 +5,25 @@ import sys
 
 import click
 
-from fusion.cli import check, data, doctor, embed, evaluate, plugins, predict, recipes, report, study, train
+from fusion.cli import (
+    check,
+    compare,
+    data,
+    doctor,
+    embed,
+    evaluate,
+    plugins,
+    predict,
+    recipes,
+    report,
+    study,
+    train,
+)
 from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError
 from fusion.registry import Registry
 
-COMMANDS = (train, evaluate, predict, embed, report, study, data, check, recipes, plugins, doctor)
+COMMANDS = (train, evaluate, predict, embed, report, study, compare, data, check, recipes, plugins, doctor)
 
 
 class _InOrder(click.Group):

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from fusion.cli.arguments import overrides_argument, recipe_argument
-from fusion.cli.show import json_option, print_json, registry_argument, tables
+from fusion.cli.show import findings, json_option, registry_argument
 from fusion.registry import Registry
 
 
-@click.command("study", short_help="Train versions of a recipe with several seeds, compare them.")
+@click.command("study", short_help="Train versions of a recipe, seed by seed; compare.")
 @recipe_argument
 @overrides_argument
 @click.option(
@@ -53,7 +53,6 @@ def command(
     torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
     """
     from fusion.studies.study import study
-    from fusion.studies.tables import tables as laid_out
 
     outcome = study(
         recipe,
@@ -67,13 +66,8 @@ def command(
         registry=registry,
     )
     if os.environ.get("RANK", "0") == "0":
-        if as_json:
-            print_json(outcome.comparison)
-        else:
-            tables(laid_out(outcome.comparison))
-        for name, reason in outcome.failed.items():
-            click.echo(f"error: {name}: {reason}", err=True)
-    context.exit(1 if outcome.failed else 0)
+        findings(outcome.findings, outcome.page, as_json)
+    context.exit(1 if outcome.findings.failed else 0)
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

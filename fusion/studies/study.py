@@ -1,5 +1,7 @@
 """Train the versions of a recipe with several seeds, as far as they are not trained, and compare them."""
 
+import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +13,11 @@ from fusion.errors import FusionError, RunError, TrainingError
 from fusion.recipe import Recipe
 from fusion.recipe_file import Draft, draft
 from fusion.registry import Registry
+from fusion.report.template import write
 from fusion.run import RUNS, Run, differences
-from fusion.studies.compare import Comparison, Group, compare
+from fusion.studies.compare import Group, compare
+from fusion.studies.kept import with_kept
+from fusion.studies.page import Findings, render
 from fusion.studies.plan import Plan, Trial, plan
 from fusion.training.launch import launch
 from fusion.training.loop import train
@@ -22,13 +27,15 @@ NEW, STOPPED, FINISHED = "trains", "goes on", "is finished"
 
 
 class Outcome(NamedTuple):
-    """What a study found: runs by version and seed, what failed, and the comparison of the rest."""
+    """The folder of a study, its finished runs by version and seed, and what they show."""
 
     folder: Path
     runs: Mapping[str, Mapping[int, Run]]
-    failed: Mapping[str, str]  # reasons by the name of the run's folder
-    comparison: Comparison
-    amount: str | None  # the dotted path of the axis of amounts
+    findings: Findings
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "study.html"
 
 
 def study(
@@ -66,8 +73,14 @@ def study(
         raise TrainingError(f"no run of the study came to its end, such as {first[0]}: {first[1]}")
     versions_in_order = list(dict.fromkeys(trial.version for trial in planned.trials))
     groups = [Group(version, runs.get(version.name, {})) for version in versions_in_order]
+    groups, unknown = with_kept(groups, registry)
     comparison = compare(groups, settings.measure, settings.baseline)
-    return Outcome(folder, runs, failed, comparison, planned.amount)
+    outcome = Outcome(folder, runs, Findings(planned.name, comparison, planned.amount, failed, unknown))
+    if os.environ.get("RANK", "0") == "0":
+        record = json.dumps(outcome.findings.record(), indent=1, ensure_ascii=False) + "\n"
+        write(folder / "study.json", record)
+        render(outcome.findings, outcome.page)
+    return outcome
 
 
 def _draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:

@@ -118,6 +118,15 @@ def take(
     return start._replace(rows=None if rows is None else _known(rows, start, model.modalities))
 
 
+def weights_of(run: Run, registry: Registry) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of a run, without what its tunings have added to the encoders, and their SHA-256.
+
+    Raises RunError where there are none, or others than were written.
+    """
+    weights, digest = _read(run.model_file, str(run.folder), run)
+    return _merged(run, weights, registry), digest
+
+
 def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
     if not file.is_file():
         what = "is a run without weights: it is not finished" if run else "is not there"

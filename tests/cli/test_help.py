@@ -32,6 +32,8 @@ def test_all_commands_are_there() -> None:
         "predict",
         "embed",
         "report",
+        "study",
+        "compare",
         "data",
         "check",
         "recipes",
