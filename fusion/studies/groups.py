@@ -12,7 +12,7 @@ from fusion.studies.compare import Group
 from fusion.studies.names import PICKS, Version, amount_axis, label, short
 
 APART = ("name", "train.seed")  # in which runs of one version may differ
-MOST = 4  # differences of which a version's name is made; beyond, its folder has the better name
+MOST = 5  # differences of which a version's name is made; beyond, its folder has the better name
 
 
 def runs_in(folders: Sequence[Path]) -> list[Run]:
@@ -66,9 +66,9 @@ def _alike(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
     values = {
         path: list({repr(of.get(path)): of.get(path) for of in recipes.values()}.values()) for path in paths
     }
-    amount = amount_axis(values)
+    amount = amount_axis(values) if len(paths) <= MOST else None
     versions = [_version(recipes[key], values, amount, alike[key]) for key in recipes]
-    if len({version.parts for version in versions}) < len(versions):
+    if len(paths) > MOST or len({version.parts for version in versions}) < len(versions):
         versions = [Version((_folder(alike[key]),)) for key in recipes]
     return [Group(one, alike[key]) for one, key in zip(versions, recipes, strict=True)], amount
 
@@ -76,13 +76,12 @@ def _alike(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
 def _version(
     recipe: Mapping[str, Any], values: Mapping[str, Any], amount: str | None, runs: Mapping[int, Run]
 ) -> Version:
-    own = [path for path in values if path != amount]
-    last = () if amount is None else (label(short(amount, values), recipe[amount]),)
-    number = None if amount is None else recipe[amount]
-    if len(own) > MOST:
-        return Version((_folder(runs), *last), number)
-    words = [_word(path, values, recipe[path]) for path in own if path == "init" or path in recipe]
-    return Version((" ".join(words) or _folder(runs), *last), number)
+    own = [path for path in values if path != amount and (path == "init" or path in recipe)]
+    words = " ".join(_word(path, values, recipe[path]) for path in own)
+    if amount is None:
+        return Version((words or _folder(runs),))
+    last = label(short(amount, values), recipe[amount])
+    return Version((words, last) if words else (last,), recipe[amount])
 
 
 def _word(path: str, values: Mapping[str, Any], value: Any) -> str:
@@ -109,6 +108,8 @@ def _without_seed(recipe: Recipe) -> dict[str, Any]:
 def _differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the paths that tell recipes apart, without options that only follow from another component."""
     paths = dict.fromkeys(path for recipe in recipes for path in recipe)
+    sections = dict.fromkeys(part for path in paths for part in _within(path))
+    first = {part: number for number, part in enumerate(sections)}
     different = [path for path in paths if len({repr(recipe.get(path)) for recipe in recipes}) > 1]
     picking = [path for path in different if path.rpartition(".")[2] in PICKS]
     told = []
@@ -120,4 +121,10 @@ def _differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
             groups.setdefault(chosen, set()).add(repr(recipe.get(path)))
         if any(len(values) > 1 for values in groups.values()):
             told.append(path)
-    return told
+    return sorted(told, key=lambda path: [first[part] for part in _within(path)])
+
+
+def _within(path: str) -> list[str]:
+    """Return the sections that a path is in, and itself."""
+    parts = path.split(".")
+    return [".".join(parts[: length + 1]) for length in range(len(parts))]

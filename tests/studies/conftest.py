@@ -20,7 +20,7 @@ ACCURACY = "subsets/image/accuracy"
 
 
 @pytest.fixture
-def made(tmp_path: Path, recipe: Make) -> Callable[..., Run]:  # noqa: F811
+def made(tmp_path: Path, recipe: Make) -> Callable[..., Run]:
     """Write a finished run by hand; changes of the recipe are dotted."""
 
     def write(
