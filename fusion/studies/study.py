@@ -44,7 +44,7 @@ def study(
     *,
     out: str | Path | None = None,
     over: Mapping[str, Sequence[Any]] | None = None,
-    versions: Mapping[str, Sequence[str]] | None = None,
+    versions: Mapping[str, Sequence[str] | Mapping[str, Any]] | None = None,
     seeds: int | None = None,
     measure: Sequence[str] = (),
     baseline: str | None = None,

@@ -296,7 +296,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    assert files | {"ledger.jsonl", "encoders"} == set(keys["The folder"])
+    assert files | {"ledger.jsonl", "encoders", "retention.json"} == set(keys["The folder"])
 
 
 def _pattern(key: str) -> str:

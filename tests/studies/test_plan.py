@@ -137,6 +137,19 @@ def test_a_mistake_is_told_before_anything_is_trained(
         planned(**study)
 
 
+def test_a_version_may_be_a_mapping(planned: Planned) -> None:
+    given = {
+        "init": "@before",
+        "fuser": {"name": "lowrank", "rank": 3},
+        "train.lr": 1e-05,
+        "train.clip": None,
+    }
+    found = planned(versions={"before": ["width=4"], "after": given}, seeds=1)
+    recipe = found.trials[1].recipe
+    assert (recipe.init, recipe.train.lr, recipe.train.clip) == ("out/before-0", 1e-05, None)
+    assert (recipe.fuser.name, recipe.fuser.options["rank"]) == ("lowrank", 3)
+
+
 def test_tiny_runs_start_from_tiny_runs_of_the_study_only(planned: Planned) -> None:
     versions = {"a": [ELSEWHERE], "b": ["init=@a"], "c": ["init=runs/large"]}
     found = planned(tiny=True, versions=versions, seeds=1)
@@ -145,12 +158,17 @@ def test_tiny_runs_start_from_tiny_runs_of_the_study_only(planned: Planned) -> N
     assert {trial.recipe.train.steps for trial in found.trials} == {8}
 
 
-def test_a_list_without_values_is_a_mistake() -> None:
-    with pytest.raises(RecipeError, match=r"study.over: .*train.lr has no values"):
-        Recipe(
-            sources={"a": {"name": "x"}},
-            encoders={"image": {"name": "x"}},
-            objectives={"o": {"name": "x"}},
-            train={"steps": 1},
-            study={"over": {"train.lr": []}},
-        )
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"over": {"train.lr": []}}, r"study.over: .*train.lr has no values"),
+        ({"versions": {"after": 3}}, r"study.versions.after: 3: input should be a valid list"),
+        ({"versions": [3]}, r"study.versions: \[3\]: input should be a valid dictionary"),
+        ({"seeds": 0}, r"study.seeds: 0: "),
+    ],
+)
+def test_a_section_that_cannot_be_read_is_a_mistake(
+    recipe: Callable[..., Recipe], section: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe({"study": section})
