@@ -46,5 +46,6 @@ def command(
     groups, amount = group(found)
     groups, unknown = with_kept(groups, registry) if retention else (groups, [])
     folder = found[0].folder.parent
-    shown = Findings(folder.name or "runs", compare(groups, measure, baseline), amount, {}, unknown)
+    comparison = compare(groups, measure, baseline)
+    shown = Findings(folder.name or "runs", comparison, amount, unknown=unknown, command="compare")
     findings(shown, render(shown, out or folder / "compare.html"), as_json)

@@ -21,6 +21,7 @@ class Findings(NamedTuple):
     amount: str | None = None  # the dotted path of the axis of amounts
     failed: Mapping[str, str] = {}  # reasons by the name of the run
     unknown: Sequence[str] = ()  # why something is not known
+    command: str = "study"  # that has made it
 
     def notes(self) -> list[str]:
         alike: dict[str, list[str]] = {}
@@ -101,6 +102,7 @@ def render(findings: Findings, path: Path) -> Path:
     """Write the page and return its path."""
     page = template("study.html").render(
         name=findings.name,
+        kind=f"fusion {findings.command}",
         headline=_headline(findings),
         notes=findings.notes(),
         sections=findings.sections(),

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate.utils import broadcast_object_list
+from pydantic import ValidationError
 
-from fusion.errors import FusionError, RunError, TrainingError
-from fusion.recipe import Recipe
+from fusion.errors import FusionError, RecipeError, RunError, TrainingError
+from fusion.recipe import Recipe, Study
 from fusion.recipe_file import Draft, draft
+from fusion.recipe_problems import schema_problems
 from fusion.registry import Registry
 from fusion.report.template import write
 from fusion.run import RUNS, Run, differences
@@ -53,7 +55,8 @@ def study(
 ) -> Outcome:
     """Train the versions of a recipe that its section `study` names, or these arguments; compare them.
 
-    All are checked before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
+    `over` is added to that of the recipe, the other arguments replace what is there. All versions are checked
+    before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
     read, stopped ones go on. One that fails is told, and the study goes on without it and without those that
     start from it; on several processes it ends the study, since the others may not have met the failure.
 
@@ -62,9 +65,17 @@ def study(
     registry = registry or Registry()
     given = _draft(recipe, registry)
     base = given.recipe(overrides, registry)
-    changes = {"over": over, "versions": versions, "seeds": seeds, "measure": measure, "baseline": baseline}
-    asked = {**base.study.model_dump(), **{key: value for key, value in changes.items() if value}}
-    settings = type(base.study)(**asked)
+    asked = {
+        "versions": versions or base.study.versions,
+        "over": base.study.over | dict(over or {}),
+        "seeds": base.study.seeds if seeds is None else seeds,
+        "measure": measure or base.study.measure,
+        "baseline": baseline or base.study.baseline,
+    }
+    try:
+        settings = Study(**asked)
+    except ValidationError as error:
+        raise RecipeError(schema_problems(error, Study), "study") from None
     folder = Path(out) if out else STUDIES / f"{base.name}{'-tiny' if tiny else ''}"
     planned = plan(given, overrides, settings, folder, registry, tiny)
     runs, failed = _train_all(planned, registry)

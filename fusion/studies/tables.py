@@ -33,7 +33,7 @@ def gains(found: Comparison) -> list[Table]:
             value = found.gains[name].get(measure)
             row += [words.gain(measure, value), words.certainty(value)]
         rows.append(row)
-    columns = [column for measure in found.measures for column in (f"gain of {measure}", "which is")]
+    columns = [column for measure in found.measures for column in (f"gain of {measure}", "the gain is")]
     note = "Differences between runs of the same seed, mean ± deviation. More is better, also of errors."
     if any(gain.mean < 0 for of in found.gains.values() for gain in of.values()):
         note += " Red: worse than the baseline, which is negative transfer where an earlier model was given."

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion import Recipe, Registry, Run, RunError, TrainingError, study
+from fusion import Recipe, RecipeError, Registry, Run, RunError, TrainingError, study
 from fusion.recipe_file import dump
 from fusion.run import differences
 from fusion.studies.study import Outcome
@@ -192,6 +192,8 @@ def test_from_python_versions_and_values_are_arguments(
         registry=registry,
     )
     assert isinstance(found, Outcome)
+    with pytest.raises(RecipeError, match=r"study: seeds: 0: input should be greater than or equal to 1"):
+        study(made, seeds=0, registry=registry)
     assert list(found.runs) == ["narrow rows=8", "narrow rows=17", "wide rows=8", "wide rows=17"]
     assert found.findings.comparison.baselines["narrow rows=17"] == "wide rows=17"
     assert {run.recipe.train.batch for runs in found.runs.values() for run in runs.values()} == {4}

@@ -37,7 +37,7 @@ def dots(
     height = TOP + HIGH * len(rows) + BOTTOM
     xs = axis(ends, left + 6, width - right, decades=False)
     marks = []
-    for tick in linear_ticks(xs.low, xs.high, 4):
+    for tick in linear_ticks(xs.low, xs.high, 6):
         marks.append(line(xs(tick), TOP, xs(tick), height - BOTTOM + 2, class_="grid"))
         marks.append(text(xs(tick), height - 6, write(tick), text_anchor="middle", class_="small soft"))
     if zero:
