@@ -23,6 +23,7 @@ from fusion.registry import Registry
     "--measure", multiple=True, metavar="KEY", help="A key of metrics.json to tell; the first decides."
 )
 @click.option("--baseline", metavar="NAME", help="The version over which gains are told.")
+@click.option("--retention/--no-retention", default=True, help="Measure what was kept of earlier runs.")
 @click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; by default runs/studies/NAME.")
 @json_option
@@ -37,6 +38,7 @@ def command(
     seeds: int | None,
     measure: tuple[str, ...],
     baseline: str | None,
+    retention: bool,
     tiny: bool,
     out: Path | None,
     as_json: bool,
@@ -63,6 +65,7 @@ def command(
         measure=measure,
         baseline=baseline,
         tiny=tiny,
+        retention=retention,
         registry=registry,
     )
     if os.environ.get("RANK", "0") == "0":

@@ -51,6 +51,7 @@ def study(
     measure: Sequence[str] = (),
     baseline: str | None = None,
     tiny: bool = False,
+    retention: bool = True,
     registry: Registry | None = None,
 ) -> Outcome:
     """Train the versions of a recipe that its section `study` names, or these arguments; compare them.
@@ -59,6 +60,7 @@ def study(
     before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
     read, stopped ones go on. One that fails is told, and the study goes on without it and without those that
     start from it; on several processes it ends the study, since the others may not have met the failure.
+    `retention` measures what is left of earlier runs: two evaluations for each run that starts from one.
 
     Raises RecipeError, and RunError where a run in the folder has another recipe.
     """
@@ -84,7 +86,7 @@ def study(
         raise TrainingError(f"no run of the study came to its end, such as {first[0]}: {first[1]}")
     versions_in_order = list(dict.fromkeys(trial.version for trial in planned.trials))
     groups = [Group(version, runs.get(version.name, {})) for version in versions_in_order]
-    groups, unknown = with_kept(groups, registry)
+    groups, unknown = with_kept(groups, registry) if retention else (groups, [])
     comparison = compare(groups, settings.measure, settings.baseline)
     outcome = Outcome(folder, runs, Findings(planned.name, comparison, planned.amount, failed, unknown))
     if os.environ.get("RANK", "0") == "0":

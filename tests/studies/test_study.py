@@ -118,6 +118,8 @@ def test_a_version_starts_from_the_run_of_its_seed(
     started: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
     path = started(versions={"after": ["init=@before", *SHORT], "before": LONG[:1]}, seeds=2)
+    study(path, out=tmp_path / "out", retention=False, registry=registry)
+    assert list((tmp_path / "out").rglob("retention.json")) == []
     found = study(path, out=tmp_path / "out", registry=registry)
     for seed in (0, 1):
         run = found.runs["after"][seed]
