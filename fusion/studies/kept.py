@@ -1,5 +1,6 @@
 """What versions have left of the runs that they started from, measured once and told in tables."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ def with_kept(groups: Sequence[Group], registry: Registry) -> tuple[list[Group],
         for seed, run in group.runs.items():
             try:
                 accelerator = launch(run.recipe.train.model_copy(update={"precision": "fp32"}))
+                if run.recipe.init is not None and accelerator.is_main_process:
+                    print(f"{run.folder.name}: what is left of {run.recipe.init}", file=sys.stderr)
                 found = retention(run, registry, accelerator)
             except FusionError as error:
                 reasons.append(f"What {run.folder.name} has kept is not known: {error}")
