@@ -10,6 +10,7 @@ from fusion.registry import Registry
 from fusion.report.tables import Table
 from fusion.studies import words
 from fusion.studies.compare import Comparison, Group, Spread, default_measures, spread
+from fusion.studies.matrix import plain
 from fusion.studies.tables import origin
 from fusion.training.launch import launch
 from fusion.transfer.retention import Retention, retention
@@ -48,14 +49,19 @@ def with_kept(groups: Sequence[Group], registry: Registry) -> tuple[list[Group],
     return measured, reasons
 
 
-def kept(group: Group, wanted: str) -> Change | None:
-    """Return what became of the earlier run's measure: the wanted one, or the first that it has."""
+def kept(group: Group, wanted: str) -> list[Change]:
+    """Return what became of the earlier run's measure: the wanted one, or the first that it has.
+
+    Where it was measured on several sources, each is told: the earlier run may have known only one of them.
+    """
     if not group.kept:
-        return None
+        return []
     first = next(iter(group.kept.values())).earlier
     key = wanted if wanted in first else next(iter(default_measures(first)), "")
-    before = spread({seed: one.earlier for seed, one in group.kept.items()}, key)
-    return _change(key, before, spread({seed: one.after for seed, one in group.kept.items()}, key))
+    apart = [other for other in first if other.startswith("source/") and plain(other) == plain(key)]
+    before, after = ({seed: one[side] for seed, one in group.kept.items()} for side in (0, 1))
+    changes = [_change(key, spread(before, key), spread(after, key)) for key in apart or [key]]
+    return [change for change in changes if change is not None]
 
 
 def zero_shot(group: Group) -> list[Change]:
@@ -74,8 +80,7 @@ def tables(found: Comparison) -> list[Table]:
     """Return one table of what was kept and one of zero-shot before and after."""
     remaining, shot = [], []
     for name, group in found.compared.items():
-        change = kept(group, found.deciding)
-        if change is not None:
+        for change in kept(group, found.deciding):
             ends = [words.spread(change.key, change.before), words.spread(change.key, change.after)]
             remaining.append([name, origin(group), change.key, *ends, words.percent(change.left)])
         for change in zero_shot(group):

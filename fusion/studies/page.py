@@ -75,8 +75,7 @@ class Findings(NamedTuple):
     def _version(self, name: str) -> dict[str, Any]:
         found = self.comparison
         group = found.groups[name]
-        change = kept.kept(group, found.deciding)
-        changes = {"kept": [change] if change else [], "zero_shot": kept.zero_shot(group)}
+        changes = {"kept": kept.kept(group, found.deciding), "zero_shot": kept.zero_shot(group)}
         return {
             "compared": group.version.compared,
             "amount": group.version.amount,

@@ -17,9 +17,11 @@ def spread(metric: str, value: Spread | None) -> str:
 
 
 def percent(value: Spread) -> str:
-    """Return a ratio, `97.3 ± 0.4 %`; it may be above one."""
+    """Return a ratio, `97.3 ± 0.4 %`; it may be above one, far above it without a number."""
     if not value.by_seed:
         return ""
+    if value.mean > 2:
+        return "over 200 %"
     reach = "" if value.deviation is None else f" ± {100 * value.deviation:.1f}"
     return f"{100 * value.mean:.1f}{reach} %"
 

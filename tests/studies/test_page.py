@@ -113,8 +113,7 @@ def test_what_was_kept_is_a_share_seed_by_seed(found: Comparison) -> None:
             1: Retention({ACCURACY: 0.5}, {ACCURACY: 0.5}, {SHOT: 0.3}),
         }
     )
-    change = kept(group, ACCURACY)
-    assert change is not None
+    [change] = kept(group, ACCURACY)
     assert change.left.by_seed == pytest.approx({0: 0.75, 1: 1.0})
     assert (change.before.mean, change.after.mean) == pytest.approx((0.65, 0.55))
     [shot] = zero_shot(group)
@@ -129,9 +128,15 @@ def test_what_was_kept_is_a_share_seed_by_seed(found: Comparison) -> None:
 def test_the_earlier_run_is_told_by_its_own_measure_when_it_has_another(found: Comparison) -> None:
     other = "subsets/audio/accuracy"
     kept_there = {0: Retention({other: 0.8}, {other: 0.8}, {})}
-    change = kept(found.groups["transfer"]._replace(kept=kept_there), ACCURACY)
-    assert change is not None
+    [change] = kept(found.groups["transfer"]._replace(kept=kept_there), ACCURACY)
     assert (change.key, change.left.by_seed) == (other, {0: 1.0})
+
+
+def test_each_source_of_the_earlier_run_is_told(found: Comparison) -> None:
+    known, strange = f"source/known/{ACCURACY}", f"source/strange/{ACCURACY}"
+    ends = [{ACCURACY: 0.5, known: 0.9, strange: 0.1}, {ACCURACY: 0.5, known: 0.18, strange: 0.8}]
+    changes = kept(found.groups["transfer"]._replace(kept={0: Retention(*ends, {})}), ACCURACY)
+    assert {change.key: change.left.mean for change in changes} == pytest.approx({known: 0.2, strange: 8.0})
 
 
 def test_the_record_has_the_numbers_and_what_is_missing_is_null(found: Comparison) -> None:
@@ -152,3 +157,4 @@ def test_numbers_that_are_no_shares_are_written_as_they_are() -> None:
     assert words.spread("accuracy", Spread({0: 0.5})) == "50.0 %"
     assert words.spread("accuracy", None) == ""
     assert words.percent(Spread({0: 1.25})) == "125.0 %"
+    assert words.percent(Spread({0: 8.0, 1: 40.0})) == "over 200 %"
