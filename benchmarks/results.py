@@ -3,8 +3,8 @@
     FUSION_DATA=DIR FUSION_MINILM=DIR python benchmarks/results.py [experiment ...]
 
 FUSION_DATA holds the packs that the recipes name, FUSION_MINILM the weights of all-MiniLM-L6-v2; what needs
-one that is not set is left out. A run that is finished (runs/results/...) is read, one that was stopped goes
-on: the tables can be made in several sittings.
+one that is not set is left out. Each table is that of a study (runs/results/...): finished runs are read, a
+stopped one goes on, so the tables can be made in several sittings.
 """
 
 import json
@@ -16,25 +16,28 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from fusion import Registry, Run, measure, read_recipe, train
+from fusion import Run, measure, study
 
-SEEDS = (0, 1, 2)
 ROOT = Path(__file__).parents[1]
 FOLDER, PAGE = Path("runs/results"), ROOT / "docs/results.md"
 
 
 class Experiment(NamedTuple):
-    """A recipe, in several versions of it, and what is measured. SEED in a version stands for the seed.
+    """A recipe, in several versions of it, and what is measured.
 
-    `shown` are keys of metrics.json by the words for them; `also` evaluates once more with such an override,
-    and gives its metrics that prefix.
+    `shown` are keys of metrics.json by the words for them, `columns` the versions of the table (all where
+    there are none); `also` evaluates once more with such an override, and gives its metrics that prefix.
+    `overrides` are common to all versions, `folder` is that of a study that several tables share.
     """
 
     recipe: str
     shown: Mapping[str, str]
-    versions: Mapping[str, Sequence[str]] = {"": ()}
+    versions: Mapping[str, Sequence[str]] = {}
     also: tuple[str, str] | None = None
     needs: str | None = "FUSION_DATA"
+    columns: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+    folder: str | None = None
 
 
 def subsets(*given: str) -> dict[str, str]:
@@ -63,8 +66,12 @@ BOUND = found("image->audio", "audio->image", of="hit@1")
 UNHEARD = {f"{words}, speaker left out": f"speaker/{key}" for words, key in BOUND.items()}
 FUSERS = ("mean", "concat", "gate", "attend", "bottleneck", "lowrank")
 VGG = "recipes/vgg16_cifar10.py"
-FROM_FASHION = [f"init={FOLDER}/vgg16_fashion-SEED", "encoders.image.pretrained=false"]
 TUNES = {name: [f"encoders.image.tune={{mode: {name}}}"] for name in ("frozen", "gradual", "full")}
+VGG_VERSIONS = {
+    "fashion": runpy.run_path(str(ROOT / VGG))["FASHION"],
+    "scratch": ["encoders.image.pretrained=false", *TUNES["full"]],
+    **{name: ["init=@fashion", "encoders.image.pretrained=false", *tune] for name, tune in TUNES.items()},
+}
 
 EXPERIMENTS = {
     "bind_digits": Experiment("bind_digits", BOUND | zero_shot("image", "audio"), needs=None),
@@ -87,52 +94,46 @@ EXPERIMENTS = {
     "photos_minilm": Experiment(
         "recipes/photos_minilm.py",
         found(*SIX, of="recall@1") | found(*SIX, of="recall@10"),
-        {"": [f"encoders.text.model={os.environ.get('FUSION_MINILM')}"]},
         needs="FUSION_MINILM",
+        overrides=[f"encoders.text.model={os.environ.get('FUSION_MINILM')}"],
     ),
     "emoji": Experiment("emoji", found(*SIX[:2], of="recall@1") | found(*SIX[:2], of="recall@10")),
     "sounds": Experiment("sounds", zero_shot("audio") | subsets("audio")),
-    "vgg16_fashion": Experiment(VGG, subsets("image"), {"": runpy.run_path(str(ROOT / VGG))["FASHION"]}),
+    "vgg16_fashion": Experiment(VGG, subsets("image"), VGG_VERSIONS, columns=["fashion"], folder="vgg16"),
     "vgg16_cifar10": Experiment(
-        VGG,
-        subsets("image"),
-        {
-            "scratch": ["encoders.image.pretrained=false", *TUNES["full"]],
-            **{name: [*FROM_FASHION, *tune] for name, tune in TUNES.items()},
-        },
+        VGG, subsets("image"), VGG_VERSIONS, columns=["scratch", *TUNES], folder="vgg16"
     ),
 }
 
 
-def measured(name: str, version: str, seed: int) -> dict[str, Any]:
-    """Return the metrics of a version of an experiment and a seed, trained as far as it is not."""
-    experiment = EXPERIMENTS[name]
-    folder = FOLDER / "-".join(filter(None, (name, version, str(seed))))
-    run = Run(folder) if (folder / "manifest.json").is_file() else None
-    if run is None:
-        registry = Registry()
-        given = [word.replace("SEED", str(seed)) for word in experiment.versions[version]]
-        given.append(f"train.seed={seed}")
-        path = str(ROOT / experiment.recipe) if experiment.recipe.endswith(".py") else experiment.recipe
-        recipe = read_recipe(path, given, registry)
-        run = train(recipe, folder, resume=(folder / "recipe.yaml").is_file(), registry=registry)
-    metrics = run.metrics
-    if experiment.also:
-        prefix, override = experiment.also
-        kept = folder / f"{prefix}.json"
-        if not kept.is_file():
-            kept.write_text(json.dumps(measure(run, [override])))
-        metrics |= {f"{prefix}/{key}": value for key, value in json.loads(kept.read_text()).items()}
-    return metrics
+def measured(name: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the metrics of an experiment by version, a seed each, trained as far as they are not."""
+    one = EXPERIMENTS[name]
+    path = str(ROOT / one.recipe) if one.recipe.endswith(".py") else one.recipe
+    found = study(path, one.overrides, out=FOLDER / (one.folder or name), versions=one.versions, seeds=3)
+    if found.findings.failed:
+        raise SystemExit(f"{name}: {dict(found.findings.failed)}")
+    columns = one.columns or list(found.runs)
+    return {version: [_metrics(run, one.also) for run in found.runs[version].values()] for version in columns}
+
+
+def _metrics(run: Run, also: tuple[str, str] | None) -> dict[str, Any]:
+    if also is None:
+        return run.metrics
+    prefix, override = also
+    kept = run.folder / f"{prefix}.json"
+    if not kept.is_file():
+        kept.write_text(json.dumps(measure(run, [override])))
+    return run.metrics | {f"{prefix}/{key}": value for key, value in json.loads(kept.read_text()).items()}
 
 
 def table(name: str) -> str:
     """Return the table of an experiment: a row for each figure, a column for each version."""
-    experiment = EXPERIMENTS[name]
-    runs = {version: [measured(name, version, seed) for seed in SEEDS] for version in experiment.versions}
-    lines = [f"| measured | {' | '.join(version or 'mean ± deviation' for version in runs)} |"]
+    runs = measured(name)
+    heads = ["mean ± deviation"] if len(runs) == 1 else list(runs)
+    lines = [f"| measured | {' | '.join(heads)} |"]
     lines.append("|---" * (1 + len(runs)) + "|")
-    for words, key in experiment.shown.items():
+    for words, key in EXPERIMENTS[name].shown.items():
         cells = [_spread([100 * metrics[key] for metrics in of], "%") for of in runs.values()]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     times = [_spread([metrics["train/seconds"] for metrics in of], "s", 0) for of in runs.values()]

@@ -1,5 +1,6 @@
 """The recipe: a whole experiment as data, from YAML or Python."""
 
+import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
@@ -139,7 +140,8 @@ class Evaluate(Section):
 class Study(Section):
     """The versions of a recipe that `fusion study` trains and compares; every other command ignores them.
 
-    A version is a list of overrides, in which `@NAME` stands for the run folder of another version.
+    A version is a list of overrides, or a mapping of values by dotted path; in it `@NAME` stands for the run
+    folder of another version.
     """
 
     versions: dict[Name, list[str]] = Field(default_factory=dict)
@@ -147,6 +149,18 @@ class Study(Section):
     baseline: str | None = None
     measure: list[str] = Field(default_factory=list)  # keys of metrics.json; the first one decides
     seeds: Positive = 3
+
+    @field_validator("versions", mode="before")
+    @classmethod
+    def _as_overrides(cls, versions: Any) -> Any:
+        if not isinstance(versions, dict):
+            return versions
+        return {
+            name: [f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in given.items()]
+            if isinstance(given, dict)
+            else given
+            for name, given in versions.items()
+        }
 
     @field_validator("over")
     @classmethod

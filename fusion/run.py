@@ -42,12 +42,12 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """One flat object with stable keys, such as "retrieval/image->audio/hit@1"."""
-        return self._json("metrics.json")
+        return self.read_json("metrics.json")
 
     @property
     def manifest(self) -> dict[str, Any]:
         """Versions, plugins, where pretrained weights come from, and the SHA-256 of what was saved."""
-        return self._json("manifest.json")
+        return self.read_json("manifest.json")
 
     @property
     def model_file(self) -> Path:
@@ -78,7 +78,8 @@ class Run:
         stage.write_text(text, "utf-8", "backslashreplace")  # a file's name may hold what is not Unicode
         stage.replace(self.folder / name)
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file. Raises RunError where it is not there or damaged."""
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{self.folder} has no {name}: the run is not finished; `--resume` it")

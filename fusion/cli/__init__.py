@@ -7,6 +7,7 @@ import click
 
 from fusion.cli import (
     check,
+    compare,
     data,
     doctor,
     embed,
@@ -32,6 +33,7 @@ COMMANDS = (
     embed,
     report,
     study,
+    compare,
     rank,
     merge,
     fisher,

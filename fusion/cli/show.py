@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from fusion.registry import Registry
 
 if TYPE_CHECKING:
     from fusion.report.tables import Table
+    from fusion.studies.page import Findings
 
 STYLES = {"": "", "worse": "red", "best": "bold"}
 
@@ -95,6 +97,17 @@ def tables(parts: "Iterable[Table]") -> None:
         hidden = part.columns[kept:]
         caption = part.caption + (f" (without {', '.join(hidden)}: the terminal is narrow)" if hidden else "")
         table(part.columns[:kept], [row[:kept] for row in part.rows], caption)
+
+
+def findings(found: "Findings", page: Path, as_json: bool) -> None:
+    """Print what a comparison shows, what has to be known to read it, and where its page is."""
+    if as_json:
+        print_json(found.record())
+        return
+    tables(found.tables())
+    for note in found.notes():
+        click.echo(click.style(note, fg=STYLES[_mark(note)] or None))
+    click.echo(f"page    {page}")
 
 
 def _fitting(lines: Sequence[Sequence[str]], room: float) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from fusion.cli.arguments import overrides_argument, recipe_argument
-from fusion.cli.show import json_option, print_json, registry_argument, tables
+from fusion.cli.show import findings, json_option, registry_argument
 from fusion.registry import Registry
 
 
-@click.command("study", short_help="Train versions of a recipe with several seeds, compare them.")
+@click.command("study", short_help="Train versions of a recipe, seed by seed; compare.")
 @recipe_argument
 @overrides_argument
 @click.option(
@@ -23,6 +23,7 @@ from fusion.registry import Registry
     "--measure", multiple=True, metavar="KEY", help="A key of metrics.json to tell; the first decides."
 )
 @click.option("--baseline", metavar="NAME", help="The version over which gains are told.")
+@click.option("--retention/--no-retention", default=True, help="Measure what was kept of earlier runs.")
 @click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; by default runs/studies/NAME.")
 @json_option
@@ -37,6 +38,7 @@ def command(
     seeds: int | None,
     measure: tuple[str, ...],
     baseline: str | None,
+    retention: bool,
     tiny: bool,
     out: Path | None,
     as_json: bool,
@@ -53,7 +55,6 @@ def command(
     torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
     """
     from fusion.studies.study import study
-    from fusion.studies.tables import tables as laid_out
 
     outcome = study(
         recipe,
@@ -64,16 +65,12 @@ def command(
         measure=measure,
         baseline=baseline,
         tiny=tiny,
+        retention=retention,
         registry=registry,
     )
     if os.environ.get("RANK", "0") == "0":
-        if as_json:
-            print_json(outcome.comparison)
-        else:
-            tables(laid_out(outcome.comparison))
-        for name, reason in outcome.failed.items():
-            click.echo(f"error: {name}: {reason}", err=True)
-    context.exit(1 if outcome.failed else 0)
+        findings(outcome.findings, outcome.page, as_json)
+    context.exit(1 if outcome.findings.failed else 0)
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

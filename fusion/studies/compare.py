@@ -10,6 +10,7 @@ from fusion.report.numbers import lower_is_better
 from fusion.report.scores import Score, finite, leading, sort
 from fusion.run import Run
 from fusion.studies.names import Version
+from fusion.transfer.retention import Retention
 
 SHOWN = 2  # scores of a kind that are shown where no measure is named
 
@@ -37,10 +38,11 @@ class Spread(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A version and its finished runs by seed."""
+    """A version, its finished runs by seed, and what those have left of the runs that they started from."""
 
     version: Version
     runs: Mapping[int, Run]
+    kept: Mapping[int, Retention] = {}
 
     @property
     def recipe(self) -> Recipe:
@@ -51,11 +53,15 @@ class Group(NamedTuple):
 class Comparison(NamedTuple):
     """Versions side by side; what was not measured is in no mapping."""
 
-    groups: Mapping[str, Group]  # by the version's name
+    groups: Mapping[str, Group]  # by the version's name, also those that others only start from
     measures: Sequence[str]
     values: Mapping[str, Mapping[str, Spread]]  # by version and measure
     baselines: Mapping[str, str]  # of each version that has one, the version that it is told against
     gains: Mapping[str, Mapping[str, Spread]]  # better is positive
+
+    @property
+    def compared(self) -> dict[str, Group]:
+        return {name: group for name, group in self.groups.items() if group.version.compared}
 
     @property
     def deciding(self) -> str:
@@ -79,19 +85,20 @@ def compare(groups: Sequence[Group], measures: Sequence[str] = (), baseline: str
     if problems:
         raise RecipeError(problems, "study")
     values = {
-        name: {key: spread for key in chosen if (spread := _spread(runs, key)).by_seed}
+        name: {key: found for key in chosen if (found := spread(runs, key)).by_seed}
         for name, runs in metrics.items()
     }
     against = baselines(compared, baseline)
     gains = {
         name: {
             key: gain
-            for key, spread in values[name].items()
-            if key in values[other] and (gain := _gain(spread, values[other][key], key)).by_seed
+            for key, value in values[name].items()
+            if key in values[other] and (gain := _gain(value, values[other][key], key)).by_seed
         }
         for name, other in against.items()
     }
-    return Comparison({group.version.name: group for group in compared}, chosen, values, against, gains)
+    there = {group.version.name: group for group in groups if group.runs}
+    return Comparison(there, chosen, values, against, gains)
 
 
 def baselines(groups: Sequence[Group], wanted: str | None = None) -> dict[str, str]:
@@ -145,7 +152,8 @@ def _key(section: str, score: Score, metric: str) -> str:
     return "/".join(part for part in (section, score.about, score.task, metric) if part)
 
 
-def _spread(runs: Mapping[int, Mapping[str, Any]], key: str) -> Spread:
+def spread(runs: Mapping[int, Mapping[str, Any]], key: str) -> Spread:
+    """Return a metric of runs by their seed; of those that have it."""
     return Spread({seed: value for seed, found in runs.items() if finite(value := found.get(key))})
 
 

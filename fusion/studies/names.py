@@ -56,7 +56,7 @@ def version(name: str, points: Sequence[Point], amount: str | None, compared: bo
 def axes(values: Mapping[str, Sequence[Any]]) -> list[list[Point]]:
     """Return the points of each dotted path, with words that tell the paths apart."""
     return [
-        [Point(path, value, _label(_short(path, values), value)) for value in given]
+        [Point(path, value, label(short(path, values), value)) for value in given]
         for path, given in values.items()
     ]
 
@@ -90,14 +90,15 @@ def word(value: Any) -> str:
             return json.dumps(value)
 
 
-def _label(short: str, value: Any) -> str:
-    picks = short.rpartition(".")[2] in PICKS or (
+def label(end: str, value: Any) -> str:
+    """Return the words for a value of a path that ends so, "gate" or "limit=100"."""
+    picks = end.rpartition(".")[2] in PICKS or (
         isinstance(value, Mapping) and not value.keys().isdisjoint(PICKS)
     )
-    return word(value) if picks else f"{short}={word(value)}"
+    return word(value) if picks else f"{end}={word(value)}"
 
 
-def _short(path: str, paths: Mapping[str, Any]) -> str:
+def short(path: str, paths: Mapping[str, Any]) -> str:
     """Return the end of a path that no other one has."""
     parts = path.split(".")
     for length in range(1, len(parts)):

@@ -50,8 +50,8 @@ def plan(
 ) -> Plan:
     """Return the runs of a study, all of them checked: every recipe is read and completed.
 
-    A version that others name is trained once for each seed, at no point of `over`, and is not compared,
-    unless it is the baseline. Raises RecipeError.
+    A version that others name is trained once a seed, at no point of `over`, unless it is the baseline.
+    It is compared only if it is measured on the same rows as one that starts from it. Raises RecipeError.
     """
     base = draft.recipe(overrides, registry)
     steps = list(_steps(study, base.name))
@@ -68,9 +68,17 @@ def plan(
             if tiny:
                 small = shrink(recipe, registry)  # it leaves out `init`, but a run of the study is as tiny
                 inside = recipe.init in [str(path) for path in places.values()]
-                recipe = small.model_copy(update={"init": recipe.init}) if inside else small
+                earlier = {"init": recipe.init, "prior": recipe.prior}
+                recipe = small.model_copy(update=earlier) if inside else small
             place = folder / f"{step.version.place}-{seed}"
             trials.append(Trial(step.version, seed, place, recipe, tuple(places.values())))
+    rows = {trial.folder: trial.recipe.evaluate.sources for trial in trials}
+    measured = {place for trial in trials for place in trial.needs if rows[place] == rows[trial.folder]}
+    compared = {trial.version.name for trial in trials if trial.folder in measured or trial.version.compared}
+    trials = [
+        trial._replace(version=trial.version._replace(compared=trial.version.name in compared))
+        for trial in trials
+    ]
     return Plan(base.name, folder, study, trials, amount_axis(study.over))
 
 
@@ -139,5 +147,3 @@ def _expect_different(steps: Sequence[_Step]) -> None:
             )
             raise RecipeError([Problem("study", message)])
         places.add(step.version.place)
-    if not any(step.version.compared for step in steps):
-        raise RecipeError([Problem("study.versions", "nothing is compared: others start from each version")])

@@ -1,18 +1,25 @@
 """Train the versions of a recipe with several seeds, as far as they are not trained, and compare them."""
 
+import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate.utils import broadcast_object_list
+from pydantic import ValidationError
 
-from fusion.errors import FusionError, RunError, TrainingError
-from fusion.recipe import Recipe
+from fusion.errors import FusionError, RecipeError, RunError, TrainingError
+from fusion.recipe import Recipe, Study
 from fusion.recipe_file import Draft, draft
+from fusion.recipe_problems import schema_problems
 from fusion.registry import Registry
+from fusion.report.template import write
 from fusion.run import RUNS, Run, differences
-from fusion.studies.compare import Comparison, Group, compare
+from fusion.studies.compare import Group, compare
+from fusion.studies.kept import with_kept
+from fusion.studies.page import Findings, render
 from fusion.studies.plan import Plan, Trial, plan
 from fusion.training.launch import launch
 from fusion.training.loop import train
@@ -22,13 +29,15 @@ NEW, STOPPED, FINISHED = "trains", "goes on", "is finished"
 
 
 class Outcome(NamedTuple):
-    """What a study found: runs by version and seed, what failed, and the comparison of the rest."""
+    """The folder of a study, its finished runs by version and seed, and what they show."""
 
     folder: Path
     runs: Mapping[str, Mapping[int, Run]]
-    failed: Mapping[str, str]  # reasons by the name of the run's folder
-    comparison: Comparison
-    amount: str | None  # the dotted path of the axis of amounts
+    findings: Findings
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "study.html"
 
 
 def study(
@@ -37,27 +46,38 @@ def study(
     *,
     out: str | Path | None = None,
     over: Mapping[str, Sequence[Any]] | None = None,
-    versions: Mapping[str, Sequence[str]] | None = None,
+    versions: Mapping[str, Sequence[str] | Mapping[str, Any]] | None = None,
     seeds: int | None = None,
     measure: Sequence[str] = (),
     baseline: str | None = None,
     tiny: bool = False,
+    retention: bool = True,
     registry: Registry | None = None,
 ) -> Outcome:
     """Train the versions of a recipe that its section `study` names, or these arguments; compare them.
 
-    All are checked before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
+    `over` is added to that of the recipe, the other arguments replace what is there. All versions are checked
+    before the first training. Finished runs in the folder (`out`, or runs/studies/NAME) are
     read, stopped ones go on. One that fails is told, and the study goes on without it and without those that
     start from it; on several processes it ends the study, since the others may not have met the failure.
+    `retention` measures what is left of earlier runs: two evaluations for each run that starts from one.
 
     Raises RecipeError, and RunError where a run in the folder has another recipe.
     """
     registry = registry or Registry()
     given = _draft(recipe, registry)
     base = given.recipe(overrides, registry)
-    changes = {"over": over, "versions": versions, "seeds": seeds, "measure": measure, "baseline": baseline}
-    asked = {**base.study.model_dump(), **{key: value for key, value in changes.items() if value}}
-    settings = type(base.study)(**asked)
+    asked = {
+        "versions": versions or base.study.versions,
+        "over": base.study.over | dict(over or {}),
+        "seeds": base.study.seeds if seeds is None else seeds,
+        "measure": measure or base.study.measure,
+        "baseline": baseline or base.study.baseline,
+    }
+    try:
+        settings = Study(**asked)
+    except ValidationError as error:
+        raise RecipeError(schema_problems(error, Study), "study") from None
     folder = Path(out) if out else STUDIES / f"{base.name}{'-tiny' if tiny else ''}"
     planned = plan(given, overrides, settings, folder, registry, tiny)
     runs, failed = _train_all(planned, registry)
@@ -66,8 +86,14 @@ def study(
         raise TrainingError(f"no run of the study came to its end, such as {first[0]}: {first[1]}")
     versions_in_order = list(dict.fromkeys(trial.version for trial in planned.trials))
     groups = [Group(version, runs.get(version.name, {})) for version in versions_in_order]
+    groups, unknown = with_kept(groups, registry) if retention else (groups, [])
     comparison = compare(groups, settings.measure, settings.baseline)
-    return Outcome(folder, runs, failed, comparison, planned.amount)
+    outcome = Outcome(folder, runs, Findings(planned.name, comparison, planned.amount, failed, unknown))
+    if os.environ.get("RANK", "0") == "0":
+        record = json.dumps(outcome.findings.record(), indent=1, ensure_ascii=False) + "\n"
+        write(folder / "study.json", record)
+        render(outcome.findings, outcome.page)
+    return outcome
 
 
 def _draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:

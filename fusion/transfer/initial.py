@@ -117,6 +117,15 @@ def take(
     return start._replace(rows=None if rows is None else _known(rows, start, model.modalities))
 
 
+def weights_of(run: Run, registry: Registry) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of a run, without what its tunings have added to the encoders, and their SHA-256.
+
+    Raises RunError where there are none, or others than were written.
+    """
+    weights, digest = _read(run.model_file, str(run.folder), run)
+    return original(run, weights, registry), digest
+
+
 def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
     digest = verify(file, given, run, "init")
     try:

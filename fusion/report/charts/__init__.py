@@ -1,10 +1,29 @@
 """Small inline SVG charts that follow the page's theme; each function returns Markup."""
 
+from fusion.report.charts.bands import Band, Place, bands
 from fusion.report.charts.bars import Bar, bars
 from fusion.report.charts.curves import Curve, curves
+from fusion.report.charts.dots import Dot, dots
 from fusion.report.charts.heatmap import Cell, heatmap
 from fusion.report.charts.plane import Stop, way
 from fusion.report.charts.scatter import Point, scatter
 from fusion.report.charts.spark import spark
 
-__all__ = ["Bar", "Cell", "Curve", "Point", "Stop", "bars", "curves", "heatmap", "scatter", "spark", "way"]
+__all__ = [
+    "Band",
+    "Bar",
+    "Cell",
+    "Curve",
+    "Dot",
+    "Place",
+    "Point",
+    "Stop",
+    "bands",
+    "bars",
+    "curves",
+    "dots",
+    "heatmap",
+    "scatter",
+    "spark",
+    "way",
+]

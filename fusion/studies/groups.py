@@ -1,0 +1,130 @@
+"""Sort run folders into versions: runs whose recipes differ in the seed alone, named by what else differs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fusion.errors import RunError
+from fusion.recipe import Recipe
+from fusion.run import Run, flat
+from fusion.studies.compare import Group
+from fusion.studies.names import PICKS, Version, amount_axis, label, short
+
+APART = ("name", "train.seed")  # in which runs of one version may differ
+MOST = 5  # differences of which a version's name is made; beyond, its folder has the better name
+
+
+def runs_in(folders: Sequence[Path]) -> list[Run]:
+    """Return the finished runs that are given, or that lie in a folder that is given. Raises RunError."""
+    found: dict[Path, Run] = {}
+    for folder in folders:
+        if folder.is_file():
+            continue  # of runs/NAME/*, what lies beside the runs
+        inside = sorted(path.parent for path in folder.glob("*/recipe.yaml"))
+        whole = (folder / "recipe.yaml").is_file() or not inside
+        for path in [folder] if whole else inside:
+            run = Run(path)
+            if not run.finished:
+                raise RunError(f"{path} is not finished; go on with it (--resume), or leave it out")
+            found.setdefault(path.resolve(), run)
+    if not found:
+        raise RunError("no run is given; name the folders that `fusion train` left")
+    return list(found.values())
+
+
+def group(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
+    """Return the versions with their runs by seed, and the path by whose numbers they are drawn, if any.
+
+    A run that another one starts from, and that is measured on other rows than that one, is not compared.
+    Raises RunError for two runs of one recipe and seed.
+    """
+    later = {Path(run.recipe.init).resolve(): run for run in runs if run.recipe.init is not None}
+    origins = [run for run in runs if _elsewhere(run, later.get(run.folder.resolve()))]
+    found, amount = _alike([run for run in runs if run not in origins])
+    only_origins = [one._replace(version=one.version._replace(compared=False)) for one in _alike(origins)[0]]
+    return [*found, *only_origins], amount
+
+
+def _elsewhere(run: Run, later: Run | None) -> bool:
+    return later is not None and later.recipe.evaluate.sources != run.recipe.evaluate.sources
+
+
+def _alike(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
+    alike: dict[str, dict[int, Run]] = {}
+    recipes: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        recipe = _without_seed(run.recipe)
+        key = repr(sorted(recipe.items()))
+        seed = run.recipe.train.seed
+        if seed in alike.setdefault(key, {}):
+            other = alike[key][seed].folder
+            raise RunError(f"{run.folder} and {other} have the same recipe and seed; leave one out")
+        alike[key][seed] = run
+        recipes[key] = recipe
+    paths = _differing(list(recipes.values()))
+    values = {
+        path: list({repr(of.get(path)): of.get(path) for of in recipes.values()}.values()) for path in paths
+    }
+    amount = amount_axis(values) if len(paths) <= MOST else None
+    versions = [_version(recipes[key], values, amount, alike[key]) for key in recipes]
+    if len(paths) > MOST or len({version.parts for version in versions}) < len(versions):
+        versions = [Version((_folder(alike[key]),)) for key in recipes]
+    return [Group(one, alike[key]) for one, key in zip(versions, recipes, strict=True)], amount
+
+
+def _version(
+    recipe: Mapping[str, Any], values: Mapping[str, Any], amount: str | None, runs: Mapping[int, Run]
+) -> Version:
+    own = [path for path in values if path != amount and (path == "init" or path in recipe)]
+    words = " ".join(_word(path, values, recipe[path]) for path in own)
+    if amount is None:
+        return Version((words or _folder(runs),))
+    last = label(short(amount, values), recipe[amount])
+    return Version((words, last) if words else (last,), recipe[amount])
+
+
+def _word(path: str, values: Mapping[str, Any], value: Any) -> str:
+    if path == "init":
+        return "scratch" if value is None else f"init={Path(value).name.removesuffix('-SEED')}"
+    return label(short(path, values), value)
+
+
+def _folder(runs: Mapping[int, Run]) -> str:
+    seed, run = next(iter(runs.items()))
+    return run.folder.resolve().name.removesuffix(f"-{seed}")
+
+
+def _without_seed(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe by dotted paths, in which the seed at the end of a folder's name reads SEED."""
+    seed = re.compile(rf"(?<=[-_]){recipe.train.seed}(?=/|$)")
+    return {
+        path: seed.sub("SEED", value) if isinstance(value, str) else value
+        for path, value in flat(recipe.model_dump(mode="json", exclude={"study"})).items()
+        if path not in APART
+    }
+
+
+def _differing(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the paths that tell recipes apart, without options that only follow from another component."""
+    paths = dict.fromkeys(path for recipe in recipes for path in recipe)
+    sections = dict.fromkeys(part for path in paths for part in _within(path))
+    first = {part: number for number, part in enumerate(sections)}
+    different = [path for path in paths if len({repr(recipe.get(path)) for recipe in recipes}) > 1]
+    picking = [path for path in different if path.rpartition(".")[2] in PICKS]
+    told = []
+    for path in different:
+        above = [pick for pick in picking if pick != path and path.startswith(pick.rpartition(".")[0] + ".")]
+        groups: dict[str, set[str]] = {}
+        for recipe in recipes:
+            chosen = repr([recipe.get(pick) for pick in above])
+            groups.setdefault(chosen, set()).add(repr(recipe.get(path)))
+        if any(len(values) > 1 for values in groups.values()):
+            told.append(path)
+    return sorted(told, key=lambda path: [first[part] for part in _within(path)])
+
+
+def _within(path: str) -> list[str]:
+    """Return the sections that a path is in, and itself."""
+    parts = path.split(".")
+    return [".".join(parts[: length + 1]) for length in range(len(parts))]

@@ -1,0 +1,101 @@
+"""study and compare, as a terminal would call them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from fusion import Run
+from fusion.cli.show import table
+from fusion.cli.study import _axis
+from fusion.recipe_file import dump, parse
+from fusion.report.tables import Mark, Marked
+from tests.cli.conftest import Outcome
+
+Fusion = Callable[..., Outcome]
+KEY = "subsets/image+text+audio/accuracy"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fuser.name=mean,gate", ("fuser.name", ["mean", "gate"])),
+        ("train.lr=1e-3,0.5", ("train.lr", [0.001, 0.5])),
+        ("train.lr=[1e-3, 0.5]", ("train.lr", [0.001, 0.5])),
+        (
+            "tune={mode: lora, rank: 4},{mode: full}",
+            ("tune", [{"mode": "lora", "rank": 4}, {"mode": "full"}]),
+        ),
+        ("init=null,@fashion,@a/model.safetensors", ("init", [None, "@fashion", "@a/model.safetensors"])),
+        ("teacher={run: @a}", ("teacher", [{"run": "@a"}])),
+        ("subsets=[[image]],all", ("subsets", [[["image"]], "all"])),
+    ],
+)
+def test_values_are_read_as_yaml(text: str, expected: tuple[str, list[object]]) -> None:
+    assert _axis(text) == expected
+
+
+@pytest.mark.parametrize("text", ["fuser.name", "=a,b", "fuser.name="])
+def test_values_without_a_key_are_wrong_usage(text: str) -> None:
+    with pytest.raises(click.UsageError, match=r"write it as KEY=V1,V2, such as fuser.name=mean,gate"):
+        _axis(text)
+
+
+def test_a_study_prints_its_tables_and_can_be_compared_again(fusion: Fusion) -> None:
+    words = ("study", "fuse_digits", "--tiny", "--seeds", 2, "--over", "fuser.name=mean,gate")
+    found = fusion(*words, "--measure", KEY, "--baseline", "gate")
+    assert found.code == 0, found.err
+    folder = Path("runs/studies/fuse_digits-tiny")
+    assert found.out.splitlines()[-1] == f"page    {folder / 'study.html'}"
+    values = [Run(folder / f"gate-{seed}").metrics[KEY] for seed in (0, 1)]
+    record = json.loads((folder / "study.json").read_text("utf-8"))
+    assert record["versions"]["gate"]["values"][KEY]["by_seed"] == {"0": values[0], "1": values[1]}
+    assert record["versions"]["mean"]["baseline"] == "gate"
+    assert "[4/4] gate-1: trains" in found.err
+    again = fusion("compare", folder, "--measure", KEY, "--baseline", "gate", "--json")
+    assert again.code == 0, again.err
+    for name in ("mean", "gate"):
+        assert again.json["versions"][name]["values"] == record["versions"][name]["values"]
+        assert again.json["versions"][name]["gains"] == record["versions"][name]["gains"]
+    assert (folder / "compare.html").is_file()
+
+
+def test_a_study_of_a_file_fails_in_part_with_exit_code_1(fusion: Fusion) -> None:
+    data = parse(fusion("recipes", "show", "fuse_digits").out)[0]
+    data["study"] = {"versions": {"good": [], "bad": ["evaluate.limit=0.5"]}, "seeds": 1}
+    Path("mine.yaml").write_text(dump(data), "utf-8")
+    wrong = fusion("study", "mine.yaml", "--tiny")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "version 'bad': evaluate.limit: " in wrong.err
+    assert not Path("runs").exists()
+    data["study"]["versions"]["bad"] = ["sources.all={name: datasets, data: none.csv}"]
+    Path("mine.yaml").write_text(dump(data), "utf-8")
+    part = fusion("study", "mine.yaml", "--tiny")
+    assert part.code == 1
+    assert "Failed and left out: bad-0: sources.all: " in part.out
+    assert Run("runs/studies/mine-tiny/good-0").finished
+    trained = fusion("train", "mine.yaml", "--tiny", "--json")  # it ignores the section
+    assert trained.code == 0, trained.err
+
+
+def test_runs_that_are_not_there_are_one_error(fusion: Fusion) -> None:
+    found = fusion("compare", "runs/none")
+    assert (found.code, found.out) == (1, "")
+    assert "error: runs/none is not a run" in found.err
+
+
+def test_a_marked_cell_is_coloured_on_a_terminal_and_plain_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [["a", Marked("-1.0", Mark.WORSE)], ["b", Marked("2.0", Mark.BEST)]]
+    table(("version", "gain"), rows)
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    table(("version", "gain"), rows)
+    shown = capsys.readouterr().out
+    assert "\x1b[31m-1.0" in shown
+    assert "\x1b[1m2.0" in shown
