@@ -31,6 +31,8 @@ bench: .venv/installed
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py
+	$(BIN)/python benchmarks/transfer.py
+	$(BIN)/python benchmarks/transfer.py
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

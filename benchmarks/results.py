@@ -9,7 +9,6 @@ stopped one goes on, so the tables can be made in several sittings.
 
 import json
 import os
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,14 +64,6 @@ FUSED = subsets(*SINGLE, *SEVERAL) | averaged(*SEVERAL)
 BOUND = found("image->audio", "audio->image", of="hit@1")
 UNHEARD = {f"{words}, speaker left out": f"speaker/{key}" for words, key in BOUND.items()}
 FUSERS = ("mean", "concat", "gate", "attend", "bottleneck", "lowrank")
-VGG = "recipes/vgg16_cifar10.py"
-TUNES = {name: [f"encoders.image.tune={{mode: {name}}}"] for name in ("frozen", "gradual", "full")}
-VGG_VERSIONS = {
-    "fashion": runpy.run_path(str(ROOT / VGG))["FASHION"],
-    "scratch": ["encoders.image.pretrained=false", *TUNES["full"]],
-    **{name: ["init=@fashion", "encoders.image.pretrained=false", *tune] for name, tune in TUNES.items()},
-}
-
 EXPERIMENTS = {
     "bind_digits": Experiment("bind_digits", BOUND | zero_shot("image", "audio"), needs=None),
     "fuse_digits": Experiment("fuse_digits", FUSED, needs=None),
@@ -99,9 +90,11 @@ EXPERIMENTS = {
     ),
     "emoji": Experiment("emoji", found(*SIX[:2], of="recall@1") | found(*SIX[:2], of="recall@10")),
     "sounds": Experiment("sounds", zero_shot("audio") | subsets("audio")),
-    "vgg16_fashion": Experiment(VGG, subsets("image"), VGG_VERSIONS, columns=["fashion"], folder="vgg16"),
+    "vgg16_fashion": Experiment(
+        "vgg16_cifar10", subsets("image"), columns=["clothes"], folder="vgg16_cifar10"
+    ),
     "vgg16_cifar10": Experiment(
-        VGG, subsets("image"), VGG_VERSIONS, columns=["scratch", *TUNES], folder="vgg16"
+        "vgg16_cifar10", subsets("image"), columns=["scratch", "frozen", "gradual", "full"]
     ),
 }
 
@@ -110,7 +103,14 @@ def measured(name: str) -> dict[str, list[dict[str, Any]]]:
     """Return the metrics of an experiment by version, a seed each, trained as far as they are not."""
     one = EXPERIMENTS[name]
     path = str(ROOT / one.recipe) if one.recipe.endswith(".py") else one.recipe
-    found = study(path, one.overrides, out=FOLDER / (one.folder or name), versions=one.versions, seeds=3)
+    found = study(
+        path,
+        one.overrides,
+        out=FOLDER / (one.folder or name),
+        versions=one.versions,
+        seeds=3,
+        retention=False,
+    )
     if found.findings.failed:
         raise SystemExit(f"{name}: {dict(found.findings.failed)}")
     columns = one.columns or list(found.runs)
@@ -144,14 +144,14 @@ def _spread(values: list[float], unit: str, digits: int = 1) -> str:
     return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f} {unit}"
 
 
-def write(name: str, made: str) -> None:
-    """Put a table into its place on the page. Raises SystemExit when the page has none."""
-    page = PAGE.read_text("utf-8")
+def write(name: str, made: str, to: Path = PAGE) -> None:
+    """Put a table into its place on a page. Raises SystemExit when the page has none."""
+    page = to.read_text("utf-8")
     before, marker, rest = page.partition(f"<!-- table: {name} -->\n")
     _, end, after = rest.partition("<!-- end -->\n")
     if not (marker and end):
-        raise SystemExit(f"{PAGE} has no place for {name}; write <!-- table: {name} --> and <!-- end -->")
-    PAGE.write_text(f"{before}{marker}\n{made}\n\n{end}{after}", "utf-8")
+        raise SystemExit(f"{to} has no place for {name}; write <!-- table: {name} --> and <!-- end -->")
+    to.write_text(f"{before}{marker}\n{made}\n\n{end}{after}", "utf-8")
 
 
 def main(names: list[str]) -> None:

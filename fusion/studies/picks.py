@@ -1,16 +1,21 @@
 """Which version is picked by what needs no label of the target, and how good that one is by the labels."""
 
-from typing import NamedTuple
+import re
+from collections.abc import Mapping
+from statistics import mean
+from typing import Any, NamedTuple
 
 from fusion.report.numbers import lower_is_better
 from fusion.report.tables import Table
 from fusion.studies import words
-from fusion.studies.compare import Comparison, spread
+from fusion.studies.compare import Comparison
 
 CRITERIA = {
-    "entropy": ("lowest", "of the predictions"),
-    "snd": ("highest", "soft neighbourhood density (Saito et al. 2021)"),
+    "validation": "the measure on the other sources, whose labels may be known",
+    "entropy": "of the predictions, the lowest",
+    "snd": "soft neighbourhood density (Saito et al. 2021), the highest",
 }
+SOURCE = re.compile(r"source/([^/]+)/(.+)")
 
 
 class Picked(NamedTuple):
@@ -23,26 +28,39 @@ class Picked(NamedTuple):
 
 
 def picks(found: Comparison) -> list[Picked]:
-    """Return what each criterion picks that was measured, as a key beside the deciding one."""
+    """Return what each criterion picks that was measured: as a key beside the deciding one, or on others."""
     told = []
     amounts = dict.fromkeys(group.version.amount for group in found.compared.values())
-    for criterion, (wanted, _) in CRITERIA.items():
-        key = f"{found.deciding.rpartition('/')[0]}/{criterion}"
+    less = lower_is_better(found.deciding)
+    for criterion in CRITERIA:
+        pick = min if criterion == "entropy" or (criterion == "validation" and less) else max
         for amount in amounts:
-            names = [name for name, group in found.compared.items() if group.version.amount == amount]
-            scores = {
-                name: spread({seed: run.metrics for seed, run in found.groups[name].runs.items()}, key)
-                for name in names
-                if found.deciding in found.values[name]
+            means = {
+                name: mean(scores)
+                for name, group in found.compared.items()
+                if group.version.amount == amount and found.deciding in found.values[name]
+                for scores in [
+                    [_score(criterion, found.deciding, run.metrics) for run in group.runs.values()]
+                ]
+                if None not in scores
             }
-            means = {name: score.mean for name, score in scores.items() if score.by_seed}
             if len(means) > 1:
-                pick = min if wanted == "lowest" else max
-                best = min if lower_is_better(found.deciding) else max
                 chosen = pick(means, key=lambda name: means[name])
+                best = min if less else max
                 right = best(means, key=lambda name: found.values[name][found.deciding].mean)
                 told.append(Picked(criterion, amount, chosen, right))
     return told
+
+
+def _score(criterion: str, deciding: str, metrics: Mapping[str, Any]) -> float | None:
+    if criterion != "validation":
+        return metrics.get(f"{deciding.rpartition('/')[0]}/{criterion}")
+    target = SOURCE.fullmatch(deciding)
+    if target is None:
+        return None
+    parts = [(SOURCE.fullmatch(key), value) for key, value in metrics.items()]
+    others = [value for part, value in parts if part and part[2] == target[2] and part[1] != target[1]]
+    return mean(others) if others else None
 
 
 def table(found: Comparison) -> list[Table]:
@@ -51,7 +69,7 @@ def table(found: Comparison) -> list[Table]:
     measure = found.deciding
     rows = [
         [
-            f"{CRITERIA[one.criterion][0]} {one.criterion}",
+            one.criterion,
             "" if one.amount is None else f"{one.amount:,g}",
             one.version,
             words.spread(measure, found.values[one.version][measure]),
@@ -61,6 +79,6 @@ def table(found: Comparison) -> list[Table]:
         for one in told
     ]
     used = dict.fromkeys(one.criterion for one in told)
-    note = "; ".join(f"{name}: {CRITERIA[name][1]}" for name in used)
+    note = "; ".join(f"{name}: {CRITERIA[name]}" for name in used)
     columns = ["criterion", "at", "picks", measure, "the labels would pick", measure]
     return [Table("Picked without labels of the target", columns, rows, f"{note}.", 3)] if told else []
