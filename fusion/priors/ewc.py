@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fusion.prior import Earlier, Prior, Pull
-
-FISHER = "fisher.safetensors"
-"""The Fisher information in a run's folder; `sha256` in its metadata is that of the weights."""
+from fusion.priors.information import read_fisher
 
 
 class Ewc(Prior):
@@ -39,27 +36,3 @@ class Ewc(Prior):
         if not known or fisher is None or fisher.shape != start.shape:
             return None
         return Pull(self.strength * fisher, start)
-
-
-def read_fisher(place: Path, earlier: Earlier) -> dict[str, Tensor]:
-    """Read what `fusion fisher` has written. Raises ValueError where it is not there or of other weights."""
-    file = place / FISHER if place.is_dir() else place
-    if not file.is_file():
-        raise ValueError(f"{file} is not there; `fusion fisher RUN` writes it")
-    try:
-        with safe_open(file, "pt") as opened:
-            said = (opened.metadata() or {}).get("sha256")
-            if said is None:
-                raise ValueError(f"{file} holds no Fisher information; `fusion fisher RUN` writes it")
-            if said != earlier.sha256:
-                raise ValueError(
-                    f"{file} belongs to other weights (SHA-256 {said[:12]}...) than those of {earlier.path} "
-                    f"({earlier.sha256[:12]}...); run `fusion fisher` on the run that init names"
-                )
-            fisher = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  no mapping
-    except SafetensorError as error:
-        raise ValueError(f"cannot read {file} as safetensors ({error}); run `fusion fisher` again") from error
-    for name, value in fisher.items():
-        if not bool((value.isfinite() & (value >= 0)).all()):
-            raise ValueError(f"{file} is damaged: {name} has numbers below 0 or that are not finite")
-    return fisher

@@ -35,15 +35,13 @@ def picks(found: Comparison) -> list[Picked]:
     for criterion in CRITERIA:
         pick = min if criterion == "entropy" or (criterion == "validation" and less) else max
         for amount in amounts:
-            means = {
-                name: mean(scores)
-                for name, group in found.compared.items()
-                if group.version.amount == amount and found.deciding in found.values[name]
-                for scores in [
-                    [_score(criterion, found.deciding, run.metrics) for run in group.runs.values()]
-                ]
-                if None not in scores
-            }
+            means: dict[str, float] = {}
+            for name, group in found.compared.items():
+                if group.version.amount == amount and found.deciding in found.values[name]:
+                    scores = [_score(criterion, found.deciding, run.metrics) for run in group.runs.values()]
+                    known = [score for score in scores if score is not None]
+                    if len(known) == len(scores):
+                        means[name] = mean(known)
             if len(means) > 1:
                 chosen = pick(means, key=lambda name: means[name])
                 best = min if less else max

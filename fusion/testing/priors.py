@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusion.prior import Earlier, Prior, Pull
-from fusion.priors.ewc import FISHER
+from fusion.priors.information import FISHER
 from fusion.testing.expect import expect
 from fusion.training.checkpoint import sha256, write_tensors
 

@@ -17,7 +17,7 @@ from fusion.data.loader import Loaded, Reader, Steps, load
 from fusion.data.order import Order
 from fusion.errors import DataError
 from fusion.model import Model
-from fusion.priors.ewc import FISHER
+from fusion.priors.information import FISHER
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run

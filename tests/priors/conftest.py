@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fusion import Earlier
-from fusion.priors.ewc import FISHER
+from fusion.priors.information import FISHER
 
 SHA = "ab" * 32
 

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from fusion import Earlier
-from fusion.priors.ewc import FISHER, Ewc
+from fusion.priors.ewc import Ewc
+from fusion.priors.information import FISHER
 
 Make = Callable[..., Earlier]
 

@@ -18,7 +18,8 @@ from fusion.data.collate import Collator
 from fusion.data.order import Order, Slots
 from fusion.picks import complete
 from fusion.prior import Earlier
-from fusion.priors.ewc import FISHER, Ewc
+from fusion.priors.ewc import Ewc
+from fusion.priors.information import FISHER
 from fusion.training.launch import launch
 from fusion.transfer.fisher import Fisher, fisher, write
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, RunError, train
-from fusion.priors.ewc import FISHER
+from fusion.priors.information import FISHER
 from fusion.recipe_file import dump
 
 Make = Callable[..., Recipe]
