@@ -1,6 +1,5 @@
 """Read a recipe from a name, a YAML file or a .py file, with overrides, and say where it is wrong."""
 
-import json
 import re
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,22 +95,6 @@ def draft(recipe: str | Path, registry: "Registry") -> Draft:
     if path.name != "recipe.yaml":
         data.setdefault("name", re.sub(r"[^\w.-]", "-", path.stem).lstrip(".-") or "run")
     return Draft(data, lines, str(path))
-
-
-def over(given: str) -> list[str]:
-    """Return an override for each value of "path=V1,V2": what stands in the brackets of a YAML list.
-
-    Raises RecipeError when it is written otherwise, or when a value stands there twice.
-    """
-    path, _, text = given.partition("=")
-    if not path or not text.strip():
-        raise RecipeError([Problem(given, "values are written path=V1,V2, such as init=runs/a,runs/b,null")])
-    values = parse(f"value: [{text}]", given)[0]["value"]
-    overrides = [f"{path}={json.dumps(value, ensure_ascii=False)}" for value in values]
-    for override in overrides:
-        if overrides.count(override) > 1:
-            raise RecipeError([Problem(path, f"{override.partition('=')[2]} stands twice; give it once")])
-    return overrides
 
 
 def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, int]]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fusion import Component, Recipe, RecipeError, Registry, Run, hookimpl, read_recipe
 from fusion.build import build_sources
 from fusion.picks import complete, shrink
-from fusion.recipe_file import dump, find, over, parse, shipped
+from fusion.recipe_axis import over
+from fusion.recipe_file import dump, find, parse, shipped
 
 GOOD = """\
 sources:

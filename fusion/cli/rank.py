@@ -64,7 +64,8 @@ def command(
     fusion rank mine.yaml --over "encoders.image={name: scratch-image},{name: timm-image}"
     fusion rank mine.yaml --over init=runs/a,null --against runs --measure subsets/image/accuracy
     """
-    from fusion.recipe_file import over, parse, read_recipe
+    from fusion.recipe_axis import over
+    from fusion.recipe_file import parse, read_recipe
     from fusion.transfer.rank import rank
     from fusion.transfer.truth import truth
 

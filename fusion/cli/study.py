@@ -1,9 +1,7 @@
 """fusion study: train the versions of a recipe with several seeds, and compare them."""
 
 import os
-import re
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -54,13 +52,14 @@ def command(
     fusion study mine.yaml --over sources.train.limit=10,100,1000 --baseline scratch
     torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
     """
+    from fusion.recipe_axis import axis
     from fusion.studies.study import study
 
     outcome = study(
         recipe,
         overrides,
         out=out,
-        over=dict(_axis(text) for text in over),
+        over=dict(axis(text) for text in over),
         seeds=seeds,
         measure=measure,
         baseline=baseline,
@@ -71,16 +70,3 @@ def command(
     if os.environ.get("RANK", "0") == "0":
         findings(outcome.findings, outcome.page, as_json)
     context.exit(1 if outcome.findings.failed else 0)
-
-
-def _axis(text: str) -> tuple[str, list[Any]]:
-    """Read KEY=V1,V2 as YAML; a value may be a mapping, and @NAME needs no quotes."""
-    from fusion.recipe_file import parse
-
-    path, equals, given = text.partition("=")
-    if not (path and equals and given.strip()):
-        raise click.UsageError(f"--over {text!r}: write it as KEY=V1,V2, such as fuser.name=mean,gate")
-    quoted = re.sub(r"(^|[\[{,:]\s*)@([\w./-]+)", r'\1"@\2"', given)
-    values: list[Any] = parse(f"value: [{quoted}]", f"--over {path}")[0]["value"]
-    # one list is the values in brackets
-    return path, values[0] if len(values) == 1 and isinstance(values[0], list) else values

@@ -4,12 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 
-from fusion import Run
+from fusion import RecipeError, Run
 from fusion.cli.show import table
-from fusion.cli.study import _axis
+from fusion.recipe_axis import axis
 from fusion.recipe_file import dump, parse
 from fusion.report.tables import Mark, Marked
 from tests.cli.conftest import Outcome
@@ -34,13 +33,13 @@ KEY = "subsets/image+text+audio/accuracy"
     ],
 )
 def test_values_are_read_as_yaml(text: str, expected: tuple[str, list[object]]) -> None:
-    assert _axis(text) == expected
+    assert axis(text) == expected
 
 
 @pytest.mark.parametrize("text", ["fuser.name", "=a,b", "fuser.name="])
-def test_values_without_a_key_are_wrong_usage(text: str) -> None:
-    with pytest.raises(click.UsageError, match=r"write it as KEY=V1,V2, such as fuser.name=mean,gate"):
-        _axis(text)
+def test_values_without_a_key_are_told(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"values are written path=V1,V2, such as init=runs/a,runs/b,null"):
+        axis(text)
 
 
 def test_a_study_prints_its_tables_and_can_be_compared_again(fusion: Fusion) -> None:
