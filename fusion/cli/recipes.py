@@ -1,5 +1,6 @@
 """fusion recipes: list, show and copy the recipes that come with fusion."""
 
+import re
 from pathlib import Path
 
 import click
@@ -60,4 +61,4 @@ def about(path: Path) -> str:
             break
         lines.append(line.strip("# "))
     text = " ".join(lines[1:]).strip()
-    return text.split(". ")[0].rstrip(".")
+    return re.split(r"(?:\.|(?<=\?)) (?=[A-Z])", text)[0].rstrip(".")  # no end is the point of "et al. 2022"
