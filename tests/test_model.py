@@ -40,7 +40,14 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "classify": {"classes": 3},
     "regress": {"target": "value"},
     "multilabel": {"classes": 2},
+    "cdan": {"classes": 3},
+    "groupdro": {"classes": 3},
+    "distill": {"teacher": "image", "student": "audio"},
+    "distill-relations": {"teacher": "image", "student": "audio"},
+    "distill-contrast": {"teacher": "image", "student": "audio"},
+    "distill-labels": {"classes": 3, "teacher": "image"},
 }
+SOURCES = ("seen", "heard")
 
 Present = list[tuple[bool, bool, bool]]
 presence = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=5)
@@ -68,14 +75,18 @@ class Tower(Encoder):
         return Encoding(pooled, tokens, mask)
 
 
+def objective(name: str) -> Objective:
+    component = REGISTRY.find("objective", name).component
+    place = (NAMES, WIDTH, SOURCES) if "sources" in component.positional() else (NAMES, WIDTH)
+    made: Objective = component.resolve()(*place, **NEEDED.get(name, {}))
+    return made
+
+
 def build(fuser: str = "mean", objectives: Sequence[str] = ("contrastive",)) -> Model:
     torch.manual_seed(0)
     found = REGISTRY.find("fuser", fuser).component
     made = found.resolve()(NAMES, WIDTH, **found.tiny)
-    parts = {
-        name: REGISTRY.find("objective", name).component.resolve()(NAMES, WIDTH, **NEEDED.get(name, {}))
-        for name in objectives
-    }
+    parts = {name: objective(name) for name in objectives}
     towers: dict[str, Encoder] = {"image": Tower(2), "text": Tower(3, masked=True), "audio": Tower()}
     origins = {**{f"encoders.{name}": f"tower of {name}" for name in NAMES}, "fuser": f"the fuser {fuser}"}
     return Model(towers, WIDTH, made, parts, {name: index + 1.0 for index, name in enumerate(parts)}, origins)
@@ -97,7 +108,7 @@ def batch(present: Present, shown: Present | None = None) -> Batch:
             "labels": torch.tensor([[1.0, float("nan")]]).repeat(b, 1),
         },
         content={name: torch.where(here[name], torch.arange(b) % 2 + 1, 0) for name in NAMES},
-        source=torch.zeros(b, dtype=torch.long),
+        source=torch.arange(b) % 2,
         row=torch.arange(b),
     )
 

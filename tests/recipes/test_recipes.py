@@ -169,6 +169,6 @@ def test_no_training_row_of_bind_digits_holds_an_image_and_a_sound(registry: Reg
 def test_every_study_of_a_recipe_runs_tiny(name: str, tmp_path: Path) -> None:
     wanted = read_recipe(name).study
     done = study(name, out=tmp_path / "study", seeds=1, tiny=True)
-    assert done.failed == {}
+    assert done.findings.failed == {}
     assert {version.split()[0] for version in done.runs} == wanted.versions.keys()
-    assert list(done.comparison.measures) == wanted.measure
+    assert list(done.findings.comparison.measures) == wanted.measure
