@@ -65,7 +65,7 @@ WAYS = {
     "frozen": ["encoders.image.tune={mode: frozen}"],
     "none": [],
     **{
-        f"{name} {strength}": [f"prior={{name: {name}, strength: {strength}}}"]
+        f"{name}-{strength}": [f"prior={{name: {name}, strength: {strength}}}"]
         for name, strengths in {"l2": ["10"], "l2sp": ["3", "10", "30"], "ewc": ["1e4", "3e4", "1e5"]}.items()
         for strength in strengths
     },

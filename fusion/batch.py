@@ -50,6 +50,11 @@ class Target(NamedTuple):
         return float("nan") if self.dtype.is_floating_point else -100
 
 
+def missing(target: Tensor) -> Tensor:
+    """Return which values of a batch's target are not known, bool of its shape."""
+    return target.isnan() if target.is_floating_point() else target == -100
+
+
 class Batch(NamedTuple):
     """b rows of one step; the inputs of a modality hold its n present rows only, in row order.
 

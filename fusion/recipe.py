@@ -203,6 +203,11 @@ class Recipe(Section):
         """The modalities in recipe order; every other order in the project follows this one."""
         return tuple(self.encoders)
 
+    @property
+    def earlier(self) -> list[str]:
+        """What the training takes from: the runs or files that `init` and `teacher` name."""
+        return [path for path in (self.init, self.teacher) if path is not None]
+
     def retrieval_pairs(self) -> list[tuple[str, str]]:
         """The ordered pairs of modalities for which retrieval is measured."""
         chosen = self.evaluate.retrieval

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor
 
-from fusion.batch import Batch, Target
+from fusion.batch import Batch, Target, missing
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
@@ -96,7 +96,7 @@ def _table(
 def _plain(target: Tensor) -> list[Any]:
     """Return a target as Python numbers, None where it is missing."""
     numbers = target.numpy().astype(object)
-    numbers[(target.isnan() if target.is_floating_point() else target == -100).numpy()] = None
+    numbers[missing(target).numpy()] = None
     return numbers.tolist()  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
-from fusion.batch import Source, Target
+from fusion.batch import Source, Target, missing
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
@@ -123,9 +123,8 @@ def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
         subset = given.split("+")
         task = model.tasks[name]
         target = rows.targets[task.target]
-        missing = target.isnan() if target.is_floating_point() else target == -100
         having = rows.having(subset)
-        chosen = having & ~missing.reshape(len(target), -1).all(dim=1)
+        chosen = having & ~missing(target).reshape(len(target), -1).all(dim=1)
         key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
         if having.any():
             metrics |= {f"{key}/{words}": value for words, value in task.unlabelled(score[having]).items()}
@@ -176,7 +175,7 @@ def _expect_target(rows: Rows, recipe: Recipe) -> None:
     evaluation = recipe.evaluate
     asked = evaluation.zero_shot is not None or evaluation.target != Evaluate().target
     target = rows.targets[evaluation.target]
-    if asked and bool((target.isnan() if target.is_floating_point() else target == -100).all()):
+    if asked and bool(missing(target).all()):
         raise DataError(
             f"no row of evaluate.sources has the target {evaluation.target!r}; name another in "
             "evaluate.target (a trained run then goes on with --resume)"

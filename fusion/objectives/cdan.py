@@ -22,8 +22,8 @@ class Cdan(Classify):
     The adversary of `adversarial` reads the products of the vectors (the fused ones, or those of `modality`)
     and the probabilities of the classes; with more than 4096 products, that many random ones (eq. 6).
     `entropy` lets rows count more of whose class the model is sure (CDAN+E, eq. 8). `strength` is the weight
-    of the adversary beside the cross entropy. As in the authors' code, no gradient runs through the
-    probabilities.
+    of the adversary beside the cross entropy. No gradient runs through the probabilities; in the authors'
+    code one does through the weights, though not through the products.
     """
 
     of_vector: Tensor  # (w, products)

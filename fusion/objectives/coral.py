@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.domains import check_modality, mean_distance, rows_of, same_source
+from fusion.objectives.domains import by_source, check_modality, rows_of
 
 
 class Coral(Objective):
@@ -17,15 +18,30 @@ class Coral(Objective):
     length, and the loss is of the order of 1 / w^3: give it a large weight.
     """
 
-    def __init__(self, modalities: Sequence[str], width: int, *, modality: str | None = None) -> None:
+    def __init__(
+        self, modalities: Sequence[str], width: int, sources: Sequence[str], *, modality: str | None = None
+    ) -> None:
         super().__init__(modalities, width)
+        if len(sources) < 2:
+            raise ValueError("there is nothing to bring together in a single source; give a second one")
         self.modality = check_modality(modality, self.modalities)
+        self.sources = len(sources)
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         x, rows = rows_of(embeddings, fused, self.modality)
-        same = same_source(embeddings.source, rows)
-        counts = same.sum(dim=1)  # (b,) rows of the row's source
-        centred = x - (same.to(x.dtype) @ x) / counts.clamp(min=1).unsqueeze(1)  # (b, w)
-        # the inner product of two covariances is the sum of the squared products of their rows
-        weight = (counts > 1) / (counts - 1).clamp(min=1)
-        return mean_distance((centred @ centred.T).square(), weight, same) / (4 * self.width**2)
+        members = by_source(embeddings.source, rows, self.sources)  # (sources, b)
+        counts = members.sum(dim=1)
+        covariances = torch.stack(
+            [_covariance(x, own, n) for own, n in zip(members, counts, strict=True)]
+        )  # (sources, w, w)
+        one, other = torch.triu_indices(self.sources, self.sources, offset=1, device=x.device)
+        known = (counts[one] > 1) & (counts[other] > 1)  # (pairs,) a single row has no covariance
+        apart = (covariances[one] - covariances[other]).square().sum(dim=(1, 2))
+        return (apart * known).sum() / known.sum().clamp(min=1) / (4 * self.width**2)
+
+
+def _covariance(x: Tensor, members: Tensor, count: Tensor) -> Tensor:
+    """Return the covariance of the rows that are members, over n - 1 as in the paper, (w, w)."""
+    share = members.to(x.dtype).unsqueeze(1)  # (b, 1)
+    centred = (x - (share * x).sum(dim=0) / count.clamp(min=1)) * share
+    return (centred.T @ centred).float() / (count - 1).clamp(min=1)

@@ -40,6 +40,8 @@ class Groupdro(Classify):
         self.register_buffer("next", self.weights.clone())
 
     def start_step(self, step: int, steps: int) -> None:
+        if step == 0:  # `init` may have handed on those of other sources
+            self.next.fill_(1 / len(self.next))
         self.weights.copy_(self.next)
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

@@ -40,7 +40,8 @@ class Mmd(Objective):
         both = rows.unsqueeze(1) & rows
         spread = (apart.detach() * both).sum() / both.sum().clamp(min=1)
         spread = torch.where(spread > 0, spread, 1.0)  # all rows are equal, or there are none
-        kernel = torch.stack([(-apart / (scale * spread)).exp() for scale in self.scales]).mean(dim=0)
+        kernel = sum(((-apart / (scale * spread)).exp() for scale in self.scales), torch.zeros_like(apart))
+        kernel = kernel / len(self.scales)
         same = same_source(embeddings.source, rows)
         weight = rows / same.sum(dim=1).clamp(min=1)
         return mean_distance(kernel, weight, same)

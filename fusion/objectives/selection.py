@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 TEMPERATURE = 0.05
-ROWS = 10_000  # at most so many are compared with each other, evenly spread
+ROWS = 2_000  # at most so many are compared with each other, evenly spread
 BUDGET = 2**24  # similarities held at once
 
 

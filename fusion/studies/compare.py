@@ -63,6 +63,17 @@ class Comparison(NamedTuple):
     def compared(self) -> dict[str, Group]:
         return {name: group for name, group in self.groups.items() if group.version.compared}
 
+    def paired(self, measure: str) -> dict[str, Spread]:
+        """Return a measure of the compared versions over the seeds that all of them have; empty for none."""
+        known = {name: self.values[name][measure] for name in self.compared if measure in self.values[name]}
+        common = set.intersection(*(set(value.by_seed) for value in known.values())) if known else set()
+        if not common:
+            return {}
+        return {
+            name: Spread({seed: value.by_seed[seed] for seed in sorted(common)})
+            for name, value in known.items()
+        }
+
     @property
     def deciding(self) -> str:
         """The measure by which versions are drawn, needed amounts told and picks judged."""
@@ -105,11 +116,11 @@ def baselines(groups: Sequence[Group], wanted: str | None = None) -> dict[str, s
     """Return for each version the one that its gain is told over: the baseline at the same point.
 
     `wanted` is the whole name of a version, or a part of several. Without it, it is the first version that
-    starts from no earlier run. Raises RecipeError for one that is not there.
+    takes from no earlier run. Raises RecipeError for one that is not there.
     """
     versions = {group.version.parts: group.version for group in groups}
     if wanted is None:
-        fresh = [group.version for group in groups if group.recipe.init is None]
+        fresh = [group.version for group in groups if not group.recipe.earlier]
         first = next(iter([*fresh, *versions.values()]), None)
         if first is None:
             return {}

@@ -12,6 +12,7 @@ from fusion.studies.compare import Group
 from fusion.studies.names import PICKS, Version, amount_axis, label, short
 
 APART = ("name", "train.seed")  # in which runs of one version may differ
+EARLIER = ("init", "teacher", "prior.fisher")  # which name other runs
 MOST = 5  # differences of which a version's name is made; beyond, its folder has the better name
 
 
@@ -36,18 +37,22 @@ def runs_in(folders: Sequence[Path]) -> list[Run]:
 def group(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
     """Return the versions with their runs by seed, and the path by whose numbers they are drawn, if any.
 
-    A run that another one starts from, and that is measured on other rows than that one, is not compared.
+    A run that others take from, all of which are measured on other rows than it, is not compared.
     Raises RunError for two runs of one recipe and seed.
     """
-    later = {Path(run.recipe.init).resolve(): run for run in runs if run.recipe.init is not None}
-    origins = [run for run in runs if _elsewhere(run, later.get(run.folder.resolve()))]
+    later: dict[Path, list[Run]] = {}
+    for run in runs:
+        for path in run.recipe.earlier:
+            later.setdefault(Path(path).expanduser().resolve(), []).append(run)
+    origins = [run for run in runs if _elsewhere(run, later.get(run.folder.resolve(), []))]
     found, amount = _alike([run for run in runs if run not in origins])
     only_origins = [one._replace(version=one.version._replace(compared=False)) for one in _alike(origins)[0]]
     return [*found, *only_origins], amount
 
 
-def _elsewhere(run: Run, later: Run | None) -> bool:
-    return later is not None and later.recipe.evaluate.sources != run.recipe.evaluate.sources
+def _elsewhere(run: Run, later: Sequence[Run]) -> bool:
+    rows = run.recipe.evaluate.sources
+    return bool(later) and all(one.recipe.evaluate.sources != rows for one in later)
 
 
 def _alike(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
@@ -85,8 +90,10 @@ def _version(
 
 
 def _word(path: str, values: Mapping[str, Any], value: Any) -> str:
-    if path == "init":
-        return "scratch" if value is None else f"init={Path(value).name.removesuffix('-SEED')}"
+    if path == "init" and value is None:
+        return "scratch"
+    if path in EARLIER and value is not None:
+        return f"{path}={Path(value).name.removesuffix('-SEED')}"
     return label(short(path, values), value)
 
 
@@ -96,10 +103,10 @@ def _folder(runs: Mapping[int, Run]) -> str:
 
 
 def _without_seed(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe by dotted paths, in which the seed at the end of a folder's name reads SEED."""
+    """Return a recipe by dotted paths; in those of earlier runs, the seed at a folder's end reads SEED."""
     seed = re.compile(rf"(?<=[-_]){recipe.train.seed}(?=/|$)")
     return {
-        path: seed.sub("SEED", value) if isinstance(value, str) else value
+        path: seed.sub("SEED", value) if path in EARLIER and isinstance(value, str) else value
         for path, value in flat(recipe.model_dump(mode="json", exclude={"study"})).items()
         if path not in APART
     }

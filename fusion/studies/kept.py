@@ -11,7 +11,7 @@ from fusion.report.tables import Table
 from fusion.studies import words
 from fusion.studies.compare import Comparison, Group, Spread, default_measures, spread
 from fusion.studies.matrix import plain
-from fusion.studies.tables import origin
+from fusion.studies.tables import origins
 from fusion.training.launch import launch
 from fusion.transfer.retention import Retention, retention
 
@@ -82,7 +82,7 @@ def tables(found: Comparison) -> list[Table]:
     for name, group in found.compared.items():
         for change in kept(group, found.deciding):
             ends = [words.spread(change.key, change.before), words.spread(change.key, change.after)]
-            remaining.append([name, origin(group), change.key, *ends, words.percent(change.left)])
+            remaining.append([name, origins(group)[0], change.key, *ends, words.percent(change.left)])
         for change in zero_shot(group):
             ends = [words.spread(change.key, change.before), words.spread(change.key, change.after)]
             moved = {

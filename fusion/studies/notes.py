@@ -3,7 +3,7 @@
 from fusion.report.tables import Mark, Marked
 from fusion.studies import words
 from fusion.studies.compare import Comparison
-from fusion.studies.tables import origin
+from fusion.studies.tables import origins
 
 
 def notes(found: Comparison) -> list[str]:
@@ -32,10 +32,10 @@ def _budget(found: Comparison) -> list[str]:
 
 
 def _origins(found: Comparison) -> list[str]:
-    starts = {origin(group) for group in found.compared.values()} - {""}
+    starts = {name for group in found.compared.values() for name in origins(group)}
     known = {name: found.groups[name].recipe.train for name in starts if name in found.groups}
     steps = ", ".join(f"{name} {train.steps:,} steps" for name, train in sorted(known.items()))
-    return [f"Not counted in it: the training of what others start from ({steps})."] if known else []
+    return [f"Not counted in it: the training of what others take from ({steps})."] if known else []
 
 
 def _seeds(found: Comparison) -> list[str]:
@@ -47,7 +47,17 @@ def _seeds(found: Comparison) -> list[str]:
         for name, other in found.baselines.items()
         if not found.groups[name].runs.keys() & found.groups[other].runs.keys()
     ]
-    return [f"No gain can be told: {'; '.join(unequal)}."] if unequal else []
+    told = [f"No gain can be told: {'; '.join(unequal)}."] if unequal else []
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for name, group in found.compared.items():
+        by_seeds.setdefault(tuple(sorted(group.runs)), []).append(name)
+    if len(by_seeds) > 1:
+        parts = "; ".join(
+            f"{', '.join(map(str, of))} of {', '.join(names)}" for of, names in by_seeds.items()
+        )
+        text = f"Not the same seeds: {parts}. Means are over all of a version, gains over those of both."
+        told.append(Marked(text, Mark.WORSE))
+    return told
 
 
 def _losses(found: Comparison) -> list[str]:
@@ -55,7 +65,7 @@ def _losses(found: Comparison) -> list[str]:
     for name, other in found.baselines.items():
         value = found.gains[name].get(found.deciding)
         if value is not None and value.mean < 0:
-            what = "Negative transfer" if found.groups[name].recipe.init else "Worse than the baseline"
+            what = "Negative transfer" if found.groups[name].recipe.earlier else "Worse than the baseline"
             loss = words.gain(found.deciding, value)
             text = f"{what}: {name} over {other}, {loss}, {words.certainty(value)}."
             told.append(Marked(text, Mark.WORSE))

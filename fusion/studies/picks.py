@@ -31,21 +31,23 @@ def picks(found: Comparison) -> list[Picked]:
     """Return what each criterion picks that was measured: as a key beside the deciding one, or on others."""
     told = []
     amounts = dict.fromkeys(group.version.amount for group in found.compared.values())
-    less = lower_is_better(found.deciding)
+    less, measured = lower_is_better(found.deciding), found.paired(found.deciding)
     for criterion in CRITERIA:
         pick = min if criterion == "entropy" or (criterion == "validation" and less) else max
         for amount in amounts:
             means: dict[str, float] = {}
-            for name, group in found.compared.items():
-                if group.version.amount == amount and found.deciding in found.values[name]:
-                    scores = [_score(criterion, found.deciding, run.metrics) for run in group.runs.values()]
+            for name, value in measured.items():
+                group = found.compared[name]
+                if group.version.amount == amount:
+                    runs = [group.runs[seed] for seed in value.by_seed]
+                    scores = [_score(criterion, found.deciding, run.metrics) for run in runs]
                     known = [score for score in scores if score is not None]
                     if len(known) == len(scores):
                         means[name] = mean(known)
             if len(means) > 1:
                 chosen = pick(means, key=lambda name: means[name])
                 best = min if less else max
-                right = best(means, key=lambda name: found.values[name][found.deciding].mean)
+                right = best(means, key=lambda name: measured[name].mean)
                 told.append(Picked(criterion, amount, chosen, right))
     return told
 

@@ -14,7 +14,8 @@ from fusion.recipe_file import Draft
 from fusion.registry import Registry
 from fusion.studies.names import Point, Version, amount_axis, axes, version
 
-REFERENCE = re.compile(r"""(?<![\w"'.@])(["']?)@([\w.-]+)((?:/[^\s,\]}"']*)?)\1""")
+# a whole value, alone or in a list or mapping: what follows "=", "[", "{", "," or ":", with or without quotes
+REFERENCE = re.compile(r"""(?<=[=\[{,:])(\s*)(["']?)@([\w.-]+)((?:/[^\s,\]}"']*)?)\2(?=\s*(?:[,\]}]|$))""")
 
 
 class Trial(NamedTuple):
@@ -84,7 +85,7 @@ def plan(
 
 def named(texts: Sequence[str]) -> list[str]:
     """Return the versions that overrides name by `@`."""
-    return list(dict.fromkeys(match[2] for text in texts for match in REFERENCE.finditer(text)))
+    return list(dict.fromkeys(match[3] for text in texts for match in REFERENCE.finditer(text)))
 
 
 def _steps(study: Study, alone: str) -> Iterator[_Step]:
@@ -135,7 +136,10 @@ def _ordered(needs: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _with_paths(text: str, places: Mapping[str, Path]) -> str:
-    return REFERENCE.sub(lambda match: json.dumps(f"{places[match[2]]}{match[3]}", ensure_ascii=False), text)
+    def path(match: re.Match[str]) -> str:
+        return match[1] + json.dumps(f"{places[match[3]]}{match[4]}", ensure_ascii=False)
+
+    return REFERENCE.sub(path, text)
 
 
 def _expect_different(steps: Sequence[_Step]) -> None:

@@ -18,7 +18,10 @@ def values(found: Comparison) -> Table:
             text = words.spread(measure, found.values[name].get(measure))
             row.append(Marked(text, Mark.BEST) if name == best[measure] else text)
         rows.append(row)
-    note = "Mean ± standard deviation over the seeds (n − 1); one seed has none. Bold: the best mean."  # noqa: RUF001
+    note = (
+        "Mean ± standard deviation over the seeds (n − 1); one seed has none. "  # noqa: RUF001
+        "Bold: the best mean over the seeds that all have."
+    )
     return Table("Versions", ["version", "seeds", *found.measures], rows, note)
 
 
@@ -48,27 +51,24 @@ def budget(found: Comparison) -> Table:
         time = spread(metrics, "train/seconds")
         rows.append(
             [
-                name if group.version.compared else f"{name} (others start from it)",
-                origin(group),
+                name if group.version.compared else f"{name} (others take from it)",
+                ", ".join(origins(group)),
                 count(settings.steps),
                 count(settings.batch),
                 count(settings.steps * settings.batch),
                 seconds(time.mean) if time.by_seed else "",
             ]
         )
-    columns = ["version", "starts from", "steps", "batch", "rows seen", "time of a run"]
+    columns = ["version", "takes from", "steps", "batch", "rows seen", "time of a run"]
     return Table("What each was given", columns, rows, "", 2)
 
 
-def origin(group: Group) -> str:
-    """Return the name of the earlier run or file that a version starts from, without the seed."""
-    start = group.recipe.init
-    return "" if start is None else Path(start).name.removesuffix(f"-{group.recipe.train.seed}")
+def origins(group: Group) -> list[str]:
+    """Return the names of the earlier runs or files that a version takes from, without the seed."""
+    return [Path(path).name.removesuffix(f"-{group.recipe.train.seed}") for path in group.recipe.earlier]
 
 
 def _best(measure: str, found: Comparison) -> str:
-    means = {
-        name: found.values[name][measure].mean for name in found.compared if measure in found.values[name]
-    }
+    means = {name: value.mean for name, value in found.paired(measure).items()}
     pick = min if lower_is_better(measure) else max
     return pick(means, key=lambda name: means[name]) if len(means) > 1 else ""

@@ -20,7 +20,8 @@ def training_steps(recipe: Recipe, model: Model, registry: Registry, rank: int =
     With a teacher a stream is one: no row of it has a place by which an output could be found again.
     """
     targets = model.targets()
-    known = list(dict.fromkeys([*recipe.modalities, *targets, recipe.evaluate.target]))
+    own = [key for key in targets if not key.startswith("teacher/")]  # which no source has
+    known = list(dict.fromkeys([*recipe.modalities, *own, recipe.evaluate.target]))
     _expect_known(recipe, known)
     sources = build.build_sources(recipe.sources, registry)
     for name, source in sources.items():

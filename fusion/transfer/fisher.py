@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
@@ -11,12 +11,14 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
 from fusion import build
+from fusion.batch import missing
 from fusion.data.collate import BadRow, Collator
 from fusion.data.draw import Draw
 from fusion.data.loader import Loaded, Reader, Steps, load
 from fusion.data.order import Order
 from fusion.errors import DataError
 from fusion.model import Model
+from fusion.objective import Objective
 from fusion.priors.information import FISHER
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -52,6 +54,9 @@ def fisher(
     is taken times b. That is right as far as their gradients are independent and zero on average (Khan et al.
     2018, Vadam, discuss the squared gradient of a minibatch).
 
+    Rows without any target that the losses read do not count, unless a loss reads none. An adversary, such
+    as that of `cdan`, is a part of the loss.
+
     Raises DataError for a stream, where no row can be read, and where the losses have no gradient.
     """
     batch = batch or (1 if len(model.tasks) == len(model.objectives) else recipe.train.batch)
@@ -61,7 +66,7 @@ def fisher(
     count, bad = torch.zeros(1, device=accelerator.device), []
     for loaded in _batches(model, recipe, registry, accelerator, rows, batch):
         bad += loaded.bad
-        read = len(loaded.batch.row) - len(loaded.bad)
+        read = _taking_part(model, loaded)
         if not read:
             continue
         loss = model(send_to_device(loaded.batch, accelerator.device)).total
@@ -81,6 +86,13 @@ def fisher(
             "targets, and is --batch large enough for losses that compare rows?"
         )
     return Fisher({name: total / done for name, total in sums.items()}, done, batch, bad)
+
+
+def _taking_part(model: Model, loaded: Loaded) -> int:
+    if not all(cast(Objective, objective).targets for objective in model.objectives.values()):
+        return len(loaded.batch.row) - len(loaded.bad)
+    known = [~missing(target).reshape(len(target), -1).all(dim=1) for target in loaded.batch.targets.values()]
+    return int(torch.stack(known).any(dim=0).sum())
 
 
 def write(run: Run, found: Fisher) -> Path:

@@ -57,8 +57,8 @@ class Start(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
-        counts = {"taken": len(self.taken), "new": len(self.new), "unused": len(self.unused)}
-        return {**self.origin, **counts, "reshaped": dict(self.reshaped)}
+        names = {"new": list(self.new), "unused": list(self.unused), "reshaped": dict(self.reshaped)}
+        return {**self.origin, "taken": len(self.taken), **names}
 
 
 def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | None]:

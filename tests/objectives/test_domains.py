@@ -27,11 +27,15 @@ PRESENT = [
 ]
 
 
-def of_five(modalities: Sequence[str], width: int, **options: Any) -> Moments:
+def coral_of_five(modalities: Sequence[str], width: int, **options: Any) -> Coral:
+    return Coral(modalities, width, FIVE, **options)
+
+
+def moments_of_five(modalities: Sequence[str], width: int, **options: Any) -> Moments:
     return Moments(modalities, width, FIVE, **options)
 
 
-KINDS = [Coral, Mmd, of_five]
+KINDS = [coral_of_five, Mmd, moments_of_five]
 
 
 def coral(one: Rows, other: Rows) -> float:
@@ -73,7 +77,7 @@ def test_coral_is_the_mean_over_pairs_of_sources(modality: str | None, random: B
     parts = grouped(x, rows, least=2)  # one row has no covariance
     assert len(parts) == 3
     expected = np.mean([coral(one, other) for one, other in combinations(parts, 2)])
-    found = Coral(NAMES, 4, modality=modality)(embeddings, fused, {})
+    found = Coral(NAMES, 4, FIVE, modality=modality)(embeddings, fused, {})
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32), rtol=1e-5, atol=1e-9)
 
 
@@ -133,7 +137,7 @@ def test_coral_worked_out_by_hand(random: Build) -> None:
     # variances 2 and 8 along the first axis, nothing along the other: (8 - 2)^2 / (4 * 2^2)
     fused = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [3.0, 0.0], [7.0, 0.0]])
     embeddings = random([(True, True, True)] * 4)._replace(source=torch.tensor([0, 0, 1, 1]))
-    torch.testing.assert_close(Coral(NAMES, 2)(embeddings, fused, {}), torch.tensor(36 / 16))
+    torch.testing.assert_close(Coral(NAMES, 2, FIVE)(embeddings, fused, {}), torch.tensor(36 / 16))
 
 
 def test_minimising_brings_sources_together(random: Build) -> None:

@@ -52,3 +52,16 @@ def test_one_source_is_plain_classification(random: Build) -> None:
     torch.testing.assert_close(
         groupdro(embeddings, fused, targets), classify(embeddings, fused, targets), rtol=1e-6, atol=1e-6
     )
+
+
+def test_a_new_training_begins_with_equal_weights_whatever_it_starts_from(random: Build) -> None:
+    groupdro = Groupdro(NAMES, 4, SOURCES, classes=3, rate=5.0)
+    for step in range(3):
+        groupdro.start_step(step, 3)
+        groupdro(random([(True, True, True)] * 4), torch.randn(4, 4), {"label": torch.tensor([0, 1, 2, 0])})
+    earlier = groupdro.state_dict()
+    fresh = Groupdro(NAMES, 4, SOURCES, classes=3)
+    fresh.load_state_dict(earlier)
+    assert (fresh.next - 1 / 3).abs().max() > 0.01
+    fresh.start_step(0, 10)
+    assert fresh.weights.tolist() == pytest.approx([1 / 3] * 3)

@@ -8,6 +8,7 @@ import pytest
 from fusion import RecipeError, Run
 from fusion.studies.compare import Comparison, Group, Spread, compare, default_measures
 from fusion.studies.names import Version
+from fusion.studies.notes import notes
 
 Compared = Callable[..., Comparison]
 ACCURACY = "subsets/image/accuracy"
@@ -136,3 +137,14 @@ def test_equal_numbers_have_exactly_their_mean() -> None:
 def test_a_group_has_the_recipe_of_its_runs(made: Callable[..., Run]) -> None:
     run = made("a-3", {}, {"train.seed": 3, "train.steps": 5})
     assert Group(Version(("a",)), {3: run}).recipe.train.steps == 5
+
+
+def test_the_best_and_the_picks_are_of_the_seeds_that_all_have(compared: Compared) -> None:
+    found = compared({("old",): [0.2, 0.8, 0.8], ("new",): [0.7]}, baseline="old")
+    assert {name: value.by_seed for name, value in found.paired(found.deciding).items()} == {
+        "old": {0: 0.2},
+        "new": {0: 0.7},
+    }
+    assert any(text.startswith("Not the same seeds: 0, 1, 2 of old; 0 of new.") for text in notes(found))
+    even = compared({("x",): [0.2, 0.8], ("y",): [0.7, 0.1]})
+    assert not any(text.startswith("Not the same seeds") for text in notes(even))

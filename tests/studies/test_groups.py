@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusion import Run, RunError
+from fusion.studies.compare import baselines
 from fusion.studies.groups import group, runs_in
 
 Made = Callable[..., Run]
@@ -33,6 +34,20 @@ def test_the_run_that_it_starts_from_may_have_the_seed_in_its_name(made: Made) -
     ]
     assert list(_names(runs).values()) == [[0, 10]] * 3
     assert list(_names(runs))[:2] == ["scratch", "init=fashion"]
+
+
+def test_numbers_in_other_names_are_no_seed(made: Made) -> None:
+    folds = [made(f"f-{n}", {}, {"train.seed": n, "sources.heard.view": [f"fold-{n}"]}) for n in (1, 2, 3)]
+    assert [len(one.runs) for one in group(folds)[0]] == [1, 1, 1]
+    same = [made(f"s-{n}", {}, {"train.seed": n, "sources.heard.view": ["part_0"]}) for n in (0, 1)]
+    assert [len(one.runs) for one in group(same)[0]] == [2]
+
+
+def test_a_teacher_is_an_earlier_run(made: Made) -> None:
+    taught = {"teacher": "runs/seeing-0"}
+    versions = {one.version.name: one for one in group([made("a-0", {}, taught), made("b-0", {})])[0]}
+    assert list(versions) == ["teacher=seeing", "teacher=null"]
+    assert baselines(list(versions.values())) == {"teacher=seeing": "teacher=null"}
 
 
 def test_options_that_follow_from_a_component_are_not_named(made: Made) -> None:
@@ -83,6 +98,18 @@ def test_a_run_that_others_start_from_is_apart_when_it_is_measured_on_other_rows
         "init=same lr=0.01": True,
         "before": False,
     }
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_that_is_measured_on_the_same_rows_is_enough_to_compare(made: Made, turned: bool) -> None:
+    origin = made("origin-0", {})
+    elsewhere = {"evaluate": {"sources": {"other": {"name": "toy"}}}}
+    later = [
+        made("same-0", {}, {"init": str(origin.folder), "train.lr": 0.2}),
+        made("other-0", {}, {"init": str(origin.folder), **elsewhere}),
+    ]
+    found = group([origin, *(reversed(later) if turned else later)])[0]
+    assert all(one.version.compared for one in found)
 
 
 def test_two_runs_of_one_recipe_and_seed_are_refused(made: Made) -> None:

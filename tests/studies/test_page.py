@@ -96,7 +96,7 @@ def test_one_seed_and_the_trainings_before_are_told(compared: Compared) -> None:
     versions = {("before",): [0.9], ("a",): [0.5], ("b",): [0.6]}
     changes = {("b",): {"init": "runs/before-0"}, ("before",): {"train.steps": 1000}}
     notes = Findings("s", compared(versions, changes=changes, origins=(("before",),))).notes()
-    assert "Not counted in it: the training of what others start from (before 1,000 steps)." in notes
+    assert "Not counted in it: the training of what others take from (before 1,000 steps)." in notes
     assert any(note.startswith("One seed each: no deviation is known") for note in notes)
 
 

@@ -193,3 +193,26 @@ def test_a_loss_that_compares_rows_has_none_of_a_single_row(
     pairs = train(made, tmp_path / "run", registry=registry)
     with pytest.raises(DataError, match=r"the losses have no gradient for these 10 rows, 1 at a time"):
         found(pairs, registry, accelerator, 10, batch=1)
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_rows_without_a_label_do_not_count(
+    batch: int, run: Run, registry: Registry, accelerator: Accelerator
+) -> None:
+    def information(recipe: Recipe) -> Tensor:
+        model = load(run, "cpu", registry).model
+        model.merge()
+        got = fisher(model, recipe, registry, accelerator, 24, batch)
+        assert got.rows == 12
+        return got.information["objectives.kind.head.1.bias"]
+
+    half = {"name": "toy", "view": list(ALL), "rows": 12}
+    pick = type(run.recipe.sources["all"])
+    sources = {"known": pick(**half), "unknown": pick(**half, without=["label"])}
+    alone = run.recipe.model_copy(update={"sources": {"known": pick(**half)}})
+    if batch == 1:
+        torch.testing.assert_close(
+            information(run.recipe.model_copy(update={"sources": sources})), information(alone)
+        )
+    else:
+        assert information(run.recipe.model_copy(update={"sources": sources})).isfinite().all()

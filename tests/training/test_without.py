@@ -44,6 +44,13 @@ def test_a_stream_without_its_labels(recipe: Make, registry: Registry) -> None:
     assert (batch.targets["label"][batch.source == 0] != -100).all()
 
 
+def test_what_a_teacher_gives_is_not_in_a_source(recipe: Make, registry: Registry) -> None:
+    near = {"near": {"name": "distill", "target": "teacher/fused", "dim": 8}}
+    made = recipe({"sources.heard.without": ["teacher/fused"], "objectives": near, "teacher": "runs/x"})
+    with pytest.raises(RecipeError, match=r"sources\.heard\.without: .*'teacher/fused'"):
+        training_steps(made, build_model(made, registry), registry)
+
+
 def test_a_key_that_nothing_reads_is_an_error(recipe: Make, registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"sources\.heard\.without: .*'lable'; did you mean 'label'"):
         train(recipe({"sources.heard.without": ["lable"]}), tmp_path / "run", registry=registry)
