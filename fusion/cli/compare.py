@@ -29,7 +29,8 @@ def command(
 ) -> None:
     """Compare finished runs: tables, and a page with plots. A folder of runs stands for all in it.
 
-    Runs whose recipes differ in the seed alone are one version, named by what tells it from the others.
+    Runs whose recipes differ in the seed alone are one version, named by what tells it from the others; those
+    in the folder of a study are its versions.
     Gains are told over the first version that starts from no earlier run, or over --baseline. What a
     version has kept of the run that it started from is measured once, which takes two evaluations.
 
@@ -37,15 +38,20 @@ def command(
     fusion compare runs/bind_digits runs/bind_digits-2
     fusion compare runs/studies/mine --measure zero_shot/image/accuracy --baseline scratch
     """
-    from fusion.studies.compare import compare
-    from fusion.studies.groups import group, runs_in
+    from fusion.studies.compare import baselines, compare
+    from fusion.studies.groups import PLAN, Arranged, arrange, group, runs_in
     from fusion.studies.kept import with_kept
     from fusion.studies.page import Findings, render
 
-    found = runs_in(runs)
-    groups, amount = group(found)
-    groups, unknown = with_kept(groups, registry) if retention else (groups, [])
+    found, unfinished = runs_in(runs)
     folder = found[0].folder.parent
-    comparison = compare(groups, measure, baseline)
-    shown = Findings(folder.name or "runs", comparison, amount, unknown=unknown, command="compare")
+    planned = len(runs) == 1 and (runs[0] / PLAN).is_file()
+    known = arrange(runs[0], found) if planned else Arranged(*group(found), [], None)
+    wanted, groups = baseline or known.baseline, known.groups
+    if wanted is not None:
+        baselines([one for one in groups if one.version.compared], wanted)  # a mistake is told at once
+    groups, unknown = with_kept(groups, registry) if retention else (groups, [])
+    comparison = compare(groups, measure or known.measures, wanted)
+    unknown += [f"Not finished, and left out: {', '.join(unfinished)}."] if unfinished else []
+    shown = Findings(folder.name or "runs", comparison, known.amount, unknown=unknown, command="compare")
     findings(shown, render(shown, out or folder / "compare.html"), as_json)

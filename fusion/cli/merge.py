@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from fusion.cli.arguments import leave_what_was_trained
-from fusion.cli.show import json_option, metrics, print_json, registry_argument
+from fusion.cli.show import json_option, metrics, print_json, registry_argument, tables
 from fusion.registry import Registry
+
+MEASURED = ("evaluate", "classes")  # sections that say what is measured
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> list[float]:
@@ -77,11 +79,19 @@ def command(
     fusion plugins show ties    # what --set may set
     """
     from fusion.recipe_file import parse
+    from fusion.report import merged
     from fusion.transfer.merge import merge
 
     folders = [text for text in given if "=" not in text]
     overrides = tuple(text for text in given if "=" in text)
     leave_what_was_trained(context, context.command.params[0], overrides)
+    for override in overrides:
+        if override.partition("=")[0].partition(".")[0] not in MEASURED:
+            raise click.UsageError(
+                f"{override!r}: a merged run has the recipe of the first; only what is "
+                f"measured can change: {', '.join(MEASURED)}",
+                context,
+            )
     chosen = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -105,4 +115,6 @@ def command(
         print_json(run.metrics)
     else:
         metrics(run.metrics)
+        record = run.manifest["merge"]
+        tables([*merged.members(record), *merged.stops(record)])
         click.echo(f"run     {run.folder}\nreport  {run.report}")

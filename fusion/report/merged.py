@@ -29,6 +29,24 @@ def members(record: Mapping[str, Any]) -> list[Table]:
     return [Table("Runs", columns, rows, f"Merged by {record['method']}{options}{base}{by}.", 1)]
 
 
+def stops(record: Mapping[str, Any]) -> list[Table]:
+    """Return the same numbers that `curve` draws, as a table."""
+    if "curve" not in record:
+        return []
+    keys = list(record["curve"])
+    rows = [
+        [
+            f"{weight:g}",
+            *(
+                written(key, value) if finite(value) else ""
+                for key, value in zip(keys[1:], values, strict=True)
+            ),
+        ]
+        for weight, *values in zip(*record["curve"].values(), strict=True)
+    ]
+    return [Table("From weight 0 to 1", keys, rows)]
+
+
 def curve(record: Mapping[str, Any]) -> list[Chart]:
     """Return the way of one metric against another as the weight goes from 0 to 1, if it was measured."""
     if "curve" not in record:
@@ -46,4 +64,8 @@ def curve(record: Mapping[str, Any]) -> list[Chart]:
     ]
     label = f"{y} against {x}"
     note = f"{record['method']} with the weights 0, 0.1 ... 1: {label}."
-    return [Chart("From weight 0 to 1", way(stops, x=x, y=y, label=label), note)] if stops else []
+    return (
+        [Chart("The way from the first run to the second", way(stops, x=x, y=y, label=label), note)]
+        if stops
+        else []
+    )

@@ -56,7 +56,7 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("training", "Training", charts=figures.training(files.steps)),
         Section("examples", "Examples", extra=_paired(evaluation.examples)),
         Section("bad-rows", f"Bad rows: {len(files.ledger):,}", tables=ledger),
-        Section("merge", "Merged from", merged.members(merge), merged.curve(merge)),
+        Section("merge", "Merged from", [*merged.members(merge), *merged.stops(merge)], merged.curve(merge)),
         Section("recipe", "Recipe", extra=files.recipe),
         Section("versions", "Versions", tables=tables.versions(files.manifest)),
     ]

@@ -99,7 +99,8 @@ def compare(groups: Sequence[Group], measures: Sequence[str] = (), baseline: str
         name: {key: found for key in chosen if (found := spread(runs, key)).by_seed}
         for name, runs in metrics.items()
     }
-    against = baselines(compared, baseline)
+    measured = [group for group in compared if chosen and chosen[0] in values[group.version.name]]
+    against = baselines(compared if baseline is not None else measured, baseline)
     gains = {
         name: {
             key: gain

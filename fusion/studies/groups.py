@@ -1,9 +1,10 @@
 """Sort run folders into versions: runs whose recipes differ in the seed alone, named by what else differs."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fusion.errors import RunError
 from fusion.recipe import Recipe
@@ -13,12 +14,19 @@ from fusion.studies.names import PICKS, Version, amount_axis, label, short
 
 APART = ("name", "train.seed")  # in which runs of one version may differ
 EARLIER = ("init", "teacher", "prior.fisher")  # which name other runs
+PLAN = "plan.json"
+"""What a study compares, in its folder: versions in their order, measures and baseline."""
+
 MOST = 5  # differences of which a version's name is made; beyond, its folder has the better name
 
 
-def runs_in(folders: Sequence[Path]) -> list[Run]:
-    """Return the finished runs that are given, or that lie in a folder that is given. Raises RunError."""
+def runs_in(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Return the finished runs that are given or lie in a given folder, and what is not finished there.
+
+    Raises RunError for a run that is given and not finished, and where there is none.
+    """
     found: dict[Path, Run] = {}
+    unfinished: list[str] = []
     for folder in folders:
         if folder.is_file():
             continue  # of runs/NAME/*, what lies beside the runs
@@ -26,12 +34,35 @@ def runs_in(folders: Sequence[Path]) -> list[Run]:
         whole = (folder / "recipe.yaml").is_file() or not inside
         for path in [folder] if whole else inside:
             run = Run(path)
-            if not run.finished:
+            if run.finished:
+                found.setdefault(path.resolve(), run)
+            elif whole:
                 raise RunError(f"{path} is not finished; go on with it (--resume), or leave it out")
-            found.setdefault(path.resolve(), run)
+            else:
+                unfinished.append(path.name)
     if not found:
-        raise RunError("no run is given; name the folders that `fusion train` left")
-    return list(found.values())
+        raise RunError("no finished run is given; name the folders that `fusion train` left")
+    return list(found.values()), unfinished
+
+
+class Arranged(NamedTuple):
+    """What a study was to compare, as far as its runs are there."""
+
+    groups: list[Group]
+    amount: str | None
+    measures: list[str]
+    baseline: str | None
+
+
+def arrange(folder: Path, runs: Sequence[Run]) -> Arranged:
+    """Return the runs of a study's folder by the versions of its plan, in their order."""
+    told = json.loads((folder / PLAN).read_text("utf-8"))
+    groups = []
+    for one in told["versions"]:
+        version = Version(tuple(one["parts"]), one["amount"], one["compared"])
+        by_seed = {run.recipe.train.seed: run for run in runs if _place(run) == version.place}
+        groups.append(Group(version, by_seed))
+    return Arranged(groups, told["amount"], told["measures"], told["baseline"])
 
 
 def group(runs: Sequence[Run]) -> tuple[list[Group], str | None]:
@@ -98,8 +129,11 @@ def _word(path: str, values: Mapping[str, Any], value: Any) -> str:
 
 
 def _folder(runs: Mapping[int, Run]) -> str:
-    seed, run = next(iter(runs.items()))
-    return run.folder.resolve().name.removesuffix(f"-{seed}")
+    return _place(next(iter(runs.values())))
+
+
+def _place(run: Run) -> str:
+    return run.folder.resolve().name.removesuffix(f"-{run.recipe.train.seed}")
 
 
 def _without_seed(recipe: Recipe) -> dict[str, Any]:

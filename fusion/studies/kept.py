@@ -1,6 +1,5 @@
 """What versions have left of the runs that they started from, measured once and told in tables."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,18 +32,16 @@ def with_kept(groups: Sequence[Group], registry: Registry) -> tuple[list[Group],
         for seed, run in group.runs.items():
             try:
                 accelerator = launch(run.recipe.train.model_copy(update={"precision": "fp32"}))
-                if run.recipe.init is not None and accelerator.is_main_process:
-                    print(f"{run.folder.name}: what is left of {run.recipe.init}", file=sys.stderr)
                 found = retention(run, registry, accelerator)
             except FusionError as error:
                 reasons.append(f"What {run.folder.name} has kept is not known: {error}")
                 continue
             if found is not None:
                 kept[seed] = found
-            elif run.recipe.init is not None and Path(run.recipe.init).is_dir():
-                reasons.append(
-                    f"What {run.folder.name} has kept is not known: {run.recipe.init} is another now."
-                )
+            elif "init" in run.manifest and Path(run.manifest["init"]["init"]).suffix != ".safetensors":
+                start = run.manifest["init"]["init"]
+                why = "is another now" if Path(start).expanduser().is_dir() else "is not there any more"
+                reasons.append(f"What {run.folder.name} has kept is not known: {start} {why}.")
         measured.append(group._replace(kept=kept))
     return measured, reasons
 

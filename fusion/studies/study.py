@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from accelerate.utils import broadcast_object_list
 from pydantic import ValidationError
 
-from fusion.errors import FusionError, RecipeError, RunError, TrainingError
+from fusion.errors import FusionError, RecipeError, RunError, TrainingError, unknown
 from fusion.recipe import Recipe, Study
 from fusion.recipe_file import Draft, draft
 from fusion.recipe_problems import schema_problems
 from fusion.registry import Registry
 from fusion.report.template import write
 from fusion.run import RUNS, Run, differences
-from fusion.studies.compare import Group, compare
+from fusion.studies.compare import Group, baselines, compare
+from fusion.studies.groups import PLAN
 from fusion.studies.kept import with_kept
 from fusion.studies.page import Findings, render
 from fusion.studies.plan import Plan, Trial, plan
@@ -80,6 +81,9 @@ def study(
         raise RecipeError(schema_problems(error, Study), "study") from None
     folder = Path(out) if out else STUDIES / f"{base.name}{'-tiny' if tiny else ''}"
     planned = plan(given, overrides, settings, folder, registry, tiny)
+    compared = [Group(trial.version, {}) for trial in planned.trials if trial.version.compared]
+    if settings.baseline is not None:
+        baselines(compared, settings.baseline)  # a mistake is told before the first training
     runs, failed = _train_all(planned, registry)
     if not any(trial.version.compared and trial.version.name in runs for trial in planned.trials):
         first = next(iter(failed.items()))
@@ -102,10 +106,19 @@ def _draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:
     return draft(recipe, registry)
 
 
+def _plan(planned: Plan) -> dict[str, Any]:
+    versions = dict.fromkeys(trial.version for trial in planned.trials)
+    told = {"amount": planned.amount, "baseline": planned.study.baseline, "measures": planned.study.measure}
+    return {"versions": [version._asdict() for version in versions], **told}
+
+
 def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, Run]], dict[str, str]]:
     accelerator = launch(planned.trials[0].recipe.train)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
     states = _states(planned.trials, ranks, main)
+    if main:
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        write(planned.folder / PLAN, json.dumps(_plan(planned), indent=1, ensure_ascii=False) + "\n")
     runs: dict[str, dict[int, Run]] = {}
     failed: dict[str, str] = {}
     for number, (trial, state) in enumerate(zip(planned.trials, states, strict=True), 1):
@@ -125,6 +138,9 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
             failed[trial.folder.name] = str(error)
             print(f"failed: {error}", file=sys.stderr)
             continue
+        absent = [key for key in planned.study.measure if key not in run.metrics]
+        if main and not runs and absent and trial.version.compared:
+            print(f"warning: {run.folder.name}: {unknown('metric', absent[0], run.metrics)}", file=sys.stderr)
         runs.setdefault(trial.version.name, {})[trial.seed] = run
     return runs, failed
 

@@ -32,6 +32,8 @@ from fusion.testing.trial import (
     trial,
 )
 
+STEPS = 4  # of a training that is begun
+
 
 class _Outcome(NamedTuple):
     objective: Objective
@@ -88,6 +90,17 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
     far = distance(_run(other, trial(EVERYTHING)).loss, full.loss)
     expect(far <= TOLERANCE, f"with its saved weights the loss differs by {far:.1e}", "the same loss")
     yield "saved weights give another build the same loss"
+
+    whole, resumed = (build_seeded(build, Objective, 0, *place, **options) for _ in range(2))
+    for step in range(STEPS - 1):
+        whole.start_step(step, STEPS)
+    resumed.start_step(STEPS - 2, STEPS)
+    both = [_run(one, trial(EVERYTHING)) for one in (whole, resumed)]
+    alike = torch.equal(both[0].loss, both[1].loss) and same_bits(both[0].gradients, both[1].gradients)
+    expect(
+        alike, "after other steps start_step gives another loss", "one that depends on (step, steps) alone"
+    )
+    yield "start_step depends on (step, steps) alone"
 
     if isinstance(fresh, Task):
         _expect_answers(fresh.eval())

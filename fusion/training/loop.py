@@ -83,8 +83,8 @@ def train(
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
         if start is not None:
             shown.say(str(start))
-            for part in (part for part in start.untouched if part.startswith("encoders.")):
-                shown.warn(f"init: nothing of {part} was taken")
+            for part in (part for part in start.mismatched if part.startswith("encoders.")):
+                shown.warn(f"init: nothing of {part} was taken, what there is does not fit")
         if recipe.prior is not None:
             shown.say(f"prior {anchors}")
         for name, tuning in model.tunings.items():

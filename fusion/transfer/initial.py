@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion import build
+from fusion.encoder import Encoder
 from fusion.errors import Problem, RecipeError, RunError
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
@@ -36,6 +37,12 @@ class Start(NamedTuple):
         taken = {part_of(name) for name in self.taken}
         new = dict.fromkeys(part_of(name) for name in (*self.reshaped, *self.new))
         return [part for part in new if part not in taken]
+
+    @property
+    def mismatched(self) -> list[str]:
+        """The parts of which the earlier model has something, but nothing that fits."""
+        there = {part_of(name) for name in (*self.reshaped, *self.unused)}
+        return [part for part in self.untouched if part in there]
 
     def __str__(self) -> str:
         """Say in one line what became of each part of the model."""
@@ -86,7 +93,20 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
     model = build.assemble(recipe, registry, folders)
     start = take(model, weights, {"init": recipe.init, "sha256": digest}, rows)
     build.tune(model, recipe, registry)
+    _expect_no_random_rest(model, start)
     return model, start
+
+
+def _expect_no_random_rest(model: Model, start: Start) -> None:
+    """Raise RecipeError for an encoder that was given nothing, knows nothing and does not learn."""
+    for name, module in model.encoders.items():
+        encoder = cast(Encoder, module)
+        fixed = not any(parameter.requires_grad for parameter in encoder.parameters())
+        if f"encoders.{name}" in start.untouched and fixed and not encoder.origin:
+            message = (
+                f"nothing of it learns, and {start.origin['init']} has nothing for it: it would stay random"
+            )
+            raise RecipeError([Problem(f"encoders.{name}.tune", message)])
 
 
 def take(

@@ -1,5 +1,6 @@
 """What a training has left of what its earlier model could, and what that model could before the training."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,13 +41,17 @@ def retention(run: Run, registry: Registry, accelerator: Accelerator) -> Retenti
     to measure on are gone, and RunError where weights are damaged.
     """
     record = run.manifest.get("init")
-    earlier = _earlier(record)
-    if record is None or earlier is None:
+    if record is None:
         return None
     digests = {"earlier": record["sha256"], "later": run.manifest["files"][run.model_file.name]}
     kept = run.read_json(FILE) if (run.folder / FILE).is_file() else {}
     if kept.get("sha256") == digests:
         return Retention(kept["earlier"], kept["after"], kept["before"])
+    earlier = _earlier(record)
+    if earlier is None:
+        return None
+    if accelerator.is_main_process:
+        print(f"{run.folder.name}: what is left of {earlier.folder}", file=sys.stderr)
     after = _after(run, earlier, registry, accelerator)
     if after is None:
         return None

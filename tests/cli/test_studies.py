@@ -53,8 +53,10 @@ def test_a_study_prints_its_tables_and_can_be_compared_again(fusion: Fusion) -> 
     assert record["versions"]["gate"]["values"][KEY]["by_seed"] == {"0": values[0], "1": values[1]}
     assert record["versions"]["mean"]["baseline"] == "gate"
     assert "[4/4] gate-1: trains" in found.err
-    again = fusion("compare", folder, "--measure", KEY, "--baseline", "gate", "--json")
+    again = fusion("compare", folder, "--json")  # it knows the names, the measures and the baseline
     assert again.code == 0, again.err
+    assert list(again.json["versions"]) == ["mean", "gate"]
+    assert again.json["versions"]["mean"]["baseline"] == "gate"
     for name in ("mean", "gate"):
         assert again.json["versions"][name]["values"] == record["versions"][name]["values"]
         assert again.json["versions"][name]["gains"] == record["versions"][name]["gains"]
@@ -98,3 +100,12 @@ def test_a_marked_cell_is_coloured_on_a_terminal_and_plain_in_a_pipe(
     shown = capsys.readouterr().out
     assert "\x1b[31m-1.0" in shown
     assert "\x1b[1m2.0" in shown
+
+
+def test_a_misspelt_baseline_is_told_before_anything_is_trained(fusion: Fusion) -> None:
+    words = ("study", "fuse_digits", "--tiny", "--over", "fuser.name=mean,gate", "--baseline", "gat")
+    found = fusion(*words)
+    assert found.code == 1
+    assert "baseline: unknown version 'gat'; did you mean 'gate'" in found.err
+    assert "trains" not in found.err
+    assert not Path("runs").exists()

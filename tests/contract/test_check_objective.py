@@ -45,7 +45,19 @@ class Votes(Task):
 
 
 def test_a_good_objective_passes() -> None:
-    assert len(check_objective(Votes)) == 5
+    assert len(check_objective(Votes)) == 6
+
+
+class Counting(Votes):
+    """Weighs its loss by how often start_step was called, which a resumed training does not know."""
+
+    times = 0
+
+    def start_step(self, step: int, steps: int) -> None:
+        self.times += 1
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return super().forward(embeddings, fused, targets) * (1 + self.times)
 
 
 class PerRow(Votes):
@@ -126,6 +138,7 @@ class NoMetrics(Votes):
     [
         (lambda modalities, width: nn.Identity(), r"it builds a Identity; expected a fusion\.Objective"),
         (PerRow, r"the loss has shape \(8,\); expected a scalar"),
+        (Counting, "after other steps start_step gives another loss; expected one that depends on"),
         (PlainNumber, "forward gave a float; expected a tensor"),
         (MeanOfNone, "no row with a target: the loss is nan"),
         (CountsAbsent, "absent slots that hold nan change the loss; expected no influence"),

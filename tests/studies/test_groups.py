@@ -120,9 +120,9 @@ def test_two_runs_of_one_recipe_and_seed_are_refused(made: Made) -> None:
 def test_a_folder_stands_for_the_runs_in_it(made: Made, tmp_path: Path) -> None:
     first, second = made("study/a-0", {}), made("study/b-0", {}, {"width": 4})
     (tmp_path / "study/study.json").write_text("{}")
-    assert [run.folder for run in runs_in([tmp_path / "study"])] == [first.folder, second.folder]
+    assert [run.folder for run in runs_in([tmp_path / "study"])[0]] == [first.folder, second.folder]
     given = [second.folder, tmp_path / "study/study.json", second.folder]
-    assert [run.folder for run in runs_in(given)] == [second.folder]
+    assert [run.folder for run in runs_in(given)[0]] == [second.folder]
 
 
 def test_what_is_no_finished_run_is_refused(made: Made, tmp_path: Path) -> None:
@@ -133,5 +133,12 @@ def test_what_is_no_finished_run_is_refused(made: Made, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"a is not finished; go on with it"):
         runs_in([run.folder])
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"no run is given"):
+    with pytest.raises(RunError, match=r"no finished run is given"):
         runs_in([tmp_path / "file"])
+
+
+def test_what_is_not_finished_in_a_folder_is_left_out_and_named(made: Made, tmp_path: Path) -> None:
+    first, second = made("study/a-0", {}), made("study/a-1", {}, {"train.seed": 1})
+    (second.folder / "manifest.json").unlink()
+    runs, unfinished = runs_in([tmp_path / "study"])
+    assert ([run.folder for run in runs], unfinished) == ([first.folder], ["a-1"])

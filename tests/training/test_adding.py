@@ -70,11 +70,19 @@ def test_two_processes_keep_them_too(
 
 
 def test_a_recipe_in_which_nothing_learns_is_an_error(
-    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
+    recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
-    locked = {"encoders.audio.tune": {"mode": "frozen", "align": False}, "fuser": {"name": "mean"}}
-    kind = {"objectives": {"near": {"name": "coral"}}}
-    made = recipe(changes(earlier) | locked | kind)
+    still = {"mode": "frozen", "align": False}
+    locked = {f"encoders.{name}.tune": still for name in ("image", "text", "audio")}
+    made = recipe(locked | {"fuser": {"name": "mean"}, "objectives": {"near": {"name": "coral"}}})
     with pytest.raises(RecipeError, match=r"encoders: nothing of the model learns; .*tune"):
         train(made, tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_that_gets_nothing_and_never_learns_is_an_error(
+    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    locked = {"encoders.audio.tune": {"mode": "frozen"}}
+    with pytest.raises(RecipeError, match=r"encoders\.audio\.tune: nothing of it learns, .* stay random"):
+        train(recipe(changes(earlier) | locked), tmp_path / "run", registry=registry)

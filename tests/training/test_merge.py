@@ -119,7 +119,7 @@ def test_the_result_is_a_run_that_says_where_it_is_from(
     row = {"image": [1.0, 2.0, 3.0, 4.0]}
     assert load(merged, "cpu", registry).predict(row)["kind"].score.shape == (1, 3)
     start = {"init": str(merged.folder), "train.steps": 1}
-    assert train(recipe(start), tmp_path / "next", registry=registry).manifest["init"]["new"] == 0
+    assert train(recipe(start), tmp_path / "next", registry=registry).manifest["init"]["new"] == []
 
 
 def test_only_runs_that_were_read_count_for_what_has_met(
