@@ -32,7 +32,10 @@ bench: .venv/installed
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py
 	$(BIN)/python benchmarks/transfer.py
-	$(BIN)/python benchmarks/transfer.py
+	$(BIN)/python recipes/rank_sources.py
+	$(BIN)/python recipes/wise_ft.py runs/results/wise_ft
+	$(BIN)/python recipes/distill_digits.py
+	$(BIN)/python recipes/vgg16_cifar10.py
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
