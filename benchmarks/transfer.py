@@ -56,19 +56,59 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
     "digits_to_fashion": limits("digits_to_fashion"),
 }
 
-MNIST = [
-    "sources.few.data=$FUSION_DATA/mnist.npz",
-    "sources.few.limit=null",
-    "train={steps: 300, batch: 64, lr: 2e-3}",
-]
-WAYS = {
-    "frozen": ["encoders.image.tune={mode: frozen}"],
-    "none": [],
-    **{
+
+class Sequel(NamedTuple):
+    """A training on few labels after one on another task: `first`, then all of `ways`, each with `common`."""
+
+    study: str
+    words: tuple[str, str]  # of the target and the source
+    keys: tuple[str, str]  # what is measured of them
+    first: Sequence[str]
+    ways: Mapping[str, Sequence[str]]
+    common: Sequence[str] = ()
+
+
+def pulled(**strengths: Sequence[str]) -> dict[str, Sequence[str]]:
+    return {
         f"{name}-{strength}": [f"prior={{name: {name}, strength: {strength}}}"]
-        for name, strengths in {"l2": ["10"], "l2sp": ["3", "10", "30"], "ewc": ["1e4", "3e4", "1e5"]}.items()
-        for strength in strengths
-    },
+        for name, of in strengths.items()
+        for strength in of
+    }
+
+
+def rows(data: str, split: str) -> str:
+    return f"data: $FUSION_DATA/{data}.npz, columns: {{image: x_{split}, label: y_{split}}}"
+
+
+LONGER = ["sources.few.limit=null", "train={steps: 300, batch: 64, lr: 2e-3}"]
+SEQUELS = {
+    "few_usps": Sequel(
+        "few_usps",
+        ("USPS", "MNIST, kept"),
+        ("source/usps/subsets/image/accuracy", "source/mnist/subsets/image/accuracy"),
+        ["sources.few.data=$FUSION_DATA/mnist.npz", *LONGER],
+        {
+            "frozen": ["encoders.image.tune={mode: frozen}"],
+            "none": [],
+            **pulled(l2=["10"], l2sp=["3", "10", "30"], ewc=["1e4", "3e4", "1e5"]),
+        },
+    ),
+    "few_mnist": Sequel(
+        "few_mnist",
+        ("MNIST", "Fashion-MNIST, kept"),
+        ("subsets/image/accuracy", "subsets/image/accuracy"),
+        [
+            "sources.few.data=$FUSION_DATA/fashion_mnist.npz",
+            f"evaluate.sources={{test: {{name: datasets, {rows('fashion_mnist', 'test')}}}}}",
+            "objectives={garment: {name: classify, classes: 10}}",  # its head is not handed on
+            *LONGER,
+        ],
+        {"none": [], **pulled(l2sp=["10"], ewc=["3e4"])},
+        [
+            "sources.few.data=$FUSION_DATA/mnist.npz",
+            f"evaluate.sources={{test: {{name: datasets, {rows('mnist', 'test')}, limit: 2000}}}}",
+        ],
+    ),
 }
 
 
@@ -131,31 +171,32 @@ def _points(value: Spread) -> str:
     return f"{100 * value.mean:+.1f} ± {100 * (value.deviation or 0):.1f}"
 
 
-def priors() -> str:
-    """Return what USPS with 100 labels gains, and what is left of MNIST, by way of going on."""
-    first = {"mnist": MNIST}
-    for earlier in study("few_usps", out=FOLDER / "few_usps", versions=first, seeds=3).runs["mnist"].values():
+def sequel(one: Sequel) -> str:
+    """Return what the target gains by each way of going on, and what is left of the source."""
+    place, first = FOLDER / one.study, {"first": one.first}
+    for earlier in study("few_usps", one.common, out=place, versions=first, seeds=3).runs["first"].values():
         if not (earlier.folder / "fisher.safetensors").is_file():
             subprocess.run([sys.executable, "-m", "fusion", "fisher", str(earlier.folder)], check=True)
-    ways = {name: ["init=@mnist", *way] for name, way in WAYS.items()}
+    ways = {name: ["init=@first", *way] for name, way in one.ways.items()}
     found = study(
         "few_usps",
-        out=FOLDER / "few_usps",
+        one.common,
+        out=place,
         versions={**first, "scratch": [], **ways},
         seeds=3,
-        measure=["source/usps/subsets/image/accuracy"],
+        measure=[one.keys[0]],
         baseline="none",
     ).findings.comparison
-    lines = ["| way | USPS | MNIST, kept |", "|---|---|---|"]
-    for name in ("scratch", *WAYS):
-        left = {seed: one.after for seed, one in found.groups[name].kept.items()}
-        kept = spread(left, "source/mnist/subsets/image/accuracy")
-        lines.append(f"| `{name}` | {_cell(found, name)} | {_percent(kept) if left else ''} |")
+    lines = [f"| way | {' | '.join(one.words)} |", "|---|---|---|"]
+    for name in ("scratch", *one.ways):
+        left = {seed: kept.after for seed, kept in found.groups[name].kept.items()}
+        share = _percent(spread(left, one.keys[1])) if left else ""
+        lines.append(f"| `{name}` | {_cell(found, name)} | {share} |")
     return "\n".join(lines)
 
 
 MAKERS: Mapping[str, Callable[[], str]] = {
-    "few_usps": priors,
+    **{name: partial(sequel, one) for name, one in SEQUELS.items()},
     **{name: partial(table, columns) for name, columns in TABLES.items()},
     **{f"{name}: picks": partial(picked, TABLES[name]) for name in ("multi_source_digits", "speaker_shift")},
 }

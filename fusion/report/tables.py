@@ -83,6 +83,8 @@ def _retrieval(scores: Sequence[Score]) -> list[Table]:
     ]
     columns = [*(["source"] if sourced else []), "query → gallery", "pair", "rows", *metrics]
     note = "Each distinct sample of one modality looks for its match in the other; ties count against it."
+    if "gap" in metrics:
+        note += " Gap: how far the means of both lie apart, 0 to 2."
     if any(score.emergent for score in scores):
         note += " Emergent: the two never met in training."
     return [Table("Retrieval", columns, rows, note, 2 + sourced)]
@@ -106,6 +108,8 @@ def _subsets(scores: Sequence[Score]) -> list[Table]:
         note = "Only these modalities are given, of the rows that have all of them."
         if any(score.averaged for score in chosen):
             note += " Averaged: the single modalities' answers, averaged without a fuser, on the same rows."
+        if any("snd" in score.metrics for score in chosen):
+            note += " Entropy (lower is surer) and snd (soft neighbourhood density) need no label."
         caption = f"Subsets of modalities: {task}" if task else "Subsets of modalities"
         tables.append(_by_metric(caption, "given", chosen, note))
     return tables

@@ -119,7 +119,11 @@ def _headline(findings: Findings) -> list[Figure]:
         best = max(gains, key=lambda name: gains[name].mean)
         text = words.gain(found.deciding, gains[best])
         told.append(
-            Figure(text.partition(" ")[0], f"largest gain: {best}", f"{text}, {words.certainty(gains[best])}")
+            Figure("none", "version gains", f"best: {best}, {text}")
+            if gains[best].mean <= 0
+            else Figure(
+                text.partition(" ")[0], f"largest gain: {best}", f"{text}, {words.certainty(gains[best])}"
+            )
         )
         losing = [gain for gain in gains.values() if gain.mean < 0]
         beyond = sum(not gain.within for gain in losing)
