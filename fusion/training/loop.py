@@ -85,6 +85,8 @@ def train(
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
                 shown.warn(f"init: nothing of {part} was taken, what there is does not fit")
+            for doubt in start.doubts:
+                shown.warn(f"init: {doubt}")
         if recipe.prior is not None:
             shown.say(f"prior {anchors}")
         for name, tuning in model.tunings.items():

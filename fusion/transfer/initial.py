@@ -1,7 +1,7 @@
 """The model that a training starts from: freshly built, or with what an earlier run learned."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -30,6 +30,7 @@ class Start(NamedTuple):
     new: tuple[str, ...]  # not there
     unused: tuple[str, ...]  # only there
     rows: Mapping[str, int] | None  # what the earlier model was trained on, by modalities; None: unknown
+    doubts: tuple[str, ...] = ()  # what may not be meant
 
     @property
     def untouched(self) -> list[str]:
@@ -92,9 +93,18 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
         weights = original(run, weights, registry)
     model = build.assemble(recipe, registry, folders)
     start = take(model, weights, {"init": recipe.init, "sha256": digest}, rows)
+    if run is not None and run.recipe.classes != recipe.classes:
+        start = start._replace(doubts=_other_classes(model, start, run.recipe.classes))
     build.tune(model, recipe, registry)
     _expect_no_random_rest(model, start)
     return model, start
+
+
+def _other_classes(model: Model, start: Start, classes: Sequence[str]) -> tuple[str, ...]:
+    taken = {part_of(name) for name in start.taken}
+    heads = [f"objectives.{name}" for name in model.tasks if f"objectives.{name}" in taken]
+    told = ", ".join(classes) or "not named"
+    return tuple(f"{head} goes on with what was learned of other classes: {told}" for head in heads)
 
 
 def _expect_no_random_rest(model: Model, start: Start) -> None:

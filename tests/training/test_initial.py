@@ -68,6 +68,18 @@ def test_a_head_of_another_size_is_new_and_it_is_said(
     assert record["unused"] == ["objectives.align.log_scale"]
 
 
+def test_a_head_of_other_classes_that_goes_on_is_told(
+    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"init": str(earlier.folder), "classes": ["red", "green", "blue"], "train.steps": 1}
+    train(recipe(changes), tmp_path / "run", registry=registry)
+    said = capsys.readouterr().err
+    assert "warning: init: objectives.kind goes on with what was learned of other classes: not named" in said
+    assert "objectives.align" not in said.partition("warning: init")[2]
+    train(recipe({"init": str(earlier.folder), "train.steps": 1}), tmp_path / "same", registry=registry)
+    assert "other classes" not in capsys.readouterr().err
+
+
 def test_encoders_are_tuned_after_they_were_given_the_weights(
     earlier: Run, recipe: Make, registry: Registry, weights: Weights
 ) -> None:
