@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusion import build
-from fusion.errors import Problem, RecipeError
+from fusion.errors import PluginError, Problem, RecipeError
 from fusion.model import Model, part_of
-from fusion.prior import Earlier, Pull
+from fusion.prior import Earlier, Prior, Pull
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.transfer.initial import Start
@@ -133,15 +133,27 @@ def anchor(recipe: Recipe, model: Model, start: Start | None, registry: Registry
     earlier = None if start is None else Earlier(start.origin["init"], start.origin["sha256"])
     prior = build.build_prior(recipe.prior, registry, earlier)
     known = known_names(model, start)
-    pulls = {
-        name: pull
+    origin = registry.find("prior", recipe.prior.name).origin
+    asked = {
+        name: _asked(prior, f"prior {recipe.prior.name} of {origin}", name, parameter, name in known)
         for name, parameter in learning.items()
-        if (pull := prior.pull(name, parameter.detach().clone(), name in known)) is not None
     }
+    pulls = {name: pull for name, pull in asked.items() if pull is not None}
     if not pulls:
         message = f"{recipe.prior.name} holds nothing of what learns; give `init`, or pretrained encoders"
         raise RecipeError([Problem("prior", message)])
     return Anchors(recipe.prior.name, learning, pulls)
+
+
+def _asked(prior: Prior, said: str, name: str, parameter: nn.Parameter, known: bool) -> Pull | None:
+    """Ask a prior for one parameter. Raises PluginError, naming it, where it fails or gives no pull."""
+    try:
+        pull = prior.pull(name, parameter.detach().clone(), known)
+    except Exception as error:
+        raise PluginError(f"{said} failed for {name}: {error!r}") from error
+    if pull is not None and not isinstance(pull, Pull):
+        raise PluginError(f"{said} gave {pull!r} for {name}, expected a fusion.Pull or None")
+    return pull
 
 
 def known_names(model: Model, start: Start | None) -> set[str]:

@@ -88,7 +88,10 @@ def rank(
 def _estimated(name: str, look: Look, estimators: Mapping[str, Estimator]) -> Ranked:
     estimates: dict[str, dict[str, float | str]] = {}
     for kind, estimator in estimators.items():
-        estimates[kind] = {modality: estimator(rows) for modality, rows in look.rows.items()}
+        try:
+            estimates[kind] = {modality: estimator(rows) for modality, rows in look.rows.items()}
+        except Exception as error:  # a fault of the estimator, not of the rows
+            raise PluginError(f"estimator {kind} failed: {error!r}") from error
         for number in estimates[kind].values():
             if not isinstance(number, str) and not isfinite(number):
                 raise PluginError(f"estimator {kind} gave {number}, not a finite number or words")

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,7 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fusion import Recipe, RecipeError, Registry, Run, RunError, train
+from fusion import (
+    Component,
+    PluginError,
+    Prior,
+    Recipe,
+    RecipeError,
+    Registry,
+    Run,
+    RunError,
+    hookimpl,
+    train,
+)
 from fusion.priors.information import FISHER
 from fusion.recipe_file import dump
 
@@ -209,4 +221,29 @@ def test_what_is_wrong_is_told_before_there_is_a_run(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         train(held(prior), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            lambda: 3.0,
+            r"prior broken of plugin 'broken' .* gave 3\.0 for .*, expected a fusion\.Pull",
+        ),
+        (lambda: 1 / 0, r"prior broken of plugin 'broken' .* failed for .*: ZeroDivisionError"),
+    ],
+)
+def test_a_prior_that_answers_wrong_is_named(
+    answer: Callable[[], Any], said: str, held: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    class Broken(Prior):
+        def pull(self, name: str, start: Tensor, known: bool) -> Any:
+            return answer()
+
+    module = ModuleType("broken")
+    module.fusion_priors = hookimpl(lambda: [Component("broken", Broken)], specname="fusion_priors")  # type: ignore[attr-defined]
+    registry = Registry(plugins={"toy": toy, "broken": module})
+    with pytest.raises(PluginError, match=said):
+        train(held({"name": "broken"}), tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
