@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from accelerate.utils import broadcast_object_list
 from pydantic import ValidationError
 
-from fusion.errors import FusionError, RecipeError, RunError, TrainingError, unknown
+from fusion.build import build_sources, build_tables
+from fusion.errors import DataError, FusionError, RecipeError, RunError, TrainingError, unknown
 from fusion.recipe import Recipe, Study
 from fusion.recipe_file import Draft, draft
 from fusion.recipe_problems import schema_problems
@@ -116,6 +117,8 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
     accelerator = launch(planned.trials[0].recipe.train)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
     states = _states(planned.trials, ranks, main)
+    if set(states) == {NEW}:
+        _expect_data(planned.trials, registry)
     if main:
         planned.folder.mkdir(parents=True, exist_ok=True)
         write(planned.folder / PLAN, json.dumps(_plan(planned), indent=1, ensure_ascii=False) + "\n")
@@ -143,6 +146,24 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
             print(f"warning: {run.folder.name}: {unknown('metric', absent[0], run.metrics)}", file=sys.stderr)
         runs.setdefault(trial.version.name, {})[trial.seed] = run
     return runs, failed
+
+
+def _expect_data(trials: Sequence[Trial], registry: Registry) -> None:
+    """Raise DataError if no training would find its rows: all would fail, one after the other."""
+    faults: dict[str, DataError | None] = {}
+    for trial in trials:
+        recipe = trial.recipe
+        key = repr((recipe.sources, recipe.evaluate.sources))
+        if key not in faults:
+            try:
+                build_sources(recipe.sources, registry)
+                build_tables(recipe.evaluate.sources, registry)
+                faults[key] = None
+            except DataError as error:
+                faults[key] = error
+    for fault in faults.values():
+        if fault is not None and None not in faults.values():
+            raise fault
 
 
 def _run(trial: Trial, state: str, registry: Registry) -> Run:

@@ -109,3 +109,14 @@ def test_a_misspelt_baseline_is_told_before_anything_is_trained(fusion: Fusion) 
     assert "baseline: unknown version 'gat'; did you mean 'gate'" in found.err
     assert "trains" not in found.err
     assert not Path("runs").exists()
+
+
+def test_data_that_no_version_finds_are_told_before_anything_is_trained(
+    fusion: Fusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FUSION_DATA", raising=False)
+    found = fusion("study", "fashion_to_digits", "--tiny")
+    assert found.code == 1
+    assert "FUSION_DATA" in found.err
+    assert "trains" not in found.err
+    assert not Path("runs").exists()
