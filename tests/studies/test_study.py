@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion import Recipe, RecipeError, Registry, Run, RunError, TrainingError, study
+from fusion import DataError, Recipe, RecipeError, Registry, Run, RunError, TrainingError, study
 from fusion.recipe_file import dump
 from fusion.run import differences
 from fusion.studies.study import Outcome
@@ -152,9 +152,18 @@ def test_a_failure_is_told_and_the_others_are_trained(
     assert "failed: sources.gone: no such file: none.csv" in capsys.readouterr().err
     assert "Failed and left out: fails-0: sources.gone" in found.page.read_text("utf-8")
     shutil.rmtree(tmp_path / "out/works-0")
-    broken = started(versions={"fails": versions["fails"]}, seeds=1)
-    with pytest.raises(TrainingError, match=r"no run of the study came to its end, such as fails-0: sources"):
+    broken = started(versions={"nan": versions["nan"]}, seeds=1)
+    with pytest.raises(TrainingError, match=r"no run of the study came to its end, such as nan-0: the "):
         study(broken, out=tmp_path / "none", registry=registry)
+
+
+def test_data_that_are_nowhere_are_told_before_the_first_training(
+    started: Callable[..., Path], registry: Registry, tmp_path: Path
+) -> None:
+    gone = started(versions={"fails": ["sources={gone: {name: toy-gone}}"]}, seeds=1)
+    with pytest.raises(DataError, match=r"sources\.gone: no such file: none\.csv"):
+        study(gone, out=tmp_path / "out", registry=registry)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_processes_train_a_study_together(
