@@ -21,7 +21,8 @@ def headline(scores: Scores) -> list[Figure]:
     """Return means over what was measured, never the best of it."""
     pairs = _first(scores.retrieval)
     subsets = _first(scores.subsets)  # from one modality to most
-    fullest = [s for s in subsets if (s.task, s.given) == (subsets[-1].task, subsets[-1].given)]
+    most = [s for s in subsets if s.given == subsets[-1].given]
+    fullest = [s for s in most if s.task == most[0].task]
     found = [
         _mean(
             "{} between modalities never trained together", [s for s in pairs if s.emergent is True], RANKED

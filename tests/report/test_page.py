@@ -299,3 +299,9 @@ def test_the_headline_says_how_many_modalities_were_given(folder):
     assert re.search(
         r"accuracy with 3 modalities together\s*90\.0 %\s*image\+text\+audio, 40 rows", opened(folder).shown
     )
+
+
+def test_of_several_tasks_the_first_one_is_at_the_head(folder):
+    metrics = {f"subsets/image/{task}/accuracy": value for task, value in (("digit", 0.875), ("near", 0.75))}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert re.search(r"accuracy with one modality\s*87\.5 %\s*digit", opened(folder).shown)
