@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from pydantic import ValidationError
 
@@ -98,6 +99,7 @@ def study(
         record = json.dumps(outcome.findings.record(), indent=1, ensure_ascii=False) + "\n"
         write(folder / "study.json", record)
         render(outcome.findings, outcome.page)
+    PartialState().wait_for_everyone()  # a process that leaves earlier may be aborted by its own threads
     return outcome
 
 
