@@ -30,7 +30,7 @@ class Adversarial(Objective):
     ) -> None:
         super().__init__(modalities, width)
         self.modality = check_modality(modality, self.modalities)
-        self.discriminator = Discriminator(width, hidden, len(sources))
+        self.discriminator = Discriminator(width, hidden, sources)
 
     def start_step(self, step: int, steps: int) -> None:
         self.discriminator.schedule(step, steps)

@@ -52,7 +52,7 @@ class Cdan(Classify):
             random = torch.Generator().manual_seed(0)
             self.register_buffer("of_vector", torch.randn(width, LARGEST, generator=random))
             self.register_buffer("of_class", torch.randn(classes, LARGEST, generator=random))
-        self.discriminator = Discriminator(min(width * classes, LARGEST), hidden, len(sources))
+        self.discriminator = Discriminator(min(width * classes, LARGEST), hidden, sources)
 
     def start_step(self, step: int, steps: int) -> None:
         self.discriminator.schedule(step, steps)

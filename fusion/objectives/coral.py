@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.domains import by_source, check_modality, rows_of
+from fusion.objectives.domains import by_source, check_modality, check_several, mean_of_pairs, rows_of
 
 
 class Coral(Objective):
@@ -22,10 +22,8 @@ class Coral(Objective):
         self, modalities: Sequence[str], width: int, sources: Sequence[str], *, modality: str | None = None
     ) -> None:
         super().__init__(modalities, width)
-        if len(sources) < 2:
-            raise ValueError("there is nothing to bring together in a single source; give a second one")
         self.modality = check_modality(modality, self.modalities)
-        self.sources = len(sources)
+        self.sources = check_several(sources)
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         x, rows = rows_of(embeddings, fused, self.modality)
@@ -37,7 +35,7 @@ class Coral(Objective):
         one, other = torch.triu_indices(self.sources, self.sources, offset=1, device=x.device)
         known = (counts[one] > 1) & (counts[other] > 1)  # (pairs,) a single row has no covariance
         apart = (covariances[one] - covariances[other]).square().sum(dim=(1, 2))
-        return (apart * known).sum() / known.sum().clamp(min=1) / (4 * self.width**2)
+        return mean_of_pairs(apart, known) / (4 * self.width**2)
 
 
 def _covariance(x: Tensor, members: Tensor, count: Tensor) -> Tensor:

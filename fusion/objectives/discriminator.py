@@ -1,13 +1,14 @@
 """Tell the sources apart, so that the encoders can learn that nobody can: the adversary and its gradient."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.objectives.domains import by_source, mean_of_sources
+from fusion.objectives.domains import by_source, check_several, mean_of_sources
 
 STEEPNESS = 10.0  # gamma of the schedule
 
@@ -18,14 +19,12 @@ class Discriminator(nn.Module):
     What is before it learns to mislead it. The reversed gradient is multiplied by `reversal`.
     """
 
-    def __init__(self, width: int, hidden: int, sources: int) -> None:
+    def __init__(self, width: int, hidden: int, sources: Sequence[str]) -> None:
         super().__init__()
-        if sources < 2:
-            raise ValueError("there is nothing to tell apart in a single source; give a second one")
-        self.sources = sources
+        self.sources = check_several(sources)
         self.reversal = 1.0
         self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, sources)
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, self.sources)
         )
 
     def schedule(self, step: int, steps: int) -> None:

@@ -16,6 +16,18 @@ def check_modality(name: str | None, modalities: Sequence[str]) -> str | None:
     return name
 
 
+def check_several(sources: Sequence[str]) -> int:
+    """Return how many sources there are. Raises ValueError for a single one."""
+    if len(sources) < 2:
+        raise ValueError("a single source has none to be compared with; give a second one")
+    return len(sources)
+
+
+def mean_of_pairs(apart: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of `apart`, (pairs,), over the pairs that are counted; 0 where none is."""
+    return (apart * counted).sum() / counted.sum().clamp(min=1)
+
+
 def rows_of(embeddings: Embeddings, fused: Tensor, modality: str | None) -> tuple[Tensor, Tensor]:
     """Return the vectors of a modality, or the fused ones, (b, w), and which rows take part, (b,) bool.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.domains import by_source, check_modality, rows_of
+from fusion.objectives.domains import by_source, check_modality, check_several, mean_of_pairs, rows_of
 
 ORDERS = (1, 2)
 
@@ -24,10 +24,8 @@ class Moments(Objective):
         self, modalities: Sequence[str], width: int, sources: Sequence[str], *, modality: str | None = None
     ) -> None:
         super().__init__(modalities, width)
-        if len(sources) < 2:
-            raise ValueError("there is nothing to bring together in a single source; give a second one")
         self.modality = check_modality(modality, self.modalities)
-        self.sources = len(sources)
+        self.sources = check_several(sources)
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         x, rows = rows_of(embeddings, fused, self.modality)
@@ -39,5 +37,5 @@ class Moments(Objective):
         for order in ORDERS:
             moment = members.to(x.dtype) @ x**order / counts.clamp(min=1).unsqueeze(1)  # (sources, w)
             apart = torch.linalg.vector_norm(moment[one] - moment[other], dim=1)
-            distance = distance + (apart * met).sum() / met.sum().clamp(min=1)
+            distance = distance + mean_of_pairs(apart, met)
         return distance

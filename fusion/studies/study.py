@@ -152,7 +152,7 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
 
 def _expect_data(trials: Sequence[Trial], registry: Registry) -> None:
     """Raise DataError if no training would find its rows: all would fail, one after the other."""
-    faults: dict[str, DataError | None] = {}
+    faults: dict[str, DataError] = {}
     for trial in trials:
         recipe = trial.recipe
         key = repr((recipe.sources, recipe.evaluate.sources))
@@ -160,12 +160,10 @@ def _expect_data(trials: Sequence[Trial], registry: Registry) -> None:
             try:
                 build_sources(recipe.sources, registry)
                 build_tables(recipe.evaluate.sources, registry)
-                faults[key] = None
+                return
             except DataError as error:
                 faults[key] = error
-    for fault in faults.values():
-        if fault is not None and None not in faults.values():
-            raise fault
+    raise next(iter(faults.values()))
 
 
 def _run(trial: Trial, state: str, registry: Registry) -> Run:

@@ -18,6 +18,7 @@ from fusion.objectives.cdan import Cdan
 from fusion.objectives.discriminator import Discriminator
 
 NAMES, SOURCES = ("image", "text", "audio"), ("scans", "photos", "drawings")
+TWO = ("scans", "photos")
 Build = Callable[..., Embeddings]
 
 SOURCE = [0, 2, 0, 0, 2, 2, 0, 0]  # no row is a photo
@@ -61,7 +62,7 @@ def test_every_source_that_is_there_weighs_the_same(modality: str | None, random
 @pytest.mark.parametrize("step", [0, 30, 100])
 def test_the_gradient_is_the_reversed_one_of_the_schedule(step: int) -> None:
     torch.manual_seed(0)
-    discriminator = Discriminator(4, 6, 2).double()
+    discriminator = Discriminator(4, 6, TWO).double()
     discriminator.schedule(step, 100)
     x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     source, rows = torch.tensor([0, 1, 1, 0, 1]), torch.ones(5, dtype=torch.bool)
@@ -80,7 +81,7 @@ def test_the_gradient_is_the_reversed_one_of_the_schedule(step: int) -> None:
 
 def test_the_discriminator_itself_learns_the_right_way_round() -> None:
     torch.manual_seed(0)
-    discriminator = Discriminator(4, 16, 2)
+    discriminator = Discriminator(4, 16, TWO)
     x = torch.randn(40, 4)
     source = (x[:, 0] > 0).long()
     adam = torch.optim.Adam(discriminator.parameters(), lr=0.02)
@@ -93,7 +94,7 @@ def test_the_discriminator_itself_learns_the_right_way_round() -> None:
 
 def test_the_features_learn_that_the_sources_cannot_be_told_apart() -> None:
     torch.manual_seed(0)
-    discriminator = Discriminator(4, 16, 2)
+    discriminator = Discriminator(4, 16, TWO)
     source = torch.arange(80) % 2
     x = torch.randn(80, 4)
     x[:, 0] += 3.0 * source
@@ -152,5 +153,5 @@ def test_cdan_projects_many_products_at_random(monkeypatch: Any, random: Build) 
 @pytest.mark.parametrize("kind", [Adversarial, Cdan])
 def test_one_source_is_refused(kind: Any) -> None:
     options = {"classes": 3} if kind is Cdan else {}
-    with pytest.raises(ValueError, match="nothing to tell apart in a single source"):
+    with pytest.raises(ValueError, match="a single source has none to be compared with"):
         kind(NAMES, 4, ("only",), **options)

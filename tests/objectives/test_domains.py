@@ -158,3 +158,9 @@ def test_minimising_brings_sources_together(random: Build) -> None:
 def test_a_modality_that_is_not_there_is_told(kind: Any) -> None:
     with pytest.raises(ValueError, match="unknown modality 'imag'; did you mean 'image'"):
         kind(NAMES, 4, modality="imag")
+
+
+@pytest.mark.parametrize("kind", [Coral, Moments])
+def test_a_single_source_in_the_recipe_is_told(kind: Any) -> None:
+    with pytest.raises(ValueError, match="a single source has none to be compared with; give a second one"):
+        kind(NAMES, 4, ("only",))

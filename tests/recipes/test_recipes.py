@@ -89,7 +89,9 @@ def test_vgg16_walks_both_ways(
     sizes = {stage: float(size.removesuffix(" MB")) for _, stage, _, size, _ in told}
     assert sizes["clothes, quantised"] < sizes["clothes, pruned"] / 3.9  # 8 of 32 bits, and scales
     accuracy = {stage: share for _, stage, share, *_ in told}
-    assert accuracy["clothes, learned"] != "" != accuracy["clothes after objects"]
+    learned, tuned = (Run(f"runs/{name}").metrics for name in ("vgg16_cifar10", "vgg16_cifar10-2"))
+    assert accuracy["clothes, learned"] == f"{learned['subsets/image/accuracy']:.1%}"
+    assert accuracy["objects, fine-tuned"] == f"{tuned['subsets/image/accuracy']:.1%}"
     report = (tmp_path / "runs/vgg16_cifar10-2/report.html").read_text("utf-8")
     assert "From clothes to objects" in report
     stored = load_file(tmp_path / "runs/vgg16_cifar10/clothes-pruned.safetensors")
