@@ -1,8 +1,6 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,31 +12,28 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from fusion import run as runs
 from fusion.data.loader import load
 from fusion.encoder import Encoder
-from fusion.errors import FusionError, RunError, TrainingError
-from fusion.model import Model
+from fusion.errors import FusionError
 from fusion.picks import complete
-from fusion.recipe import Recipe, Train
+from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.training import checkpoint
-from fusion.training.anchors import Anchors, anchor
-from fusion.training.checkpoint import Checkpoint
+from fusion.training.anchors import anchor
+from fusion.training.backward import backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
-from fusion.training.gather import gather, share_buffers
+from fusion.training.gather import share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.progress import progress
+from fusion.training.saving import Saver, began_with
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
-from fusion.transfer.initial import Start, initial_model
+from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
-
-Digests = dict[str, str | None]
 
 
 def train(
@@ -77,10 +72,10 @@ def train(
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
-    began_with = _began_with(start, anchors)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
+        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -94,9 +89,7 @@ def train(
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = 0, 0.0
-        if resume:
-            first, seconds = _restore(run, model, adamw, accelerator, journal, began_with)
+        first, seconds = saver.restore() if resume else (0, 0.0)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -110,9 +103,7 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
-            with _words_for_memory(settings, ranks):
-                losses = prepared(batch, gather if ranks > 1 else None)
-                accelerator.backward(losses.total)
+            losses = backward(prepared, batch, settings, accelerator)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
             adamw.step()
             adamw.zero_grad()
@@ -125,9 +116,7 @@ def train(
             if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
                 stop = journal.flush(interrupt.requested)
             if (due or stop) and main:
-                seconds = time.monotonic() - began
-                state = _state(model, adamw, accelerator, journal, began_with, seconds)
-                checkpoint.save(run.checkpoints, Checkpoint(done, *state), settings.keep)
+                saver.save(done, time.monotonic() - began)
             if stop and not last:
                 raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
         seconds = time.monotonic() - began
@@ -150,17 +139,6 @@ def train(
     return run
 
 
-@contextmanager
-def _words_for_memory(settings: Train, ranks: int) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"{settings.batch // ranks} rows per process do not fit into the device's memory; lower "
-            f"train.batch ({settings.batch}), use more processes, or train.precision bf16 ({error})"
-        ) from error
-
-
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
     """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
     outcome: list[Path | FusionError | None] = [None]
@@ -177,63 +155,6 @@ def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerat
         raise result
     assert result is not None
     return Run(result)
-
-
-def _state(
-    model: Model,
-    adamw: Any,
-    accelerator: Accelerator,
-    journal: Journal,
-    began_with: Digests,
-    seconds: float,
-) -> tuple[Any, Any, dict[str, Any]]:
-    state: dict[str, Any] = {"seconds": seconds, "presence": dict(journal.presence), **began_with}
-    if accelerator.scaler is not None:
-        state["scaler"] = accelerator.scaler.state_dict()
-    return model.state_dict(), checkpoint.optimizer_tensors(model, adamw.optimizer), state
-
-
-def _began_with(start: Start | None, anchors: Anchors) -> Digests:
-    """Return the SHA-256 of what a training reads once more when it is resumed."""
-    return {"init": None if start is None else start.origin["sha256"], "prior": anchors.digest}
-
-
-def _restore(
-    run: Run,
-    model: Model,
-    adamw: Any,
-    accelerator: Accelerator,
-    journal: Journal,
-    began_with: Digests,
-) -> tuple[int, float]:
-    """Load the newest whole checkpoint; return the steps that are done and the seconds they took.
-
-    Raises RunError when the training began with other weights than there are now.
-    """
-    found, damaged = checkpoint.latest(run.checkpoints) if accelerator.is_main_process else (None, [])
-    for message in damaged:
-        journal.progress.warn(f"{message}; taking the one before")
-    if accelerator.num_processes > 1:
-        chosen = [None if found is None else found.step]  # all ranks take what the main process takes
-        broadcast_object_list(chosen)
-        if found is None and chosen[0] is not None:
-            found = checkpoint.load(checkpoint.place(run.checkpoints, chosen[0]))
-    if found is None:
-        journal.rewind(0)
-        return 0, 0.0
-    changed = [key for key, digest in began_with.items() if found.state.get(key) != digest]
-    if changed:
-        raise RunError(
-            f"{run.folder} began with other weights than {' and '.join(changed)} give now; put them back as "
-            "they were, or start anew in another --out"
-        )
-    model.load_state_dict(found.model)
-    checkpoint.restore_optimizer(model, adamw.optimizer, found.optimizer)
-    if accelerator.scaler is not None:
-        accelerator.scaler.load_state_dict(found.state["scaler"])
-    journal.presence.update(found.state["presence"])
-    journal.rewind(found.step)
-    return found.step, found.state["seconds"]
 
 
 def _mix(*numbers: int) -> int:
