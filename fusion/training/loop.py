@@ -1,6 +1,7 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +74,9 @@ def train(
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
         teacher = None  # the training wants its memory
 
+    if settings.compile:
+        for encoder in model.encoders.values():
+            encoder.compile()
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
     title = f"train {recipe.name}"
@@ -141,7 +145,9 @@ def train(
     }
     if ranks > 1:
         share_buffers(model)
-    finish(run, recipe, model, metrics, told, accelerator, registry)
+    # an evaluation has too few batches, of too many sizes, to compile for
+    with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
+        finish(run, recipe, model, metrics, told, accelerator, registry)
     return run
 
 
