@@ -2,7 +2,7 @@
 
     python benchmarks/trainers.py [steps] [rounds] [batch]
 
-An image and a text tower of open_clip with random weights, on the same batches of pictures from memory, with
+An image and a text tower of open_clip with random weights (on a GPU those of ViT-B-32), on the same batches of pictures from memory, with
 CLIP's loss and the optimiser that each of them has by default; and a bare loop with fused AdamW, the shortest
 that does the work. Texts fill the context, as open_clip pads them to it. Measured in turns, from the end of
 the first step to that of the last, without checkpoints.
@@ -35,13 +35,16 @@ from fusion.build import build_model
 from fusion.data.loader import Steps, load
 from fusion.training.steps import training_steps
 
-CONTEXT = 16
-TOWERS = {
+SMALL = {
     "embed_dim": 256,
     "vision_cfg": {"image_size": 96, "layers": 6, "width": 256, "head_width": 64, "patch_size": 16},
-    "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 256, "heads": 4, "layers": 6},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 256, "heads": 4, "layers": 6},
 }
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+GPU = torch.cuda.is_available()
+DEVICE = "cuda" if GPU else "cpu"
+TOWERS: dict[str, Any] = open_clip.get_model_config("ViT-B-32") if GPU else SMALL
+SIZE, CONTEXT = TOWERS["vision_cfg"]["image_size"], TOWERS["text_cfg"]["context_length"]
+WORKERS = 14 if GPU else 0
 Pairs = Sequence[tuple[Tensor, Tensor]]
 
 
@@ -54,7 +57,7 @@ class Pictures:
     def __getitem__(self, index: int) -> Mapping[str, object]:
         rng = np.random.default_rng(index)
         words = rng.choice(["dog", "cat", "sun", "rain", "tree", "car"], CONTEXT)
-        return {"image": rng.integers(0, 256, (96, 96, 3), np.uint8), "text": " ".join(words)}
+        return {"image": rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), "text": " ".join(words)}
 
 
 def plugin(times: list[float]) -> ModuleType:
@@ -75,7 +78,7 @@ def plugin(times: list[float]) -> ModuleType:
 
 def wait() -> float:
     """Return the time when all that was asked of the device is done."""
-    if DEVICE == "cuda":
+    if GPU:
         torch.cuda.synchronize()
     return time.monotonic()
 
@@ -174,7 +177,7 @@ def sentence_transformers(model: nn.Module, pairs: Pairs, batch: int) -> float:
     with TemporaryDirectory() as folder:
         arguments = Arguments(
             folder, per_device_train_batch_size=batch, num_train_epochs=1, learning_rate=1e-3, report_to=[],
-            save_strategy="no", logging_steps=10, disable_tqdm=True, use_cpu=DEVICE == "cpu",
+            save_strategy="no", logging_steps=10, disable_tqdm=True, use_cpu=not GPU, dataloader_num_workers=WORKERS,
             train_sampling_strategy="sequential",
         )  # fmt: skip
         SentenceTransformerTrainer(
@@ -197,7 +200,7 @@ def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
                 "text": {"name": "openclip-text"} | options,
             },
             objectives={"bind": {"name": "contrastive", "same": None}},
-            train={"steps": steps, "batch": batch, "checkpoint_every": steps},
+            train={"steps": steps, "batch": batch, "checkpoint_every": steps, "workers": WORKERS},
             width=256,
         )
         registry = Registry({"clock": plugin([])})
@@ -237,7 +240,7 @@ class _Collated(Sequence[tuple[Tensor, Tensor]]):
         return self._pair(self.steps[number].batch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for loaded in load(self.steps, range(self.count), 0):
+        for loaded in load(self.steps, range(self.count), WORKERS):
             yield self._pair(loaded.batch)
 
     @staticmethod
