@@ -2,10 +2,10 @@
 
     python benchmarks/trainers.py [steps] [rounds] [batch]
 
-An image and a text tower of open_clip with random weights (on a GPU those of ViT-B-32), on the same batches of pictures from memory, with
-CLIP's loss and the optimiser that each of them has by default; and a bare loop with fused AdamW, the shortest
-that does the work. Texts fill the context, as open_clip pads them to it. Measured in turns, from the end of
-the first step to that of the last, without checkpoints.
+An image and a text tower of open_clip with random weights (on a GPU those of ViT-B-32), on the same batches
+of pictures from memory, with CLIP's loss and the optimiser that each of them has by default; and a bare loop
+with fused AdamW, the shortest that does the work. Texts fill the context, as open_clip pads them to it.
+Measured in turns, from the end of the first step to that of the last, without checkpoints.
 """
 
 import json
@@ -177,8 +177,8 @@ def sentence_transformers(model: nn.Module, pairs: Pairs, batch: int) -> float:
     with TemporaryDirectory() as folder:
         arguments = Arguments(
             folder, per_device_train_batch_size=batch, num_train_epochs=1, learning_rate=1e-3, report_to=[],
-            save_strategy="no", logging_steps=10, disable_tqdm=True, use_cpu=not GPU, dataloader_num_workers=WORKERS,
-            train_sampling_strategy="sequential",
+            save_strategy="no", logging_steps=10, disable_tqdm=True, use_cpu=not GPU,
+            dataloader_num_workers=WORKERS, train_sampling_strategy="sequential",
         )  # fmt: skip
         SentenceTransformerTrainer(
             towers, arguments, Dataset.from_dict({"image": numbers, "text": numbers}), data_collator=collate,
