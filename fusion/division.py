@@ -33,7 +33,9 @@ class Division(NamedTuple):
         return stacked
 
 
-_current: ContextVar[Division] = ContextVar("division", default=Division())
+ALONE = Division()
+
+_current: ContextVar[Division] = ContextVar("division", default=ALONE)
 
 
 @contextmanager

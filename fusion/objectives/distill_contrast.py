@@ -49,8 +49,6 @@ class DistillContrast(Objective):
         student, teacher, rows = self.teaching(embeddings, fused, targets)
         named = [name for name in (self.teaching.teacher, self.teaching.student) if name is not None]
         same = None if self.same is None else targets[self.same]
-        ours, theirs = (
-            F.normalize(side.float(), dim=-1) for side in (self.project(student), teacher)
-        )
+        ours, theirs = (F.normalize(side.float(), dim=-1) for side in (self.project(student), teacher))
         scale = torch.full((1,), 1 / self.temperature, device=ours.device)
         return info_nce(ours, theirs, scale, positives(embeddings, named, same, rows), rows)

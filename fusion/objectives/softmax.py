@@ -29,7 +29,8 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         found, both = logits(i, j, x, y, scale), positive(i, j)  # (b, b)
         each = weight / both.sum(dim=1)
         from_x, from_y = found.log_softmax(dim=1), found.log_softmax(dim=0)
-        return -(both * (each.unsqueeze(1) * from_x + each * from_y)).sum()
+        matched = both * (each.unsqueeze(1) * from_x + each * from_y)
+        return -matched.sum()
 
     if whole(x):
         return sum_over_tiles(at_once, x, y, scale)
@@ -50,8 +51,8 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         found = logits(i, j, x, y, scale)
         from_x, from_y = found - of_x[i].unsqueeze(1), found - of_y[j]
         matched = positive(i, j) * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
-        # each sum of the softmax is 1, and has the gradient that its logarithm has in the loss
-        ones = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
+        # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
+        ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
         return ones - matched.sum()
 
     return sum_over_tiles(measure, x, y, scale) - 2 * weight.sum()

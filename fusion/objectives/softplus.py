@@ -20,11 +20,11 @@ class _Softplus(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        small = x.abs().neg_().exp_()
-        sum_ = 1 + small
-        # what rounding took from the sum, to first order
-        lost = small.sub_(sum_ - 1).div_(sum_)
-        return sum_.log_().add_(lost).add_(x.clamp(min=0))
+        small = x.abs().neg_().exp_()  # at most 1
+        whole = small + 1
+        lost = small.sub_(whole - 1).div_(whole)  # what rounding took, to first order
+        result: Tensor = lost.add_(whole.log_()).add_(x.clamp(min=0))
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

@@ -34,7 +34,12 @@ def edge(device: torch.device) -> int:
         return EDGE
     free, _ = torch.cuda.mem_get_info(device)
     fitting = math.isqrt(free // (HELD * SHARE))
-    return min(MOST, max(LEAST, 2 ** (fitting.bit_length() - 1)))
+    return min(MOST, max(LEAST, 1 << fitting.bit_length() >> 1))
+
+
+def blocks(rows: range, size: int) -> list[slice]:
+    """Return slices of at most `size` rows that are all of them."""
+    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
 
 def tiles(x: Tensor, beside: Beside | None = None, rows: int | None = None) -> list[Tile]:
@@ -43,10 +48,10 @@ def tiles(x: Tensor, beside: Beside | None = None, rows: int | None = None) -> l
     Or, with `beside`, some of the rows and the others that it gives for them.
     """
     size = rows or edge(x.device)
-    mine = _blocks(division().part(len(x)), size)
+    mine = blocks(division().part(len(x)), size)
     if beside is not None:
         return [(i, beside(i)) for i in mine]
-    return [(i, j) for i in mine for j in _blocks(range(len(x)), size)]
+    return [(i, j) for i in mine for j in blocks(range(len(x)), size)]
 
 
 def sum_over_tiles(
@@ -67,7 +72,9 @@ def sum_over_tiles(
     with torch.autocast(x.device.type, enabled=False):  # bf16 cosines would differ in the third digit
         if whole(x):
             i = slice(0, len(x))
-            return measure(i, i if beside is None else beside(i), x, y, *shared)
+            if beside is None:
+                return measure(i, i, x, y, *shared)
+            return measure(i, beside(i), x, y[beside(i)], *shared)
         todo = tiles(x, beside, rows)
         return _Sum.apply(measure, todo, torch.is_grad_enabled(), x, y, *shared)  # type: ignore[no-any-return]
 
@@ -84,7 +91,9 @@ class _Sum(torch.autograd.Function):
         whose = division()
         # whether rows need a gradient may differ between ranks, but not what these add up
         wanted = [learning and (part.requires_grad or whose.ranks > 1) for part in given]
-        gradients = [torch.zeros_like(part) if want else part for part, want in zip(given, wanted, strict=True)]
+        gradients = [
+            torch.zeros_like(part) if want else part for part, want in zip(given, wanted, strict=True)
+        ]
         values = []
         for i, j in todo:
             parts = [
@@ -116,7 +125,3 @@ class _Sum(torch.autograd.Function):
 def _cut(given: Sequence[Tensor], i: slice, j: slice) -> list[Tensor]:
     x, y, *shared = given
     return [x[i], y[j], *shared]
-
-
-def _blocks(rows: range, size: int) -> list[slice]:
-    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
