@@ -52,7 +52,8 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         from_x, from_y = found - of_x[i].unsqueeze(1), found - of_y[j]
         matched = positive(i, j) * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
         # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
-        ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
-        return ones - matched.sum()
+        ones = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
+        result: Tensor = ones - matched.sum()
+        return result
 
     return sum_over_tiles(measure, x, y, scale) - 2 * weight.sum()

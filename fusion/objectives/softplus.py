@@ -21,12 +21,12 @@ class _Softplus(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         small = x.abs().neg_().exp_()  # at most 1
-        whole = small + 1
-        lost = small.sub_(whole - 1).div_(whole)  # what rounding took, to first order
-        result: Tensor = lost.add_(whole.log_()).add_(x.clamp(min=0))
-        return result
+        total = small + 1
+        lost = small.sub_(total - 1).div_(total)  # what rounding took, to first order
+        return lost.add_(total.log_()).add_(x.clamp(min=0))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradient * x.sigmoid()
+        result: Tensor = gradient * x.sigmoid()
+        return result

@@ -27,14 +27,9 @@ def whole(x: Tensor) -> bool:
     return len(x) <= WHOLE.get(x.device.type, WHOLE["cpu"])
 
 
-@functools.cache  # the device is asked once: its answer makes the host wait
 def edge(device: torch.device) -> int:
-    """Return how many rows a tile has on a device, a power of two."""
-    if device.type != "cuda":
-        return EDGE
-    free, _ = torch.cuda.mem_get_info(device)
-    fitting = math.isqrt(free // (HELD * SHARE))
-    return min(MOST, max(LEAST, 1 << fitting.bit_length() >> 1))
+    """Return how many rows a tile has on a device."""
+    return _fitting(device) if device.type == "cuda" else EDGE
 
 
 def blocks(rows: range, size: int) -> list[slice]:
@@ -125,3 +120,11 @@ class _Sum(torch.autograd.Function):
 def _cut(given: Sequence[Tensor], i: slice, j: slice) -> list[Tensor]:
     x, y, *shared = given
     return [x[i], y[j], *shared]
+
+
+@functools.cache  # a device is asked once: its answer makes the host wait
+def _fitting(device: torch.device) -> int:
+    """Return a power of two, so that a little more or less of free memory changes no bit of a result."""
+    free, _ = torch.cuda.mem_get_info(device)
+    rows = math.isqrt(free // (HELD * SHARE))
+    return min(MOST, max(LEAST, 1 << rows.bit_length() >> 1))
