@@ -41,6 +41,7 @@ def rows_of(embeddings: Embeddings, fused: Tensor, modality: str | None) -> tupl
 
 def how_many_equal(values: Tensor) -> Tensor:
     """Return how many of the values, (b,), are equal to each, (b,)."""
+    values = values.contiguous()
     ordered = values.sort().values
     return torch.searchsorted(ordered, values, right=True) - torch.searchsorted(ordered, values)
 

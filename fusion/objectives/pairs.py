@@ -76,7 +76,7 @@ def positives(
 def _key(values: Tensor, missing: int, rows: Tensor) -> Tensor:
     """Number the values from 0, with numbers of their own beyond b where rows have no other, (b,) int32."""
     place = torch.arange(len(values), device=values.device, dtype=torch.int32)
-    number = torch.searchsorted(values.sort().values, values, out_int32=True)
+    number = torch.searchsorted(values.sort().values, values.contiguous(), out_int32=True)
     return torch.where(rows & (values != missing), number, len(values) + place)
 
 
