@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.batch import Batch, Target
+from fusion.division import Division, divided
 from fusion.embeddings import Align, Embeddings
 from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import PluginError, Problem, RecipeError
@@ -22,6 +23,7 @@ class Rows(NamedTuple):
     embeddings: Embeddings  # without tokens, which stay on their rank
     fused: Tensor  # (b, w) fp32
     targets: Mapping[str, Tensor]  # (b, ...)
+    division: Division = Division()  # of the work, where all ranks have these rows
 
 
 class Losses(NamedTuple):
@@ -120,7 +122,7 @@ class Model(nn.Module):
 
     def losses(self, rows: Rows) -> Losses:
         """Return the losses of rows that are embedded and fused."""
-        with torch.autocast(rows.fused.device.type, enabled=False):
+        with divided(rows.division), torch.autocast(rows.fused.device.type, enabled=False):
             parts = {
                 name: objective(rows.embeddings, rows.fused, rows.targets)
                 for name, objective in self.objectives.items()
