@@ -22,6 +22,7 @@ from fusion.training.backward import backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.gather import share_buffers
+from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
@@ -72,9 +73,10 @@ def train(
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    guard = Guard(model, adamw, accelerator)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
-        journal = Journal(run, settings, model.origins, accelerator, registry, shown)
+        journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
         saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
@@ -103,12 +105,13 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            guard.keep()
             losses = backward(prepared, batch, settings, accelerator)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
-            adamw.step()
+            guard.step(norm)
             adamw.zero_grad()
             done = step + 1
-            journal.note(done, rate, losses, norm, loaded)
+            journal.note(done, rate, losses, norm, loaded, batch)
 
             last = done == settings.steps
             due = last or done % settings.checkpoint_every == 0
@@ -128,6 +131,7 @@ def train(
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
         "train/peak_memory_mb": round(peak_mb(accelerator.device), 1),
+        "train/skipped_steps": journal.skips.count,
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
