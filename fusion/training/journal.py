@@ -64,6 +64,7 @@ class Journal:
         self.skips = Skips(scaled=accelerator.scaler is not None)
         self.presence: Counter[str] = Counter()
         self.modalities = [path.removeprefix("encoders.") for path in origins if path.startswith("encoders.")]
+        self.steps = train.steps
         self._warned = False
         self._path = run.folder / "metrics.jsonl"
         self._pending: list[_Noted] = []
@@ -109,7 +110,9 @@ class Journal:
         return any(heard.stop for heard in ranks)
 
     def close(self) -> None:
-        """Say at the end what was left out."""
+        """Say at the end what was left out. Raises TrainingError when all steps were."""
+        if self.skips.count == self.steps:
+            raise TrainingError(self._stopped(self.skips.row))
         bad = self.ledger.rows
         if bad:
             told = self.ledger.summary()
@@ -169,15 +172,17 @@ class Journal:
         """Tell which steps were left out. Raises TrainingError when they are too many in a row."""
         too_many = self.skips.follow(lines)
         if too_many:
-            first, last = too_many[0], too_many[-1]
-            raise TrainingError(
-                f"{len(too_many)} steps in a row, {first['step']} to {last['step']}, were left out: "
-                f"{last['skipped']}{told(too_many)}; all rows are in {self._path}, "
-                f"earlier checkpoints, if any, in {self.run.checkpoints}"
-            )
+            raise TrainingError(self._stopped(too_many))
         for line in lines:
             if "skipped" in line and not self.skips.excused(line):
                 self.progress.warn(f"step {line['step']} is left out: {line['skipped']}{told([line])}")
+
+    def _stopped(self, lines: list[Line]) -> str:
+        first, last = lines[0], lines[-1]
+        return (
+            f"{len(lines)} steps in a row, {first['step']} to {last['step']}, were left out: {last['skipped']}"
+            f"{told(lines)}; all rows are in {self._path}, earlier checkpoints, if any, in {self.run.checkpoints}"
+        )
 
 
 def _presence(loaded: Loaded) -> Counter[str]:
