@@ -178,10 +178,11 @@ class Journal:
                 self.progress.warn(f"step {line['step']} is left out: {line['skipped']}{told([line])}")
 
     def _stopped(self, lines: list[Line]) -> str:
-        first, last = lines[0], lines[-1]
+        first, last = lines[0]["step"], lines[-1]["step"]
         return (
-            f"{len(lines)} steps in a row, {first['step']} to {last['step']}, were left out: {last['skipped']}"
-            f"{told(lines)}; all rows are in {self._path}, earlier checkpoints, if any, in {self.run.checkpoints}"
+            f"{len(lines)} steps in a row, {first} to {last}, were left out: {lines[-1]['skipped']}"
+            f"{told(lines)}; all rows are in {self._path}, earlier checkpoints, if any, in "
+            f"{self.run.checkpoints}"
         )
 
 
