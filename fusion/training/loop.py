@@ -32,11 +32,13 @@ from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
+from fusion.training.watch import together
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
 
 
+@together
 def train(
     recipe: Recipe,
     out: str | Path | None = None,
