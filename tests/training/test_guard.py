@@ -14,7 +14,8 @@ from torch import Tensor
 from fusion import Component, Embeddings, Objective, Recipe, Registry, Run, TrainingError, hookimpl, train
 from fusion.data.order import Order
 from fusion.training import checkpoint
-from fusion.training.guard import step_where
+from fusion.training.guard import Guard, step_where
+from fusion.training.launch import launch
 from fusion.training.optimizer import learning_rate
 from fusion.training.skips import Skips, blame, mark, told
 
@@ -217,9 +218,7 @@ def test_what_all_ranks_suspect_is_joined_and_the_first_cause_kept() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_gpu_leaves_steps_out_and_nobody_waits_for_it(
-    precision: str, recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_gpu_leaves_steps_out(precision: str, recipe: Make, registry: Registry, tmp_path: Path) -> None:
     made = recipe(SOME | {"train.precision": precision, "train.log_every": 8, "train.checkpoint_every": 8})
     run = train(made, tmp_path / "run", registry=registry)
     left = [line["step"] for line in lines(run.folder) if "skipped" in line]
@@ -228,3 +227,22 @@ def test_a_gpu_leaves_steps_out_and_nobody_waits_for_it(
     found = checkpoint.load(checkpoint.place(run.checkpoints, 8))
     assert all(tensor.isfinite().all() for tensor in {**found.model, **found.optimizer}.values())
     assert found.optimizer["encoders.text.layer.weight/step"] == 8 - len(left)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out(recipe: Make) -> None:
+    accelerator = launch(recipe().train)
+    norm = torch.nn.BatchNorm1d(4).cuda()
+    adamw = accelerator.prepare(torch.optim.AdamW(norm.parameters(), fused=True))
+    guard, zero = Guard(norm, adamw, accelerator), torch.zeros((), device="cuda")
+    for finite in (True, False):
+        before = {name: value.clone() for name, value in norm.state_dict().items()}
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            guard.keep()
+            norm(torch.randn(8, 4, device="cuda")).square().sum().backward()
+            guard.step(zero if finite else zero / 0)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        after = norm.state_dict()
+        assert [torch.equal(after[name], value) for name, value in before.items()] == [not finite] * 5
