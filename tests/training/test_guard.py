@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from fusion import Component, Embeddings, Objective, Recipe, Registry, Run, TrainingError, hookimpl, train
+from fusion.batch import Batch
 from fusion.data.order import Order
 from fusion.training import checkpoint
 from fusion.training.guard import Guard, step_where
 from fusion.training.launch import launch
 from fusion.training.optimizer import learning_rate
-from fusion.training.skips import Skips, blame, mark, told
+from fusion.training.skips import Clues, Skips, blame, mark, suspects, told
 
 Make = Callable[..., Recipe]
 Weights = Callable[[Run], dict[str, Tensor]]
@@ -199,6 +200,38 @@ def test_a_loss_scaler_may_leave_out_what_it_takes_to_come_down_from_65536() -> 
     assert len(skips.follow([broken])) == 15
     assert skips.excused(overflow)
     assert not Skips(scaled=False).excused(overflow)
+
+
+def test_a_rank_suspects_its_own_rows_by_vectors_and_inputs() -> None:
+    flags = torch.tensor([True, False])
+    host = Batch(
+        {"image": flags, "text": ~flags, "audio": ~flags},
+        {},
+        {},
+        {},
+        {},
+        torch.tensor([1, 0]),
+        torch.tensor([7, 5]),
+    )
+    vectors = {
+        "encoders.image": torch.tensor([False, True, True, True]),  # of two ranks; another one's row
+        "encoders.text": torch.tensor([True, True, True, True]),
+        "encoders.audio": torch.tensor([True, True, True, False]),
+        "fuser": torch.tensor([True, True, False, False]),
+    }
+    inputs = {
+        "image": torch.tensor([0.5]),
+        "text": torch.tensor([math.nan]),
+        "audio": torch.tensor([math.nan]),
+    }
+    found = suspects(Clues(vectors, inputs, host), rank=1, sources=["seen", "heard"])
+    assert found == {
+        "encoders.image": {},
+        "inputs.image": {},
+        "encoders.audio": {"seen": [5]},
+        "inputs.audio": {"seen": [5]},
+        "fuser": {"heard": [7], "seen": [5]},
+    }  # a text that is not finite has harmed nothing
 
 
 def test_what_all_ranks_suspect_is_joined_and_the_first_cause_kept() -> None:
