@@ -102,6 +102,7 @@ class Train(Section):
     warmup: Fraction = 0.1
     clip: float | None = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)
     workers: int = Field(default=0, ge=0)
     max_bad: int = Field(default=100, ge=0)

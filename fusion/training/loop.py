@@ -1,6 +1,7 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from fusion.training.journal import Journal
 from fusion.training.launch import launch
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
+from fusion.training.profiled import profiled
 from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
 from fusion.training.steps import training_steps
@@ -44,13 +46,15 @@ def train(
     out: str | Path | None = None,
     *,
     resume: bool = False,
+    profile: bool = False,
     registry: Registry | None = None,
 ) -> Run:
     """Train, evaluate and report a recipe; return its run.
 
     `out` is the run folder; without it runs/NAME is used, or the next free number of it. With `resume`
-    the run goes on from its newest whole checkpoint and ends as if it had never stopped. Launched on
-    several processes, all of them call this with the same arguments.
+    the run goes on from its newest whole checkpoint and ends as if it had never stopped. `profile` writes
+    a trace of some steps to profile.json in it and says where their time goes. Launched on several processes,
+    all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
     checkpoint and raise KeyboardInterrupt.
@@ -73,6 +77,9 @@ def train(
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
         teacher = None  # the training wants its memory
 
+    if settings.compile:
+        for encoder in model.encoders.values():
+            encoder.compile()
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
     guard = Guard(model, adamw, accelerator)
@@ -99,7 +106,10 @@ def train(
         began = time.monotonic() - seconds
         model.train()
         todo = range(first, settings.steps)
-        for step, loaded in zip(todo, load(steps, todo, settings.workers), strict=True):
+        batches = load(steps, todo, settings.workers)
+        if profile and main:
+            batches = profiled(batches, model, adamw.optimizer, run.folder / "profile.json", shown)
+        for step, loaded in zip(todo, batches, strict=True):
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
             torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
             model.start_step(step, settings.steps)
@@ -141,7 +151,9 @@ def train(
     }
     if ranks > 1:
         share_buffers(model)
-    finish(run, recipe, model, metrics, told, accelerator, registry)
+    # an evaluation has too few batches, of too many sizes, to compile for
+    with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
+        finish(run, recipe, model, metrics, told, accelerator, registry)
     return run
 
 

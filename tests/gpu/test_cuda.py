@@ -27,6 +27,7 @@ def test_a_recipe_trains_in_every_precision(precision: str, registry: Registry, 
     assert load(run, registry=registry).encode({"text": "seven"}).fused.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
     recipe = shrink(read_recipe("bind_digits", registry=registry), registry)
     model = build_model(recipe, registry).cuda()
@@ -49,3 +50,16 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
             adamw.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's compiler uses it
+def test_compiled_encoders_train_and_a_profile_sees_the_device(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ["train.compile=true", "train.precision=bf16", "train.steps=10"]
+    recipe = shrink(read_recipe("bind_digits", overrides, registry), registry)
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": 10})})
+    run = train(recipe, tmp_path / "run", profile=True, registry=registry)
+    assert run.finished
+    assert "profile of 5 steps of" in capsys.readouterr().err
+    assert '"cat": "kernel"' in (run.folder / "profile.json").read_text("utf-8")

@@ -576,3 +576,28 @@ def test_rows_to_measure_on_that_cannot_be_read_are_told_before_the_training(
     ):
         train(recipe({"evaluate": torn}), tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_compiled_encoders_learn_the_same(
+    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", _counting(torch.nn.Module.compile, compiled))
+    settings: dict[str, Any] = {f"encoders.{name}.dropout": 0.0 for name in ("image", "text", "audio")}
+    settings |= {"train.steps": 3, "train.lr": 1e-3}  # without dropout: compiled layers draw other numbers
+    plain = train(recipe(settings), tmp_path / "plain", registry=registry)
+    run = train(recipe(settings | {"train.compile": True}), tmp_path / "run", registry=registry)
+    assert len(compiled) == 3
+    first, second = weights(plain), weights(run)
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        assert torch.allclose(second[name], weight, atol=1e-5), name
+
+
+def _counting(method: Callable[..., None], names: list[str]) -> Callable[..., None]:
+    def counted(self: torch.nn.Module) -> None:
+        names.append(type(self).__name__)
+        method(self)
+
+    return counted
