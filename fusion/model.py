@@ -29,12 +29,12 @@ class Rows(NamedTuple):
 class Losses(NamedTuple):
     """The weighted sum, which is trained on, and the unweighted parts by the objective's name.
 
-    `finite` tells for each modality whether its encoder gave finite numbers, for all rows of the batch.
+    `finite` tells of the vectors of every part, such as "encoders.image" or "fuser", which are finite.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
-    finite: dict[str, Tensor]  # () bool
+    finite: dict[str, Tensor]  # (b,) bool
 
 
 def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
@@ -130,8 +130,11 @@ class Model(nn.Module):
         total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
         if torch.is_grad_enabled() and not total.requires_grad:  # no row of the batch could be read
             total = total + 0 * next(weight for weight in self.parameters() if weight.requires_grad).sum()
-        finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
-        return Losses(total, parts, finite)
+        # backward hands a factor of NaN to every gradient: a loss that is not finite trains nothing
+        total = total * torch.where(total.isfinite(), 1.0, float("nan"))
+        vectors = {f"encoders.{name}": pooled for name, pooled in rows.embeddings.pooled.items()}
+        vectors["fuser"] = rows.fused
+        return Losses(total, parts, {name: some.isfinite().all(1) for name, some in vectors.items()})
 
     def tune(self, modality: str, tuning: Tuning) -> None:
         """Let an encoder learn in this way. Raises ValueError where it cannot."""

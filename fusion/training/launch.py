@@ -2,16 +2,25 @@
 
 import atexit
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
+)
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+from fusion.training import watch
 
+PATIENCE = timedelta(hours=2)
+"""How long the others wait while the first process evaluates or saves; a death is noticed before."""
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -28,7 +37,10 @@ def launch(train: Train) -> Accelerator:
         cpu=asked > 1 and not torch.cuda.is_available(),
         mixed_precision="no" if train.precision == "fp32" else train.precision,
         # a rank whose rows lack a modality has no gradient for its encoder
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
         # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
@@ -47,6 +59,7 @@ def launch(train: Train) -> Accelerator:
             f"train.batch ({train.batch}) must be divisible by the number of processes "
             f"({accelerator.num_processes}); it counts the rows of all of them"
         )
+    watch.begin(accelerator)
     return accelerator
 
 

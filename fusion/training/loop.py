@@ -23,6 +23,7 @@ from fusion.training.backward import backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.gather import share_buffers
+from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
@@ -33,11 +34,13 @@ from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
+from fusion.training.watch import together
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
 
 
+@together
 def train(
     recipe: Recipe,
     out: str | Path | None = None,
@@ -79,9 +82,10 @@ def train(
             encoder.compile()
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    guard = Guard(model, adamw, accelerator)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
-        journal = Journal(run, settings, model.origins, accelerator, registry, shown)
+        journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
         saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
@@ -113,12 +117,13 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            guard.keep()
             losses = backward(prepared, batch, settings, accelerator)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
-            adamw.step()
+            guard.step(norm)
             adamw.zero_grad()
             done = step + 1
-            journal.note(done, rate, losses, norm, loaded)
+            journal.note(done, rate, losses, norm, loaded, batch)
 
             last = done == settings.steps
             due = last or done % settings.checkpoint_every == 0
@@ -138,6 +143,7 @@ def train(
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
         "train/peak_memory_mb": round(peak_mb(accelerator.device), 1),
+        "train/skipped_steps": journal.skips.count,
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
