@@ -111,12 +111,14 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, gather: Callable[[Rows], Rows] | None = None) -> Losses:
         """Return the losses of a batch; `gather` joins the rows of all ranks before they are computed."""
+        rows = self.rows(batch)
+        return self.losses(rows if gather is None else gather(rows))
+
+    def rows(self, batch: Batch) -> Rows:
+        """Return what the losses read of a batch."""
         embeddings = self.embed(batch)
         fused = self.fuse(embeddings, batch.shown)
-        rows = Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
-        if gather is not None:
-            rows = gather(rows)
-        return self.losses(rows)
+        return Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
 
     def losses(self, rows: Rows) -> Losses:
         """Return the losses of rows that are embedded and fused."""
@@ -163,6 +165,7 @@ class Model(nn.Module):
 
     def embed(self, batch: Batch) -> Embeddings:
         """Encode and align what is present; absent slots are zeros."""
+        assert not batch.parts, "it has its inputs in micro-batches"
         pooled, tokens, mask = {}, {}, {}
         for name, present in batch.present.items():
             if name not in batch.inputs:

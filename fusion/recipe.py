@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fusion.errors import RecipeError
+from fusion.errors import Problem, RecipeError
 from fusion.recipe_problems import reference_problems, schema_problems
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -93,10 +93,15 @@ class PriorPick(Pick):
 
 
 class Train(Section):
-    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks."""
+    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks.
+
+    Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device.
+    """
 
     steps: Positive
-    batch: Positive = 128
+    batch: Positive | Literal["auto"] = 128
+    micro_batch: Positive | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup: Fraction = 0.1
@@ -108,6 +113,14 @@ class Train(Section):
     checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
+
+    @property
+    def rows(self) -> int:
+        """`batch` as a number. Raises RecipeError while that has yet to be found."""
+        if self.batch == "auto":
+            message = "'auto' is found by training only; give a number here, such as train.batch=128"
+            raise RecipeError([Problem("train.batch", message)])
+        return self.batch
 
 
 class ZeroShot(Section):

@@ -85,7 +85,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     anchors = anchor(recipe, model, start, registry)
     steps = training_steps(recipe, model, registry)
     loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe)
-    if len(loaded.bad) == recipe.train.batch:
+    if len(loaded.bad) == recipe.train.rows:
         first = loaded.bad[0]
         raise DataError(
             f"sources.{first.source}: no row of the first batch can be read, "

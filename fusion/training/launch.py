@@ -42,7 +42,7 @@ def launch(train: Train) -> Accelerator:
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
-    if train.batch % accelerator.num_processes:
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
         raise TrainingError(
             f"train.batch ({train.batch}) must be divisible by the number of processes "
             f"({accelerator.num_processes}); it counts the rows of all of them"

@@ -18,7 +18,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.anchors import anchor
-from fusion.training.backward import backward
+from fusion.training.backward import Backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.gather import share_buffers
@@ -72,6 +72,7 @@ def train(
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    backward = Backward(prepared, settings, accelerator)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
@@ -103,7 +104,7 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
-            losses = backward(prepared, batch, settings, accelerator)
+            losses = backward(batch)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
             adamw.step()
             adamw.zero_grad()
@@ -122,7 +123,7 @@ def train(
         seconds = time.monotonic() - began
         journal.close()
 
-    rows = settings.steps * settings.batch
+    rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),

@@ -90,7 +90,7 @@ def _steps(recipe: Recipe, registry: Registry, processors: dict[str, Processor])
     seed = recipe.train.seed
     collator = Collator(processors, {recipe.evaluate.target: Target(torch.long)})
     reader = Reader(sources, collator, Draw({}, 0.0, seed))
-    return Steps(reader, Order(lengths, weights, recipe.train.batch, seed), 0, 1)
+    return Steps(reader, Order(lengths, weights, recipe.train.rows, seed), 0, 1)
 
 
 def _read(
@@ -109,7 +109,7 @@ def _read(
     parts: dict[str, list[Seen]] = {name: [] for name in names}
     bad: list[BadRow] = []
     todo = range(_once(steps.order) if count is None else count)
-    size, have, step = recipe.train.batch, 0, -1
+    size, have, step = recipe.train.rows, 0, -1
     for step, loaded in zip(todo, load(steps, todo, recipe.train.workers), strict=True):
         first = steps.order(step).epoch == 0
         labels = loaded.batch.targets[recipe.evaluate.target].numpy()
