@@ -4,7 +4,14 @@ import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from fusion.errors import Problem, RecipeError
 from fusion.recipe_problems import reference_problems, schema_problems
@@ -113,6 +120,14 @@ class Train(Section):
     checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
+
+    @field_validator("batch", mode="wrap")
+    @classmethod
+    def _number_or_auto(cls, batch: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(batch)
+        except ValidationError:
+            raise ValueError("a batch is a whole number of rows from 1, or 'auto'") from None
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,7 @@ from fusion.model import Losses, Model
 from fusion.recipe import Train
 from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, needed
-from fusion.training.micro import cached
+from fusion.training.micro import cached, counting
 from fusion.training.reduce import average_gradients
 
 
@@ -27,7 +27,22 @@ class Backward:
         self.prepared, self.train, self.accelerator = prepared, train, accelerator
         self.model: Model = accelerator.unwrap_model(prepared)
         self.gather = gather if accelerator.num_processes > 1 else None
+        self.rows = train.rows // accelerator.num_processes
         self.graphs: Graphs | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """What may not be meant: where the gradient is not that of the whole batch."""
+        micro = self.train.micro_batch
+        if micro is None or micro >= self.rows:
+            return []
+        self.model.train()
+        return [
+            f"encoders.{name}: BatchNorm takes the statistics of {micro} rows (train.micro_batch), not of a "
+            f"batch of {self.rows}; what is encoded depends on how the batch is cut"
+            for name, encoder in self.model.encoders.items()
+            if counting(encoder)
+        ]
 
     def __call__(self, batch: Batch) -> Losses:
         try:
@@ -63,7 +78,7 @@ class Backward:
         return losses
 
     def _too_large(self, error: torch.OutOfMemoryError) -> str:
-        rows = self.train.rows // self.accelerator.num_processes
+        rows = self.rows
         if self.train.micro_batch is None or self.train.micro_batch >= rows:
             return (
                 f"{rows} rows per process do not fit into the device's memory; lower train.batch "

@@ -11,6 +11,7 @@ from accelerate.utils import DistributedDataParallelKwargs, DistributedType, Gra
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+from fusion.recipe_problems import ACCUMULATED
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
@@ -29,9 +30,11 @@ def launch(train: Train) -> Accelerator:
         mixed_precision="no" if train.precision == "fp32" else train.precision,
         # a rank whose rows lack a modality has no gradient for its encoder
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
+    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
+    if accumulated > 1:
+        raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in SHARDED:
         raise TrainingError(
             f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "

@@ -88,6 +88,8 @@ def train(
         for name, tuning in model.tunings.items():
             if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
+        for doubt in backward.doubts:
+            shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
         first, seconds = saver.restore() if resume else (0, 0.0)

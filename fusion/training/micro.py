@@ -82,12 +82,16 @@ def _encode(
 @contextmanager
 def unmoved(module: nn.Module) -> Iterator[None]:
     """Let BatchNorm leave its running statistics alone: what is computed again was counted before."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    counting = [part for part in norms if part.training and part.track_running_stats]
-    for part in counting:
+    tracking = [part for part in counting(module) if part.track_running_stats]
+    for part in tracking:
         part.track_running_stats = False
     try:
         yield
     finally:
-        for part in counting:
+        for part in tracking:
             part.track_running_stats = True
+
+
+def counting(module: nn.Module) -> list[_BatchNorm]:
+    """Return what takes the statistics of the rows that are encoded together."""
+    return [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]

@@ -20,6 +20,7 @@ from fusion.model import Losses, Rows
 from fusion.recipe import Train
 from fusion.recipe_file import dump
 from fusion.training.backward import Backward
+from fusion.training.launch import launch
 from fusion.training.memory import Graphs, limit, moments, used, weighed
 from fusion.training.micro import cached
 from fusion.training.steps import training_steps
@@ -317,9 +318,10 @@ def test_a_training_takes_the_steps_of_the_whole_batch(
 def test_two_processes_in_micro_batches_train_what_one_does_without(
     recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
 ) -> None:
-    """The sounds are on the second rank, in its last micro-batch alone, and in no row of some steps."""
+    """A step has a sound in one micro-batch of one rank, or none."""
     changes = STILL | {
         "sources.seen.weight": 7,
+        "sources.heard.weight": 2,
         "train.batch": 4,
         "objectives": ROWS["objectives"],
     }
@@ -330,7 +332,7 @@ def test_two_processes_in_micro_batches_train_what_one_does_without(
     assert done.returncode == 0, done.stderr
     two = Run(out)
     one = train(recipe(changes), tmp_path / "one", registry=registry)
-    assert one.metrics["train/rows/text+audio"] == 4  # of 8 steps
+    assert one.metrics["train/rows/text+audio"] == 7  # in 7 of 8 steps
     for alone, joined in zip(lines(one), lines(two), strict=True):
         for key, value in alone.items():
             assert joined[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
@@ -341,10 +343,33 @@ def test_two_processes_in_micro_batches_train_what_one_does_without(
         torch.testing.assert_close(theirs[name], value, atol=1e-5, rtol=0, msg=name)
 
 
+@pytest.mark.parametrize(("micro", "told"), [(2, True), (6, False), (None, False)])
+def test_statistics_of_a_micro_batch_are_told(
+    micro: int | None,
+    told: bool,
+    recipe: Make,
+    registry: Registry,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes = {"encoders.audio": {"name": "toy-normed"}, "train.micro_batch": micro, "train.steps": 1}
+    train(recipe(changes), tmp_path / "run", registry=registry)
+    said = "encoders.audio: BatchNorm takes the statistics of 2 rows (train.micro_batch), not of a batch of 6"
+    assert (said in capsys.readouterr().err) is told
+
+
 def test_a_micro_batch_that_does_not_fit_says_so(recipe: Make, registry: Registry, tmp_path: Path) -> None:
     changes = {"encoders.audio": {"name": "toy-hungry"}, "train.micro_batch": 2}
     with pytest.raises(TrainingError, match=r"2 rows at once, of 6 per process.*lower train.micro_batch"):
         train(recipe(changes), tmp_path / "run", registry=registry)
+
+
+def test_accumulation_that_accelerate_was_configured_for_is_refused(
+    recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(TrainingError, match=r"accumulates over 4 steps; adding up .* train\.micro_batch"):
+        launch(recipe().train)
 
 
 # the batch
