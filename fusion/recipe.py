@@ -4,14 +4,8 @@ import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidatorFunctionWrapHandler as Check
 
 from fusion.errors import Problem, RecipeError
 from fusion.recipe_problems import reference_problems, schema_problems
@@ -57,13 +51,15 @@ class Tune(Choice):
     """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
 
     It shrinks by `layer_decay` with every layer from the output to the input. Without `align` the
-    projection to the shared space does not learn.
+    projection to the shared space does not learn. With `recompute` the backward computes the encoder's
+    blocks again: less memory, more time.
     """
 
     mode: str = "full"
     align: bool = True
     lr_scale: float = Field(default=1.0, gt=0)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
+    recompute: bool = False
 
     @property
     def name(self) -> str:
@@ -123,7 +119,7 @@ class Train(Section):
 
     @field_validator("batch", mode="wrap")
     @classmethod
-    def _number_or_auto(cls, batch: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    def _number_or_auto(cls, batch: Any, check: Check) -> Any:
         try:
             return check(batch)
         except ValidationError:

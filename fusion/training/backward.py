@@ -9,9 +9,10 @@ from fusion.batch import Batch
 from fusion.errors import TrainingError
 from fusion.model import Losses, Model
 from fusion.recipe import Train
+from fusion.recompute import counting
 from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, needed
-from fusion.training.micro import cached, counting
+from fusion.training.micro import cached
 from fusion.training.reduce import average_gradients
 
 

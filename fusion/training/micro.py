@@ -1,17 +1,17 @@
 """The gradient of a batch that is larger than memory: micro-batch by micro-batch, and exact."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from accelerate.utils import set_seed
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.embeddings import Embeddings
 from fusion.model import Losses, Model, Rows
+from fusion.recompute import unmoved
 from fusion.training.memory import Graphs
 
 
@@ -77,21 +77,3 @@ def _encode(
     with autocast():  # one for each: it keeps the weights that it has cast, and whether they have a gradient
         rows = model.rows(part)
     return [*rows.embeddings.pooled.values(), rows.fused]
-
-
-@contextmanager
-def unmoved(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm leave its running statistics alone: what is computed again was counted before."""
-    tracking = [part for part in counting(module) if part.track_running_stats]
-    for part in tracking:
-        part.track_running_stats = False
-    try:
-        yield
-    finally:
-        for part in tracking:
-            part.track_running_stats = True
-
-
-def counting(module: nn.Module) -> list[_BatchNorm]:
-    """Return what takes the statistics of the rows that are encoded together."""
-    return [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]

@@ -23,7 +23,7 @@ LAYERS = [
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
     ["embeddings"],
-    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "without"],
+    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "without", "recompute"],
     ["fusers", "objectives", "augmentations", "tunings", "priors", "mergings", "estimators", "model"],
     ["picks"],
     ["build"],
