@@ -11,7 +11,7 @@ from fusion.model import Losses, Model
 from fusion.recipe import Train
 from fusion.recompute import counting
 from fusion.training.gather import gather, share_buffers
-from fusion.training.memory import Graphs, limit, moments, needed
+from fusion.training.memory import Graphs, limit, moments, peak
 from fusion.training.micro import cached
 from fusion.training.reduce import average_gradients
 
@@ -56,26 +56,29 @@ class Backward:
         return losses
 
     def _in_parts(self, batch: Batch) -> Losses:
-        device, several = self.accelerator.device, self.gather is not None
-        first = self.graphs is None
-        if self.graphs is None:
-            self.graphs = Graphs(self.model, 0, device)
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-        if several:
+        if self.graphs is not None:
+            return self._cached(batch, self.graphs)
+        device = self.accelerator.device
+        graphs = Graphs(self.model, 0, device)
+        with peak(device) as most:
+            losses = self._cached(batch, graphs)
+        graphs.room = limit(device, self.train.memory_gb) - most[0] - moments(self.model)
+        self.graphs = graphs
+        return losses
+
+    def _cached(self, batch: Batch, graphs: Graphs) -> Losses:
+        if self.gather is not None:
             share_buffers(self.model)  # as the wrapper does, which is not called here
         losses = cached(
             self.model,
             batch,
-            self.graphs,
+            graphs,
             gather=self.gather,
             backward=self.accelerator.backward,
             autocast=self.accelerator.autocast,
         )
-        if several:
+        if self.gather is not None:
             average_gradients(self.model.parameters())
-        if first:
-            self.graphs.room = limit(device, self.train.memory_gb) - needed(device) - moments(self.model)
         return losses
 
     def _too_large(self, error: torch.OutOfMemoryError) -> str:

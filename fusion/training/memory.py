@@ -5,12 +5,14 @@ import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
 import psutil
 import torch
 from torch import Tensor, nn
 
 SHARE_OF_DEVICE = 0.8  # the rest is for what the allocator cannot use, and for larger steps
+LOOK = 0.001  # seconds between looks at what is held
 SHARE_OF_HOST = 0.5  # others want memory, too, and may want more
 
 
@@ -22,16 +24,37 @@ def peak_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def needed(device: torch.device) -> int:
-    """Return the bytes that this process needs: of a GPU the most so far, otherwise what it holds now."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else used(device)
-
-
 def used(device: torch.device) -> int:
     """Return the bytes that this process holds now: of a GPU what is allocated, otherwise of the host."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
+
+
+@contextmanager
+def peak(device: torch.device) -> Iterator[list[int]]:
+    """Yield a list that holds, after the block, the most bytes that this process has held in it."""
+    found = [0]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield found
+        found[0] = torch.cuda.max_memory_allocated(device)
+        return
+    done = Event()
+
+    def watch() -> None:
+        while True:
+            found[0] = max(found[0], used(device))
+            if done.wait(LOOK):
+                return
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
 
 
 def limit(device: torch.device, memory_gb: float | None) -> float:
