@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fusion.division import Division
-from fusion.model import Rows
+from fusion.losses import Rows
 
 # all_gather_into_tensor is the older name; newer releases warn of it
 GATHER: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
