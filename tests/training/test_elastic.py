@@ -97,6 +97,7 @@ def resumed(run: Run, out: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_any_number_of_processes_and_ends_with_the_same_weights(
     recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, weights: Weights
 ) -> None:

@@ -249,6 +249,7 @@ def test_what_all_ranks_suspect_is_joined_and_the_first_cause_kept() -> None:
     assert told([line]) == ": row 2 of 'heard', row 4 of 'seen'"
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_gpu_leaves_steps_out(precision: str, recipe: Make, registry: Registry, tmp_path: Path) -> None:
@@ -262,6 +263,7 @@ def test_a_gpu_leaves_steps_out(precision: str, recipe: Make, registry: Registry
     assert found.optimizer["encoders.text.layer.weight/step"] == 8 - len(left)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out(recipe: Make) -> None:
     accelerator = launch(recipe().train)

@@ -167,6 +167,7 @@ def test_a_process_may_return_before_the_others(case: str, ended: Ended) -> None
     assert ended[case] == {0: (0, []), 1: (0, [])}
 
 
+@pytest.mark.slow
 def test_a_training_of_which_one_process_is_killed_ends_within_a_minute_with_a_reason(
     recipe: Callable[..., Recipe], torchrun: Any, tmp_path: Path
 ) -> None:
