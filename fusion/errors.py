@@ -29,6 +29,10 @@ class TrainingError(FusionError):
     """Training cannot start or go on."""
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM ended a training that can go on: it is no failure, and the exit code is 0."""
+
+
 class Problem(NamedTuple):
     """One thing wrong in a recipe: its dotted path, and its line where there is one."""
 

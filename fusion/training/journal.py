@@ -39,7 +39,6 @@ class _Heard(NamedTuple):
 
     bad: list[BadRow]
     presence: Counter[str]
-    stop: bool
 
 
 class Journal:
@@ -74,13 +73,13 @@ class Journal:
         self._bad += loaded.bad
         self._seen.update(_presence(loaded))
 
-    def flush(self, stop: bool) -> bool:
+    def flush(self) -> None:
         """Write down what is pending; every rank calls it at the same step.
 
-        Returns whether any rank wants to stop. Raises TrainingError for a loss or gradient that is not
-        finite, and DataError for too many bad rows, on all ranks.
+        Raises TrainingError for a loss or gradient that is not finite, and DataError for too many bad rows,
+        on all ranks.
         """
-        ranks = [_Heard(self._bad, self._seen, stop)]
+        ranks = [_Heard(self._bad, self._seen)]
         if self.accelerator.num_processes > 1:
             ranks = gather_object(ranks)
         self._bad, self._seen = [], Counter()
@@ -100,7 +99,6 @@ class Journal:
         self._warn(lines)
         if failed is not None:
             raise TrainingError(self._not_finite(failed))
-        return any(heard.stop for heard in ranks)
 
     def close(self) -> None:
         """Say at the end what was left out."""

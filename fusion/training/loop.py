@@ -50,10 +50,14 @@ def train(
     several processes, all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
-    checkpoint and raise KeyboardInterrupt.
+    checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    recipe = complete(recipe, registry)
+    with Interrupt() as interrupt:
+        return _train(complete(recipe, registry), Path(out) if out else None, resume, registry, interrupt)
+
+
+def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, interrupt: Interrupt) -> Run:
     settings = recipe.train
     accelerator = launch(settings)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
@@ -64,7 +68,8 @@ def train(
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
-    run = _open(recipe, Path(out) if out else None, resume, accelerator)
+    run = _open(recipe, out, resume, accelerator)
+    interrupt.folder = run.folder
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
@@ -72,10 +77,13 @@ def train(
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
-    title = f"train {recipe.name}"
-    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
+    began_as = began_with(start, anchors)
+    with (
+        interrupt.between_steps(ranks) as agreed,
+        progress(f"train {recipe.name}", settings.steps, main=main) as shown,
+        Saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+    ):
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
-        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -89,7 +97,7 @@ def train(
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore() if resume else (0, 0.0)
+        first, seconds = saver.restore(journal) if resume else (0, 0.0)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -110,15 +118,16 @@ def train(
             done = step + 1
             journal.note(done, rate, losses, norm, loaded)
 
-            last = done == settings.steps
-            due = last or done % settings.checkpoint_every == 0
-            stop = False
-            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
-                stop = journal.flush(interrupt.requested)
-            if (due or stop) and main:
-                saver.save(done, time.monotonic() - began)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+            stop = agreed(interrupt.requested)
+            due = stop or done == settings.steps or done % settings.checkpoint_every == 0
+            if due or step == first or done % settings.log_every == 0:
+                journal.flush()
+            saver.check()
+            if due and main:
+                saver.save(done, time.monotonic() - began, journal.presence)
+            if stop:
+                saver.wait()
+                raise interrupt.ended(stop, f"stopped after step {done}")
         seconds = time.monotonic() - began
         journal.close()
 

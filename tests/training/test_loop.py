@@ -1,7 +1,6 @@
 """Training: the same numbers for the same seed, also after an interruption, and refusals in words."""
 
 import math
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +25,11 @@ from fusion import (
     train,
 )
 from fusion.build import build_model
+from fusion.errors import Stopped
 from fusion.picks import complete
 from fusion.recipe import Train
 from fusion.recipe_file import dump
 from fusion.training import checkpoint
-from fusion.training.interrupt import Interrupt
 from fusion.training.optimizer import learning_rate, optimizer
 
 Make = Callable[..., Recipe]
@@ -106,9 +105,10 @@ def test_a_training_learns(recipe: Make, registry: Registry, tmp_path: Path, lin
 # interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     number: signal.Signals,
+    kind: type[KeyboardInterrupt],
     whole: Run,
     recipe: Make,
     registry: Registry,
@@ -120,8 +120,9 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     out = tmp_path / "run"
     before = signal.getsignal(number)
     monkeypatch.setenv("TOY_SIGNAL", f"{int(number)}@4")  # comes while step 4 is written down
-    with pytest.raises(KeyboardInterrupt, match=f"stopped after step 5; go on with --resume --out {out}"):
+    with pytest.raises(kind, match=f"stopped after step 5; go on with --resume --out {out}") as ended:
         train(recipe(), out, registry=registry)
+    assert ended.type is kind
     assert signal.getsignal(number) is before
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]
     assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5]
@@ -209,14 +210,6 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
     resumed = train(recipe(), run.folder, resume=True, registry=registry)
     assert resumed.finished
     assert same(weights(resumed), weights(whole))
-
-
-def test_a_second_signal_interrupts_at_once() -> None:
-    with Interrupt() as interrupt:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.requested
-        with pytest.raises(KeyboardInterrupt, match=r"^$"):
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 # refusals
