@@ -21,6 +21,7 @@ from fusion.cli import (
     report,
     study,
     train,
+    verify,
 )
 from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError, Stopped
@@ -37,6 +38,7 @@ COMMANDS = (
     rank,
     merge,
     fisher,
+    verify,
     data,
     check,
     recipes,

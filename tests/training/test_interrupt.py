@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fusion.errors import Stopped
+from fusion.recipe_file import dump
+from fusion.training.checkpoint import all_in
 from fusion.training.interrupt import Interrupt
 
 RUN = Path("runs/digits")
@@ -60,6 +62,19 @@ def test_without_a_run_that_can_go_on_a_signal_does_what_it_did_before() -> None
         signal.signal(signal.SIGTERM, before)
     with Interrupt(), pytest.raises(KeyboardInterrupt, match=r"^$"):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_sigterm_on_one_of_two_ranks_saves_and_ends_both_with_0(
+    recipe: Any, torchrun: Any, tmp_path: Path
+) -> None:
+    given, out = tmp_path / "toy.yaml", tmp_path / "run"
+    given.write_text(dump(recipe({"train.log_every": 100}).model_dump(mode="json")))
+    arguments = ("-m", "fusion", "train", str(given), "--out", str(out))
+    done = torchrun(2, *arguments, TOY_SIGNAL="15@1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"stopped after step 3; go on with --resume --out {out}") == 1
+    assert [path.name for path in all_in(out / "checkpoints")] == ["step-00000003"]
 
 
 AGREE = """
