@@ -115,18 +115,27 @@ def test_sigterm_ends_with_0_at_a_step_and_in_the_evaluation(fusion: Fusion) -> 
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_resuming_finishes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fusion", "train", "bind_digits", *SMALL, "train.steps=150"]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_to_all_processes_says_how_to_go_on_and_resuming_finishes(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    given = [*SMALL, "train.steps=150", "train.workers=2"]
+    command = [sys.executable, "-m", "fusion", "train", "bind_digits", *given]
     command += ["--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     ) as training:
         assert training.stderr is not None
         assert "step 1/150" in training.stderr.readline()
-        training.send_signal(signal.SIGINT)
+        os.killpg(training.pid, number)
         out, err = training.communicate(timeout=120)
-    assert training.returncode == 130
+    assert training.returncode == code
     assert out == ""
     stopped = re.search(rf"stopped after step (\d+); go on with .*--resume --out {tmp_path / 'run'}", err)
     assert stopped
