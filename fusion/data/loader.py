@@ -139,7 +139,7 @@ def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iter
         batch_size=None,
         sampler=indices,
         num_workers=workers,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
     )
@@ -162,7 +162,6 @@ class _Carried(Dataset[Loaded | FusionError]):
             return error
 
 
-def _ignore_interrupts(worker: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the main process answers it
+def _ignore_signals(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the main process answers
+        signal.signal(number, signal.SIG_IGN)
