@@ -3,7 +3,7 @@
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from fusion.data.draw import Draw, Turn
 from fusion.data.order import Order, Slots
 from fusion.data.stream import Tap
 from fusion.errors import DataError, FusionError
+
+Item = TypeVar("Item")
 
 
 class Loaded(NamedTuple):
@@ -42,14 +44,19 @@ class Reader:
 
     def __call__(self, slots: Slots) -> Loaded:
         """Read the rows of k slots; one that cannot be read is there without anything."""
-        samples: list[Sample] = []
+        read, bad = self.read(slots)
+        places = Slots(*(np.repeat(column, [len(samples) for samples in read]) for column in slots))
+        return Loaded(self.collator.stack([sample for samples in read for sample in samples], places), bad)
+
+    def read(self, slots: Slots) -> tuple[list[list[Sample]], list[BadRow]]:
+        """Return the samples of each of k slots, one or more, and the rows that cannot be read."""
+        every: list[list[Sample]] = []
         bad: list[BadRow] = []
-        filled: list[int] = []
         for source, row, epoch in zip(*(column.tolist() for column in slots), strict=True):
             try:
-                read = self._read(source, row, epoch)
+                every.append(self._read(source, row, epoch))
             except (DataError, OSError) as error:
-                read = [UNREADABLE]
+                every.append([UNREADABLE])
                 bad.append(BadRow(self.names[source], row, str(error)))
             except Exception as error:  # a fault of the source or of a processor, not of the row
                 at = traceback.extract_tb(error.__traceback__)[-1]
@@ -57,10 +64,7 @@ class Reader:
                     f"source {self.names[source]!r} failed at row {row}: {error!r}, raised by {at.name} in "
                     f"{at.filename}:{at.lineno}"
                 ) from error
-            samples += read
-            filled.append(len(read))
-        places = Slots(*(np.repeat(column, filled) for column in slots))
-        return Loaded(self.collator.stack(samples, places), bad)
+        return every, bad
 
     def _read(self, number: int, row: int, epoch: int) -> list[Sample]:
         source = self.sources[number]
@@ -123,7 +127,7 @@ class Sweep(Dataset[Loaded]):
         return self.reader(Slots(np.full_like(row, source), row, np.zeros_like(row)))
 
 
-def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iterator[Loaded]:
+def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterator[Item]:
     """Yield the batches of these indices, in order. Raises what reading them raised, also in a worker."""
     loader = DataLoader(
         _Carried(dataset),
@@ -140,13 +144,13 @@ def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iter
         yield loaded
 
 
-class _Carried(Dataset[Loaded | FusionError]):
+class _Carried(Dataset[Item | FusionError]):
     """Hands an error over as an item: a DataLoader would wrap its message in the worker's traceback."""
 
-    def __init__(self, dataset: Dataset[Loaded]) -> None:
+    def __init__(self, dataset: Dataset[Item]) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, index: int) -> Loaded | FusionError:
+    def __getitem__(self, index: int) -> Item | FusionError:
         try:
             return self.dataset[index]
         except FusionError as error:

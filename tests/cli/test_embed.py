@@ -70,6 +70,6 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(fusion: Fusion, tiny_r
     Path("vectors.parquet").write_bytes(b"before")
     assert fusion("embed", tiny_run.folder, "-o", "vectors.parquet", "--source", "nowhere").code == 1
     assert Path("vectors.parquet").read_bytes() == b"before"
-    Path("folder").mkdir()
-    assert fusion("embed", tiny_run.folder, "-o", "folder", "evaluate.sources.test.limit=3").code == 1
-    assert sorted(path.name for path in Path().iterdir()) == ["folder", "vectors.parquet"]
+    Path("taken.parquet").mkdir()
+    assert fusion("embed", tiny_run.folder, "-o", "taken.parquet", "evaluate.sources.test.limit=3").code == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["taken.parquet", "vectors.parquet"]
