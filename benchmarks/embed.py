@@ -130,6 +130,7 @@ def main(texts: int = 1000, rounds: int = 3) -> None:
         for number in range(rounds):
             turn = [ours, theirs] if number % 2 else [theirs, ours]
             pairs.append(dict(zip(turn, map(seconds, turn), strict=True)))
+            print(f"  {pairs[-1][ours]:.2f} s {pairs[-1][theirs]:.2f} s", flush=True)
         mine, peers = (median(pair[which] for pair in pairs) for which in (ours, theirs))
         ratio = median(pair[ours] / pair[theirs] for pair in pairs)
         print(f"embed against sentence-transformers | {mine:.2f} s | {peers:.2f} s | {ratio:.3f} | 0.952")

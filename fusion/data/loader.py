@@ -116,6 +116,8 @@ class Sweep(Dataset[Loaded]):
             for size in [min(len(source), limit or len(source))]
             for start in range(0, size, batch)
         ]
+        self.rows = sum(stop - start for _, start, stop in spans)  # of all ranks
+        self.rounds = -(-len(spans) // ranks)  # in which each rank reads a batch, in the last one some
         self.spans = spans[rank::ranks]
 
     def __len__(self) -> int:
