@@ -3,8 +3,8 @@
     python benchmarks/evaluation.py [rows] [processes]
 
 Three modalities of vectors as they are, in a space of 256, the first in every tenth row; a task of 10 classes
-on all subsets, and retrieval from the first modality to the second. Each size is a launch of its own, and each
-rank tells its peak.
+on all subsets, and retrieval from the first modality to the second. Each size is a launch of its own, and
+each rank tells its peak.
 """
 
 import json
@@ -124,9 +124,7 @@ def main(rows: int = 40_000, processes: int = 1) -> None:
         each = (large["bytes"] - small["bytes"]) / (rows - rows // 4)
         name = f"bytes kept of a row by rank {large['rank']}, against its vectors"
         print(f"{name} | {each:.0f} | {once:.0f} | {each / once:.2f} | 2")
-        print(
-            f"  {small['bytes'] / 2**20:.0f} MiB at {rows // 4} rows, {large['bytes'] / 2**20:.0f} MiB at {rows}"
-        )
+        print(f"  {small['bytes'] / 2**20:.0f} MiB with a quarter, {large['bytes'] / 2**20:.0f} MiB with all")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,24 @@ def test_unreadable_rows_are_left_out_and_said(
     assert found.err.startswith("warning: 3 rows of test cannot be read, such as row 0: text: text of ")
 
 
+def test_a_folder_gets_parts_and_the_same_command_goes_on(fusion: Fusion, tiny_run: Run) -> None:
+    command = ["embed", tiny_run.folder, "-o", "parts", "--part", "2", "evaluate.sources.test.limit=5"]
+    found = fusion(*command)
+    assert (found.code, found.out) == (0, "5 rows of test in parts\n")
+    names = [f"part-{number:05}-of-00003.parquet" for number in range(3)]
+    assert found.err == "".join(f"{name} is written\n" for name in names)
+    assert sorted(path.name for path in Path("parts").iterdir()) == names
+    whole = pq.read_table("parts")
+    assert whole["row"].to_pylist() == [0, 1, 2, 3, 4]
+    Path("parts", names[1]).unlink()
+    found = fusion(*command)
+    assert found == (0, "5 rows of test in parts; 2 of 3 parts were there\n", f"{names[1]} is written\n")
+    assert pq.read_table("parts").equals(whole)
+    found = fusion(*command, "evaluate.tokens=7")
+    assert found.code == 1
+    assert "was made from something else; what differs: evaluate.tokens" in found.err
+
+
 def test_two_columns_of_one_name_are_refused(fusion: Fusion, tiny_run: Run) -> None:
     found = fusion("embed", tiny_run.folder, "-o", "vectors.parquet", "evaluate.target=text")
     assert found.code == 1
