@@ -159,6 +159,7 @@ class Evaluate(Section):
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     batch: Positive = 256
+    tokens: Positive = 16_384
     limit: Positive | None = None
 
 
