@@ -64,9 +64,14 @@ class Tune(Choice):
 
 
 class EncoderPick(Pick):
-    """An encoder for the modality under which it stands."""
+    """An encoder for the modality under which it stands.
+
+    `cache` keeps what it gives in files, in fp32 or "fp16"; None: where it does not learn and nothing varies
+    its samples.
+    """
 
     tune: Tune = Tune()
+    cache: bool | Literal["fp16"] | None = None
 
 
 class AugmentationPick(Pick):

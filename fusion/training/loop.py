@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 
 from fusion import run as runs
+from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.encoder import Encoder
 from fusion.errors import FusionError
@@ -69,6 +70,8 @@ def train(
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
         teacher = None  # the training wants its memory
+    steps, kept = cached(steps, recipe, model, registry, accelerator)
+    told |= kept
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
