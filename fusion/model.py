@@ -222,16 +222,11 @@ class Model(nn.Module):
         return merged
 
     def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
-        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them.
-
-        It is not asked where the inputs hold what it gave before.
-        """
+        """Return what an encoder gives, or gave, before it is aligned; tokens where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
-        encoding = Encoding.of_inputs(inputs)
-        if encoding is None:
-            encoding = encoder(**inputs)
-            self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
+        encoding = Encoding.of_inputs(inputs) or encoder(**inputs)
+        self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         return encoding if self.fuser.reads_tokens else Encoding(encoding.pooled)
 
     def _check(self, name: str, encoding: Encoding, rows: int, dim: int) -> None:

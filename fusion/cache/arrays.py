@@ -1,10 +1,11 @@
 """Arrays in .npy files: written row after row, in parts, and read as if the parts were one."""
 
+import io
 import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +20,30 @@ class Growing:
 
     def __init__(self, path: Path, dtype: npt.DTypeLike, shape: Sequence[int] = ()) -> None:
         self.path, self.dtype, self.shape, self.rows = path, np.dtype(dtype), tuple(shape), 0
-        self.file: IO[bytes] = path.open("w+b")
-        self.begin = self._header()
+        self.path.write_bytes(self._header())
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         return self.rows * math.prod(self.shape) * self.dtype.itemsize
 
     def append(self, values: Array) -> None:
         """Add rows, (n, *shape)."""
         assert values.shape[1:] == self.shape
-        self.file.write(np.ascontiguousarray(values, self.dtype).data)
+        with self.path.open("ab") as file:
+            file.write(np.ascontiguousarray(values, self.dtype).data)
         self.rows += len(values)
 
     def close(self) -> None:
-        self.file.seek(0)
-        assert self._header() == self.begin
-        self.file.close()
+        """Say in the header how many rows there are."""
+        with self.path.open("r+b") as file:
+            file.write(self._header())
 
-    def _header(self) -> int:
+    def _header(self) -> bytes:
+        header = io.BytesIO()
         shape = (self.rows, *self.shape)
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self.file, header)
-        return self.file.tell()
+        about = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, about)
+        return header.getvalue()
 
 
 class Joined:

@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from weakref import finalize
 
 RECORD, USED = "entry.json", "used"
 
@@ -22,10 +23,10 @@ class Entry:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: IO[bytes] | None = None
+        self._close: Callable[[], Any] = _nothing
 
-    def __getstate__(self) -> dict[str, Any]:  # the main process holds it for its workers
-        return {"folder": self.folder, "_held": None}
+    def __reduce__(self) -> tuple[Any, ...]:  # a process holds it for its workers
+        return Entry, (self.folder,)
 
     @property
     def name(self) -> str:
@@ -62,21 +63,32 @@ class Entry:
     def make(self) -> None:
         """Make the folder in which it is written, and hold it."""
         self.folder.mkdir(parents=True)
-        self._held = (self.folder / USED).open("w+b")
-        fcntl.flock(self._held, fcntl.LOCK_SH)
+        (self.folder / USED).touch()
+        self._lock(fcntl.LOCK_SH)
 
     def hold(self) -> bool:
         """Keep others from deleting it for as long as this object lives; return whether it is there."""
+        if not (self._lock(fcntl.LOCK_SH) and (self.folder / RECORD).is_file()):
+            self.release()  # it was deleted before it was held
+            return False
+        os.utime(self.folder / USED)
+        return True
+
+    def release(self) -> None:
+        self._close()
+
+    def _lock(self, how: int) -> bool:
+        """Lock the file `used` for as long as this object lives; return whether that could be."""
         try:
-            held = (self.folder / USED).open("r+b")
+            handle = os.open(self.folder / USED, os.O_RDWR)
         except FileNotFoundError:
             return False
-        fcntl.flock(held, fcntl.LOCK_SH)
-        if not (self.folder / RECORD).is_file():  # it was deleted before it was held
-            held.close()
+        self._close = finalize(self, os.close, handle)
+        try:
+            fcntl.flock(handle, how)
+        except BlockingIOError:
+            self.release()
             return False
-        self._held = held
-        os.utime(self.folder / USED)
         return True
 
     def fault(self, part: int = 0, parts: int = 1) -> str | None:
@@ -106,21 +118,21 @@ class Entry:
 
     def remove(self, *, damaged: bool = False) -> bool:
         """Delete it and return whether it is gone; one in use stays, unless it is damaged."""
-        self._held = None
-        if not damaged:
-            try:
-                held = (self.folder / USED).open("r+b")
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, FileNotFoundError):
-                return False
+        self.release()
+        if not damaged and not self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return False
         (self.folder / RECORD).unlink(missing_ok=True)  # from now on it is not there
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
         return True
 
 
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _nothing() -> None: ...
 
 
 def _number(name: str) -> str:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from fusion.cache.entry import Entry
 from fusion.errors import RunError
 
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class Room(NamedTuple):
@@ -37,7 +37,7 @@ class Folder:
         home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "fusion" / "features"
         place = Path(os.environ.get("FUSION_CACHE") or home).expanduser()
         given = os.environ.get("FUSION_CACHE_LIMIT") or "50 GB"
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?B|)", given.strip(), re.IGNORECASE)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", given.strip(), re.IGNORECASE)
         if match is None:
             raise RunError(f"FUSION_CACHE_LIMIT is {given!r}; write it as a size, such as 50 GB or 500 MB")
         return cls(place, int(float(match[1]) * UNITS[match[2].upper()]))
@@ -81,5 +81,5 @@ class Folder:
 
 def size(count: float) -> str:
     """Return bytes as people say them: "12.3 MB"."""
-    unit = next(unit for unit in ("TB", "GB", "MB", "KB", "") if count >= UNITS[unit] or not unit)
-    return f"{count / UNITS[unit]:.1f} {unit}" if unit else f"{count:.0f} bytes"
+    unit = next(unit for unit in ("T", "G", "M", "K", "") if count >= UNITS[unit] or not unit)
+    return f"{count / UNITS[unit]:.1f} {unit}B" if unit else f"{count:.0f} bytes"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusion.batch import Source, Target
+from fusion.batch import Row, Source, Target
 from fusion.cache.columns import Column
 from fusion.cache.entry import sha256
 from fusion.data.fingerprint import fingerprint
@@ -52,28 +52,36 @@ def encoder_key(encoder: Encoder, pick: Pick, registry: Registry) -> Key:
     }
 
 
-def source_key(pick: Pick, source: Source, rows: Ints, column: Column, registry: Registry) -> Key:
+def source_key(
+    pick: Pick, size: int, rows: Ints, probes: Mapping[int, Row | str], column: Column, registry: Registry
+) -> Key:
     """Return by what a changed source is told: options, code, files that options name, and some rows.
 
-    Of such files the size and the time of the last change are compared, and of `PROBES` rows, which lie
-    evenly over the source, the parts that the column reads. A change of other rows, in files that no option
-    names, is not seen.
+    Of such files the size and the time of the last change are compared, and of the `probes` the parts that
+    the column reads. A change of other rows, in files that no option names, is not seen.
     """
-    size = len(source)
-    probed = hashlib.sha256()
-    for row in np.unique(np.linspace(0, size - 1, min(PROBES, size)).astype(np.int64)).tolist():
-        try:
-            parts = [_told(raw) for raw in column.probe(source[row])]
-        except Exception as error:  # of whatever kind, it is told where all rows are read
-            parts = [type(error).__name__]
-        probed.update(f"{row} {parts}".encode("utf-8", "backslashreplace"))
+    told = {
+        row: found if isinstance(found, str) else [_told(raw) for raw in column.probe(found)]
+        for row, found in probes.items()
+    }
     return {
         **_component("source", pick, registry),
         "files": _stamp(pick.options),
         "size": size,
         "rows": "all" if len(rows) == size else hashlib.sha256(rows.tobytes()).hexdigest(),
-        "probed": probed.hexdigest(),
+        "probed": hashlib.sha256(str(told).encode("utf-8", "backslashreplace")).hexdigest(),
     }
+
+
+def probe(source: Source) -> dict[int, Row | str]:
+    """Return `PROBES` rows that lie evenly over a source; of a bad one the kind of its error."""
+    found: dict[int, Row | str] = {}
+    for row in np.unique(np.linspace(0, len(source) - 1, PROBES).astype(np.int64)).tolist():
+        try:
+            found[row] = source[row]
+        except Exception as error:  # of whatever kind, it is told where all rows are read
+            found[row] = type(error).__name__
+    return found
 
 
 def targets_key(targets: Mapping[str, Target]) -> Key:

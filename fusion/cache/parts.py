@@ -101,7 +101,7 @@ class Features(Content):
 
     def bytes(self, part: Part, read: Samples) -> float:
         self.write(part, read)
-        return sum(array.bytes for array in part.arrays.values()) / len(read.counts)
+        return sum(array.nbytes for array in part.arrays.values()) / len(read.counts)
 
     def _stored(self, values: Tensor) -> Array:
         found = values.float().cpu().numpy()

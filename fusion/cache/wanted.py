@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 
 from fusion.batch import Source, Stream
 from fusion.cache.columns import Modality, Targets
-from fusion.cache.key import Key, encoder_key, source_key, targets_key
+from fusion.cache.key import Key, encoder_key, probe, source_key, targets_key
 from fusion.cache.parts import Content, Features, Labels
 from fusion.data.loader import Steps
 from fusion.data.order import Ints
@@ -58,8 +58,9 @@ def wanted(
     for number, (name, source) in enumerate(zip(steps.reader.names, steps.reader.sources, strict=True)):
         assert not isinstance(source, Stream)
         rows, pick = steps.order.rows(number, recipe.train.steps), recipe.sources[name]
+        about, probes = (pick, len(source), rows), probe(source)
         for modality, (content, key) in contents.items():
             if modality not in pick.without:
-                whole = {**key, "source": source_key(pick, source, rows, content.column, registry)}
+                whole = {**key, "source": source_key(*about, probes, content.column, registry)}
                 found.append(Wanted(modality, number, name, source, rows, content, whole))
     return found

@@ -6,6 +6,7 @@ import sys
 import click
 
 from fusion.cli import (
+    cache,
     check,
     compare,
     data,
@@ -39,6 +40,7 @@ COMMANDS = (
     fisher,
     data,
     check,
+    cache,
     recipes,
     plugins,
     doctor,
