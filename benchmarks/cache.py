@@ -2,7 +2,7 @@
 
     python benchmarks/cache.py [rounds] [rows]
 
-Beside the frozen tower another small one learns, or nothing but heads. The time of an epoch is that of further
+Beside the frozen tower another small one learns, or nothing but heads. The time of an epoch is that of later
 epochs of `fusion.train`, without its start and end; the first, with an empty cache, is all of a training.
 Pictures are arrays in memory of the size that the tower reads, which is the least that reading them can cost.
 """
@@ -19,6 +19,8 @@ import numpy as np
 from table import in_turns, row
 
 from fusion import Component, Recipe, Registry, hookimpl, train
+from fusion.cache.entry import Entry
+from fusion.cache.parts import Part
 
 BATCH = 32
 VIT = {"name": "timm-image", "model": "vit_small_patch16_224", "pretrained": False}
@@ -81,6 +83,17 @@ def first(cache: Any, rows: int) -> Callable[[], float]:
     return measure
 
 
+def check(folder: Path) -> str:
+    """Say how fast an entry is compared with its checksums, as it is whenever a training begins."""
+    part = Part(folder, 0)
+    part.append("pooled", np.zeros((2**17, 384), np.float32))
+    entry = Entry(folder)
+    entry.finish("entry", {}, 2**17, part.close())
+    began = time.monotonic()
+    assert Entry(folder.with_name("entry")).fault() is None
+    return f"checked at {4 * 384 * 2**17 / (time.monotonic() - began) / 1e9:.1f} GB a second"
+
+
 def main(rounds: int = 3, rows: int = 64) -> None:
     row(
         "a training of one epoch that fills the cache",
@@ -88,6 +101,8 @@ def main(rounds: int = 3, rows: int = 64) -> None:
         "s",
     )
     with TemporaryDirectory() as folder:
+        Path(folder, "stage").mkdir()
+        print(check(Path(folder, "stage")))
         for cache in ("fp16", True):
             os.environ["FUSION_CACHE"] = f"{folder}/{cache}"
             seconds(False, cache, rows, 1)

@@ -1,5 +1,6 @@
 """Let a training read the features of frozen encoders from the cache."""
 
+from copy import copy
 from typing import Any
 
 from accelerate import Accelerator
@@ -56,8 +57,9 @@ def cached(
         names = [part.entry.name for part in held.values()]
         told[name] = {"rows": rows, "dtype": dtypes[name], "entries": names}
         shown.say(f"{name}: {rows:,} rows from the cache")
-    read = HeldReader(reader, features, targets) if whole else _beside(reader, features)
-    return Steps(read, steps.order, steps.rank, steps.ranks), {"cache": told}
+    kept = copy(steps)
+    kept.reader = HeldReader(reader, features, targets) if whole else _beside(reader, features)
+    return kept, {"cache": told}
 
 
 def _beside(reader: Reader, features: Features) -> Reader:
