@@ -12,6 +12,7 @@ from fusion.cache.fill import Filler
 from fusion.cache.folder import Folder
 from fusion.cache.kept import HeldFeatures, HeldTargets, Reread, Rows
 from fusion.cache.machine import Machine
+from fusion.cache.parts import Labels
 from fusion.cache.wanted import wanted
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Steps
@@ -43,23 +44,25 @@ def cached(
     targets: dict[int, HeldTargets] = {}
     whole = tuple(dtypes) == recipe.modalities and recipe.teacher is None
     for one, entry in filler.entries(wanted(dtypes, steps, recipe, model, registry, accelerator.device)):
+        labels = isinstance(one.content, Labels)
         if isinstance(entry, str):
             shown.warn(f"{one.title} cannot be kept in the cache ({entry}); it is read anew in every step")
-            features.pop(one.modality or "", None)
             whole = False
-        elif one.modality is None:
+            if not labels:
+                features.pop(one.what, None)
+        elif labels:
             targets[one.number] = HeldTargets(entry, one.rows, len(one.source), reader.collator.targets)
-        elif one.modality in features:
-            features[one.modality][one.number] = HeldFeatures(entry, one.rows, len(one.source))
+        elif one.what in features:
+            features[one.what][one.number] = HeldFeatures(entry, one.rows, len(one.source))
     told = {}
     for name, held in features.items():
         rows = sum(len(part.rows) for part in held.values())
         names = [part.entry.name for part in held.values()]
         told[name] = {"rows": rows, "dtype": dtypes[name], "entries": names}
         shown.say(f"{name}: {rows:,} rows from the cache")
-    kept = copy(steps)
-    kept.reader = HeldReader(reader, features, targets) if whole else _beside(reader, features)
-    return kept, {"cache": told}
+    read = copy(steps)
+    read.reader = HeldReader(reader, features, targets) if whole else _beside(reader, features)
+    return read, {"cache": told}
 
 
 def _beside(reader: Reader, features: Features) -> Reader:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion.batch import Choices, Row, Source, Target
+from fusion.batch import Choices, Row, Source, Target, missing
 from fusion.cache.arrays import Array, Joined
 from fusion.cache.entry import Entry
 from fusion.data.draw import choices
@@ -128,6 +128,13 @@ class HeldTargets(Held):
             name: torch.from_numpy(joined.take(places)).to(self.targets[name].dtype)
             for name, joined in self._arrays.items()
         }
+
+    @property
+    def known(self) -> int:
+        """For how many rows any of the targets is known."""
+        values = self.take(np.arange(len(self.rows)))
+        some = [~missing(value).flatten(1).all(1) for value in values.values()]
+        return int(torch.stack(some).any(0).sum())
 
     @cached_property
     def _arrays(self) -> dict[str, Joined]:

@@ -7,15 +7,15 @@ from accelerate.utils import gather_object
 
 
 class Machine:
-    """The part of a training's processes that this one shares a cache with.
+    """The part of a training's processes that this one shares a cache with; without a training it is alone.
 
     Each machine fills a cache of its own; on a disk that several share the first to be done counts.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
-        self.together = accelerator.num_processes > 1
-        self.part: int = accelerator.local_process_index
-        self.first = accelerator.process_index - self.part
+    def __init__(self, accelerator: Accelerator | None = None) -> None:
+        self.together = accelerator is not None and accelerator.num_processes > 1
+        self.part: int = 0 if accelerator is None else accelerator.local_process_index
+        self.first = 0 if accelerator is None else accelerator.process_index - self.part
         self.parts = len(self.gather(None))
 
     @property

@@ -18,7 +18,7 @@ from fusion.registry import Registry
 class Wanted(NamedTuple):
     """An entry that a training wants: what it holds, of which rows of which source."""
 
-    modality: str | None  # None: the targets
+    what: str  # in a word
     number: int  # of the source
     name: str
     source: Source
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
     @property
     def title(self) -> str:
-        return f"{self.modality or 'targets'} of {self.name}"
+        return f"{self.what} of {self.name}"
 
 
 def wanted(
@@ -38,7 +38,7 @@ def wanted(
 
     Where all modalities are among them, targets are too: then no row needs to be looked at.
     """
-    contents: dict[str | None, tuple[Content, Key]] = {}
+    contents: list[tuple[str, Content, Key]] = []
     for name, dtype in dtypes.items():
         encoder = cast(Encoder, model.encoders[name])
         key = {
@@ -50,17 +50,17 @@ def wanted(
         }
         encoder.to(device).eval()
         column = Modality(name, encoder.processor, recipe.evaluate.batch)
-        contents[name] = Features(column, model.encode, encoder.dim, dtype, device), key
+        contents.append((name, Features(column, model.encode, encoder.dim, dtype, device), key))
     targets = steps.reader.collator.targets
     if targets and tuple(dtypes) == recipe.modalities and recipe.teacher is None:
-        contents[None] = Labels(Targets(targets)), {"targets": targets_key(targets)}
+        contents.append(("targets", Labels(Targets(targets)), {"targets": targets_key(targets)}))
     found = []
     for number, (name, source) in enumerate(zip(steps.reader.names, steps.reader.sources, strict=True)):
         assert not isinstance(source, Stream)
         rows, pick = steps.order.rows(number, recipe.train.steps), recipe.sources[name]
         about, probes = (pick, len(source), rows), probe(source)
-        for modality, (content, key) in contents.items():
-            if modality not in pick.without:
+        for what, content, key in contents if len(rows) else ():
+            if not (isinstance(content, Features) and what in pick.without):
                 whole = {**key, "source": source_key(*about, probes, content.column, registry)}
-                found.append(Wanted(modality, number, name, source, rows, content, whole))
+                found.append(Wanted(what, number, name, source, rows, content, whole))
     return found

@@ -68,7 +68,7 @@ def train(
     run = _open(recipe, Path(out) if out else None, resume, accelerator)
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
-        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
     steps, kept = cached(steps, recipe, model, registry, accelerator)
     told |= kept
