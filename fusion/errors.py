@@ -29,6 +29,10 @@ class TrainingError(FusionError):
     """Training cannot start or go on."""
 
 
+class ProcessError(FusionError):
+    """Another process of the job has ended."""
+
+
 class Problem(NamedTuple):
     """One thing wrong in a recipe: its dotted path, and its line where there is one."""
 

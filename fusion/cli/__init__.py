@@ -24,7 +24,7 @@ from fusion.cli import (
     train,
 )
 from fusion.cli.show import warn
-from fusion.errors import DataError, FusionError
+from fusion.errors import DataError, FusionError, ProcessError
 from fusion.registry import Registry
 
 COMMANDS = (
@@ -88,7 +88,7 @@ def main() -> None:
         rank = os.environ.get("RANK", "0")
         if rank == "0":
             click.echo(f"error: {error}", err=True)
-        elif isinstance(error, DataError | OSError):  # what another process may not have met
+        elif isinstance(error, DataError | ProcessError | OSError):  # what others may not have met
             click.echo(f"error (process {rank}): {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as error:  # click's name for Ctrl-C, and one while plugins load

@@ -17,6 +17,7 @@ from fusion.registry import Registry
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this recipe."
 )
+@click.option("--profile", is_flag=True, help="Write a trace of some steps, and say where their time goes.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
 @json_option
 @registry_argument
@@ -26,6 +27,7 @@ def command(
     overrides: tuple[str, ...],
     tiny: bool,
     resume: bool,
+    profile: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -48,7 +50,8 @@ def command(
         warn(f"--tiny leaves out init ({wanted.init}), whose weights are not of tiny encoders")
     if tiny and wanted.prior is not None:
         warn(f"--tiny leaves out prior ({wanted.prior.name}), which holds weights that are not there")
-    run = train(shrink(wanted, registry) if tiny else wanted, out, resume=resume, registry=registry)
+    chosen = shrink(wanted, registry) if tiny else wanted
+    run = train(chosen, out, resume=resume, profile=profile, registry=registry)
     if os.environ.get("RANK", "0") != "0":
         return
     if as_json:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -116,8 +117,12 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
     for path, value in tensors.items():
         name, _, key = path.rpartition("/")
         parameter = parameters[name]
-        # fused AdamW counts its steps on the device of the parameter, in fp32
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        if (
+            value.shape == parameter.shape
+        ):  # of another layout, such as channels last, fused AdamW mixes it up
+            optimizer.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:  # it counts its steps on the device of the parameter, in fp32
+            optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def write_tensors(

@@ -2,16 +2,26 @@
 
 import atexit
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
+)
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+from fusion.recipe_problems import ACCUMULATED
+from fusion.training import watch
 
+PATIENCE = timedelta(hours=2)
+"""How long the others wait while the first process evaluates or saves; a death is noticed before."""
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -28,10 +38,15 @@ def launch(train: Train) -> Accelerator:
         cpu=asked > 1 and not torch.cuda.is_available(),
         mixed_precision="no" if train.precision == "fp32" else train.precision,
         # a rank whose rows lack a modality has no gradient for its encoder
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
+    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
+    if accumulated > 1:
+        raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in SHARDED:
         raise TrainingError(
             f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "
@@ -42,11 +57,12 @@ def launch(train: Train) -> Accelerator:
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
-    if train.batch % accelerator.num_processes:
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
         raise TrainingError(
             f"train.batch ({train.batch}) must be divisible by the number of processes "
             f"({accelerator.num_processes}); it counts the rows of all of them"
         )
+    watch.begin(accelerator)
     return accelerator
 
 

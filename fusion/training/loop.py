@@ -1,62 +1,71 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, send_to_device
+from accelerate.utils import send_to_device
 
 from fusion import run as runs
 from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.encoder import Encoder
-from fusion.errors import FusionError
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
-from fusion.training.backward import backward
+from fusion.training.backward import Backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
+from fusion.training.fit import settle
 from fusion.training.gather import share_buffers
+from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
+from fusion.training.profiled import profiled
 from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
+from fusion.training.watch import together
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
 
 
+@together
 def train(
     recipe: Recipe,
     out: str | Path | None = None,
     *,
     resume: bool = False,
+    profile: bool = False,
     registry: Registry | None = None,
 ) -> Run:
     """Train, evaluate and report a recipe; return its run.
 
     `out` is the run folder; without it runs/NAME is used, or the next free number of it. With `resume`
-    the run goes on from its newest whole checkpoint and ends as if it had never stopped. Launched on
-    several processes, all of them call this with the same arguments.
+    the run goes on from its newest whole checkpoint and ends as if it had never stopped. `profile` writes
+    a trace of some steps to profile.json in it and says where their time goes. Launched on several processes,
+    all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
     checkpoint and raise KeyboardInterrupt.
     """
     registry = registry or Registry()
-    recipe = complete(recipe, registry)
+    recipe, out = complete(recipe, registry), Path(out) if out else None
+    accelerator = launch(recipe.train)
+    recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
-    accelerator = launch(settings)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
 
     torch.manual_seed(settings.seed)
@@ -65,7 +74,7 @@ def train(
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
-    run = _open(recipe, Path(out) if out else None, resume, accelerator)
+    run = _open(recipe, out, resume, accelerator)
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
@@ -73,11 +82,16 @@ def train(
     steps, kept = cached(steps, recipe, model, registry, accelerator)
     told |= kept
 
+    if settings.compile:
+        for encoder in model.encoders.values():
+            encoder.compile()
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    backward = Backward(prepared, settings, accelerator)
+    guard = Guard(model, adamw, accelerator)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
-        journal = Journal(run, settings, model.origins, accelerator, registry, shown)
+        journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
         saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
@@ -90,6 +104,10 @@ def train(
         for name, tuning in model.tunings.items():
             if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
+        if fitted is not None:
+            shown.say(fitted)
+        for doubt in backward.doubts:
+            shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
         first, seconds = saver.restore() if resume else (0, 0.0)
@@ -98,7 +116,10 @@ def train(
         began = time.monotonic() - seconds
         model.train()
         todo = range(first, settings.steps)
-        for step, loaded in zip(todo, load(steps, todo, settings.workers), strict=True):
+        batches = load(steps, todo, settings.workers)
+        if profile and main:
+            batches = profiled(batches, model, adamw.optimizer, run.folder / "profile.json", shown)
+        for step, loaded in zip(todo, batches, strict=True):
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
             torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
             model.start_step(step, settings.steps)
@@ -106,12 +127,13 @@ def train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
-            losses = backward(prepared, batch, settings, accelerator)
+            guard.keep()
+            losses = backward(batch)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
-            adamw.step()
+            guard.step(norm)
             adamw.zero_grad()
             done = step + 1
-            journal.note(done, rate, losses, norm, loaded)
+            journal.note(done, rate, losses, norm, loaded, batch)
 
             last = done == settings.steps
             due = last or done % settings.checkpoint_every == 0
@@ -125,12 +147,13 @@ def train(
         seconds = time.monotonic() - began
         journal.close()
 
-    rows = settings.steps * settings.batch
+    rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
         "train/peak_memory_mb": round(peak_mb(accelerator.device), 1),
+        "train/skipped_steps": journal.skips.count,
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
@@ -138,26 +161,16 @@ def train(
     }
     if ranks > 1:
         share_buffers(model)
-    finish(run, recipe, model, metrics, told, accelerator, registry)
+    # an evaluation has too few batches, of too many sizes, to compile for
+    with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
+        finish(run, recipe, model, metrics, told, accelerator, registry)
     return run
 
 
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
     """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
-    outcome: list[Path | FusionError | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            opened = (runs.reopen if resume else runs.create)(recipe.name, recipe, out)
-            outcome = [opened.folder]
-        except FusionError as error:
-            outcome = [error]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(outcome)
-    [result] = outcome
-    if isinstance(result, FusionError):
-        raise result
-    assert result is not None
-    return Run(result)
+    make = runs.reopen if resume else runs.create
+    return Run(agreed(lambda: make(recipe.name, recipe, out).folder, accelerator))
 
 
 def _mix(*numbers: int) -> int:

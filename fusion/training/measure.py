@@ -10,8 +10,10 @@ from fusion.recipe_file import Draft
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.launch import launch
+from fusion.training.watch import together
 
 
+@together
 def measure(
     given: Predictor | Run | str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None
 ) -> dict[str, Any]:

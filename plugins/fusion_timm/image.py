@@ -50,7 +50,9 @@ class TimmImage(Encoder):
         checkpoint = read(assets) if assets else find(model, pretrained, revision)
         self.origin = checkpoint.origin
         self.checkpoint = checkpoint._replace(weights=None)
-        self.backbone = build(checkpoint, size)
+        self.backbone = build(checkpoint, size).to(
+            memory_format=torch.channels_last
+        )  # convolutions are faster
         self.pooling = pooling
         self.frozen_statistics = batchnorm == "frozen" or (batchnorm == "auto" and bool(pretrained))
         chosen = {} if size is None else {"input_size": (3, size, size), "crop_pct": 1.0}

@@ -297,7 +297,15 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         assert any(fnmatch.fnmatch(key, _pattern(known)) for known in keys["metrics.jsonl"]), key
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
-    sometimes = {"ledger.jsonl", "encoders", "notes.json", "teacher", "fisher.safetensors", "retention.json"}
+    sometimes = {
+        "ledger.jsonl",
+        "encoders",
+        "notes.json",
+        "teacher",
+        "fisher.safetensors",
+        "retention.json",
+        "profile.json",
+    }
     assert files | sometimes == set(keys["The folder"])
 
 

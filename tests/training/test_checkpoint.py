@@ -265,3 +265,28 @@ def test_the_state_of_the_optimiser_is_restored_to_the_bit(tmp_path: Path) -> No
         step(again, other, number)
     for name, weight in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], weight), name
+
+
+def test_the_state_of_a_parameter_has_its_layout_again(tmp_path: Path) -> None:
+    def build() -> tuple[nn.Module, torch.optim.AdamW]:
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+
+    def step(model: nn.Module, adamw: torch.optim.AdamW, number: int) -> None:
+        model(
+            torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(number))
+        ).square().sum().backward()
+        adamw.step()
+        adamw.zero_grad()
+
+    model, adamw = build()
+    step(model, adamw, 0)
+    save(tmp_path, Checkpoint(1, model.state_dict(), optimizer_tensors(model, adamw), {}), keep=1)
+    again, other = build()
+    found = load(tmp_path / "step-00000001")
+    again.load_state_dict(found.model)
+    restore_optimizer(again, other, found.optimizer)
+    step(model, adamw, 1)
+    step(again, other, 1)
+    assert torch.equal(again.weight, model.weight)  # type: ignore[arg-type]

@@ -128,8 +128,9 @@ class Rows:
         infinite: Sequence[int] = (),
         spiked: Sequence[int] = (),
         faulty: Sequence[int] = (),
+        deadly: Sequence[int] = (),
     ) -> None:
-        self.view, self.rows, self.faulty = view, rows, faulty
+        self.view, self.rows, self.faulty, self.deadly = view, rows, faulty, deadly
         self.odd: dict[int, Any] = {
             **dict.fromkeys(broken, "torn"),
             **dict.fromkeys(infinite, [float("inf")] * 4),
@@ -142,6 +143,8 @@ class Rows:
     def __getitem__(self, index: int) -> Row:
         if index in self.faulty:
             raise RuntimeError("the disk is on fire")
+        if index in self.deadly:
+            os.kill(os.getpid(), int(os.environ.get("TOY_DEADLY", signal.SIGKILL)))
         label = index % 3
         row: dict[str, Any] = {"label": label, "flags": [float(label == 0), float("nan")]}
         if index % 4:
