@@ -67,9 +67,10 @@ class Tune(Choice):
 
 
 class EncoderPick(Pick):
-    """An encoder for the modality under which it stands."""
+    """An encoder for the modality under which it stands; `cache` keeps what it gives, None: where it can."""
 
     tune: Tune = Tune()
+    cache: bool | Literal["fp16"] | None = None
 
 
 class AugmentationPick(Pick):

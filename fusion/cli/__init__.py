@@ -6,6 +6,7 @@ import sys
 import click
 
 from fusion.cli import (
+    cache,
     check,
     compare,
     data,
@@ -41,6 +42,7 @@ COMMANDS = (
     verify,
     data,
     check,
+    cache,
     recipes,
     plugins,
     doctor,

@@ -87,7 +87,7 @@ class Collator:
                 inputs[name] = processor.collate(decoded)
         targets = {}
         for name, target in self.targets.items():
-            targets[name] = torch.full((len(samples), *target.shape), target.missing, dtype=target.dtype)
+            targets[name] = target.blank(len(samples))
             for place, sample in enumerate(samples):
                 if name in sample.targets:
                     targets[name][place] = sample.targets[name]

@@ -3,6 +3,7 @@
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -54,17 +55,12 @@ class Reader:
         every: list[list[Sample]] = []
         bad: list[BadRow] = []
         for source, row, epoch in zip(*(column.tolist() for column in slots), strict=True):
-            try:
-                every.append(self._read(source, row, epoch))
-            except (DataError, OSError) as error:
-                every.append([UNREADABLE])
-                bad.append(BadRow(self.names[source], row, str(error)))
-            except Exception as error:  # a fault of the source or of a processor, not of the row
-                at = traceback.extract_tb(error.__traceback__)[-1]
-                raise DataError(
-                    f"source {self.names[source]!r} failed at row {row}: {error!r}, raised by {at.name} in "
-                    f"{at.filename}:{at.lineno}"
-                ) from error
+            with blaming(self.names[source], row):
+                try:
+                    every.append(self._read(source, row, epoch))
+                except (DataError, OSError) as error:
+                    every.append([UNREADABLE])
+                    bad.append(BadRow(self.names[source], row, str(error)))
         return every, bad
 
     def _read(self, number: int, row: int, epoch: int) -> list[Sample]:
@@ -77,6 +73,19 @@ class Reader:
             before, found = self.taps[number].last, next(self.taps[number])
             return [self.collator.draw(found, self.draw, turn, lambda _: before or found)]
         return [self.collator.draw(source[row], self.draw, turn, lambda n: source[n % len(source)])]
+
+
+@contextmanager
+def blaming(source: str, row: int) -> Iterator[None]:
+    """Let a fault of a source or of a processor, which is not that of the row, say where it is."""
+    try:
+        yield
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"source {source!r} failed at row {row}: {error!r}, raised by {at.name} in "
+            f"{at.filename}:{at.lineno}"
+        ) from error
 
 
 class Steps(Dataset[Loaded]):
@@ -139,13 +148,14 @@ class Sweep(Dataset[Loaded]):
 
 
 def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterator[Item]:
-    """Yield the batches of these indices, in order. Raises what reading them raised, also in a worker."""
+    """Yield the items of these indices, in order. Raises what reading them raised, also in a worker."""
     loader = DataLoader(
         _Carried(dataset),
         batch_size=None,
         sampler=indices,
         num_workers=workers,
         worker_init_fn=_ignore_signals,
+        collate_fn=_as_it_is,
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
     )
@@ -166,6 +176,10 @@ class _Carried(Dataset[Item | FusionError]):
             return self.dataset[index]
         except FusionError as error:
             return error
+
+
+def _as_it_is(item: Item) -> Item:
+    return item
 
 
 def _ignore_signals(worker: int) -> None:

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from fusion import run as runs
+from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.encoder import Encoder
 from fusion.picks import complete
@@ -84,8 +85,10 @@ def _train(
     interrupt.folder = run.folder
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
-        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
+    steps, kept = cached(steps, recipe, model, registry, accelerator)
+    told |= kept
 
     if settings.compile:
         for encoder in model.encoders.values():

@@ -40,6 +40,7 @@ def test_all_commands_are_there() -> None:
         "verify",
         "data",
         "check",
+        "cache",
         "recipes",
         "plugins",
         "doctor",
