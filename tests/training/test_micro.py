@@ -315,8 +315,15 @@ def test_a_training_takes_the_steps_of_the_whole_batch(
             assert ours[key] == pytest.approx(value, rel=close, abs=close), key
 
 
-def test_two_processes_in_micro_batches_train_what_one_does_without(
-    recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
+@pytest.mark.parametrize("override", ["train.micro_batch=1", "encoders.text.tune={recompute: true}"])
+def test_two_processes_that_save_memory_train_what_one_does_that_does_not(
+    override: str,
+    recipe: Make,
+    registry: Registry,
+    torchrun: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
 ) -> None:
     """A step has a sound in one micro-batch of one rank, or none."""
     changes = STILL | {
@@ -328,7 +335,7 @@ def test_two_processes_in_micro_batches_train_what_one_does_without(
     path = tmp_path / "toy.yaml"
     path.write_text(dump(recipe(changes).model_dump(mode="json")))
     out = tmp_path / "run"
-    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), "train.micro_batch=1")
+    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), override)
     assert done.returncode == 0, done.stderr
     two = Run(out)
     one = train(recipe(changes), tmp_path / "one", registry=registry)

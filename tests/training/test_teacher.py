@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from fusion import Choices, DataError, Recipe, RecipeError, Registry, Run, RunError, load, train
-from fusion.build import build_sources
+from fusion.build import build_model, build_sources
 from fusion.picks import complete, shrink
 from fusion.recipe_file import dump
 from fusion.training.dry_run import dry_run
+from fusion.training.steps import training_steps
+from fusion.training.teach import outputs_of
 from fusion.transfer.taught import Taught
+from fusion.transfer.teacher import open_teacher
 
 Make = Callable[..., Recipe]
 Weights = Callable[[Run], dict[str, Tensor]]
@@ -67,6 +70,22 @@ def taught(recipe: Make, earlier: Run) -> Make:
 def kept(run: Run, source: str, output: str) -> np.ndarray[Any, Any]:
     [folder] = (run.folder / "teacher").glob(f"?-{source}")
     return np.load(folder / f"{output}.npy", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def test_a_student_learns_the_same_in_micro_batches(
+    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    one = train(taught(), tmp_path / "one", registry=registry)
+    run = train(taught({"train.micro_batch": 5}), tmp_path / "run", registry=registry)
+    for ours, theirs in zip(lines(run), lines(one), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    wanted = complete(taught({"train.micro_batch": 5}), registry)
+    model = build_model(wanted, registry)
+    steps = training_steps(wanted, model, registry)
+    teacher = open_teacher(wanted, model, registry)
+    assert teacher is not None
+    taught_steps = outputs_of(teacher, steps, wanted, 8, run.folder / "teacher").taught()
+    assert [len(part.row) for part in taught_steps[0].batch.parts] == [5, 5, 2]
 
 
 def test_the_outputs_are_those_of_the_loaded_run_row_by_row(
