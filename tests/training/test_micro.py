@@ -13,7 +13,18 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from fusion import Batch, Embeddings, Encoding, Model, Recipe, Registry, Run, TrainingError, train
+from fusion import (
+    Batch,
+    Embeddings,
+    Encoding,
+    Model,
+    PluginError,
+    Recipe,
+    Registry,
+    Run,
+    TrainingError,
+    train,
+)
 from fusion.build import build_model
 from fusion.data.parts import together
 from fusion.model import Losses, Rows
@@ -175,6 +186,25 @@ def test_random_numbers_of_numpy_are_drawn_again_too(
         cached(model, batch, Graphs(model, room))
         found.append(gradients(model))
     assert same(*found)
+
+
+def test_an_encoder_that_is_another_function_when_it_is_called_again_is_found(
+    recipe: Make, registry: Registry, toy: ModuleType
+) -> None:
+    class Counting(toy.Tower):  # type: ignore[misc, name-defined]
+        calls = 0
+
+        def forward(self, x: Tensor) -> Encoding:
+            self.calls += 1
+            return super().forward(x + self.calls)
+
+    model, batch = made(recipe, registry, 4, STORMY)
+    cached(model, batch, Graphs(model, 0), compare=True)
+    model.encoders["text"] = Counting()
+    with pytest.raises(
+        PluginError, match=r"encoders\.text \(toy-text of .* the same rows were encoded again"
+    ):
+        cached(model, batch, Graphs(model, 0), compare=True)
 
 
 @pytest.mark.parametrize("room", [0, math.inf])
