@@ -93,6 +93,6 @@ def _expect_repeated(model: Model, again: Sequence[Tensor], before: Sequence[Ten
         if not torch.allclose(now, then, rtol=REPEATED, atol=REPEATED, equal_nan=True):
             raise PluginError(
                 f"{part} ({model.origins[part]}) gave other vectors when the same rows were encoded again, "
-                "as train.micro_batch does: it must draw random numbers from torch, and keep nothing from one "
-                "call for the next"
+                "as train.micro_batch does: it must draw random numbers from torch, and keep nothing from "
+                "one call for the next"
             )
