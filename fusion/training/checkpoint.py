@@ -43,7 +43,8 @@ class Checkpoint(NamedTuple):
 def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
 
-    Raises CheckpointError when it cannot be written; what was there before is untouched.
+    One that any of these names as the best, in its state as [step, value], is kept too. Raises
+    CheckpointError when it cannot be written; what was there before is untouched.
     """
     final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
@@ -72,7 +73,10 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         raise CheckpointError(f"cannot save checkpoint {final}: {error}; {left}") from error
     # one of a later step is damaged, otherwise the training would have gone on from there
     older = [path for path in all_in(folder) if path.name < final.name]
-    for path in {*all_in(folder)} - {final, *older[: keep - 1]}:
+    kept = [final, *older[: keep - 1]]
+    # what each of them knows as the best so far; the newest may turn out to be damaged
+    best = {place(folder, step) for path in kept for step in _best(path)}
+    for path in {*all_in(folder)} - {*kept, *best}:
         try:
             _delete(path)
         except OSError as error:
@@ -187,6 +191,14 @@ def _delete(path: Path) -> None:
     gone = path.with_name(f".{path.name}.gone")
     path.rename(gone)
     shutil.rmtree(gone)
+
+
+def _best(path: Path) -> list[int]:
+    try:
+        best = json.loads((path / STATE).read_bytes()).get("best")
+    except (OSError, ValueError, AttributeError):  # damaged
+        return []
+    return [] if best is None else [best[0]]
 
 
 def _fsync(path: Path) -> None:

@@ -19,6 +19,7 @@ from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.anchors import anchor
 from fusion.training.backward import backward
+from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.gather import share_buffers
@@ -77,6 +78,7 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    selection = Selection(recipe, model, registry, accelerator)
     began_as = began_with(start, anchors)
     with (
         interrupt.between_steps(ranks) as agreed,
@@ -97,7 +99,9 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore(journal) if resume else (0, 0.0)
+        first, seconds = saver.restore(journal, selection) if resume else (0, 0.0)
+        if first == 0:
+            selection.begin(shown)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -119,18 +123,21 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
             journal.note(done, rate, losses, norm, loaded)
 
             stop = agreed(interrupt.requested)
-            due = stop or done == settings.steps or done % settings.checkpoint_every == 0
-            if due or step == first or done % settings.log_every == 0:
+            due = done == settings.steps or done % settings.checkpoint_every == 0
+            if due or stop or step == first or done % settings.log_every == 0:
                 journal.flush()
             saver.check()
-            if due and main:
-                saver.save(done, time.monotonic() - began, journal.presence)
+            if due:
+                began += selection.measure(done, shown)
+            if (due or stop) and main:
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best)
             if stop:
                 saver.wait()
                 raise interrupt.ended(stop, f"stopped after step {done}")
         seconds = time.monotonic() - began
         journal.close()
 
+    chosen = selection.take(run.checkpoints)
     rows = settings.steps * settings.batch
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
@@ -141,6 +148,7 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
+        **chosen,
     }
     if ranks > 1:
         share_buffers(model)
