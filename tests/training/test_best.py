@@ -100,7 +100,7 @@ def test_a_stopped_training_knows_the_best_from_before(
     key = "subsets/image/entropy"
     sign = 1 if first_best(scores, key) < first_best(scores, key, -1) else -1
     early = first_best(scores, key, sign)
-    made = recipe(best_by(key if sign == 1 else f"-{key)"})
+    made = recipe(best_by(key if sign == 1 else f"-{key}"))
     whole = train(made, tmp_path / "whole", registry=registry)
     assert whole.metrics["train/best_step"] == early
     monkeypatch.setenv("TOY_SIGNAL", f"{int(signal.SIGTERM)}@10")
