@@ -14,6 +14,7 @@ from fusion.errors import (
     PluginError,
     RecipeError,
     RunError,
+    Stopped,
     TrainingError,
 )
 from fusion.hookspecs import hookimpl
@@ -121,6 +122,7 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stopped",
     "Stored",
     "Stream",
     "Target",
