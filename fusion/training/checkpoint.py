@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,12 @@ MODEL, OPTIMIZER, STATE, MANIFEST = (
     "manifest.json",
 )
 PARTS = (MODEL, OPTIMIZER, STATE)
+Best = Callable[[int], int | None]
 CHANGED = "is not what was written"
+
+
+def _none(until: int) -> None:
+    return None
 
 
 class Checkpoint(NamedTuple):
@@ -40,11 +45,11 @@ class Checkpoint(NamedTuple):
     state: dict[str, Any]
 
 
-def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) -> Path:
     """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
 
-    One that any of these names as the best, in its state as [step, value], is kept too. Raises
-    CheckpointError when it cannot be written; what was there before is untouched.
+    The best one up to each that is kept, which `best` tells by its step, is kept too: newer ones may turn out
+    to be damaged. Raises CheckpointError when it cannot be written; what was there before is untouched.
     """
     final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
@@ -74,9 +79,8 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     # one of a later step is damaged, otherwise the training would have gone on from there
     older = [path for path in all_in(folder) if path.name < final.name]
     kept = [final, *older[: keep - 1]]
-    # what each of them knows as the best so far; the newest may turn out to be damaged
-    best = {place(folder, step) for path in kept for step in _best(path)}
-    for path in {*all_in(folder)} - {*kept, *best}:
+    chosen = [step for path in kept if (step := best(int(path.name[-8:]))) is not None]
+    for path in {*all_in(folder)} - {*kept, *(place(folder, step) for step in chosen)}:
         try:
             _delete(path)
         except OSError as error:
@@ -191,14 +195,6 @@ def _delete(path: Path) -> None:
     gone = path.with_name(f".{path.name}.gone")
     path.rename(gone)
     shutil.rmtree(gone)
-
-
-def _best(path: Path) -> list[int]:
-    try:
-        best = json.loads((path / STATE).read_bytes()).get("best")
-    except (OSError, ValueError, AttributeError):  # damaged
-        return []
-    return [] if best is None else [best[0]]
 
 
 def _fsync(path: Path) -> None:

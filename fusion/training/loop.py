@@ -78,7 +78,6 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
 
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
-    selection = Selection(recipe, model, registry, accelerator)
     began_as = began_with(start, anchors)
     with (
         interrupt.between_steps(ranks) as agreed,
@@ -99,9 +98,10 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore(journal, selection) if resume else (0, 0.0)
-        if first == 0:
-            selection.begin(shown)
+        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        with interrupt.at_once():
+            first, seconds = saver.restore(journal) if resume else (0, 0.0)
+            selection.begin(first)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -127,17 +127,18 @@ def _train(recipe: Recipe, out: Path | None, resume: bool, registry: Registry, i
             if due or stop or step == first or done % settings.log_every == 0:
                 journal.flush()
             saver.check()
-            if due:
-                began += selection.measure(done, shown)
             if (due or stop) and main:
-                saver.save(done, time.monotonic() - began, journal.presence, selection.best)
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
             if stop:
                 saver.wait()
                 raise interrupt.ended(stop, f"stopped after step {done}")
+            if due:
+                with interrupt.at_once():
+                    began += selection.measure(done)
         seconds = time.monotonic() - began
         journal.close()
 
-    chosen = selection.take(run.checkpoints)
+    chosen = selection.take()
     rows = settings.steps * settings.batch
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,

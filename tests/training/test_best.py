@@ -1,5 +1,7 @@
 """The best checkpoint by a metric on rows that are held back is kept, and becomes the run."""
 
+import json
+import math
 import shutil
 import signal
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from fusion.errors import Stopped
 from fusion.evaluation.evaluate import evaluate
 from fusion.recipe_file import dump
 from fusion.training import checkpoint
+from fusion.training.best import leading
 from fusion.training.checkpoint import Checkpoint, all_in, save
 from fusion.training.launch import launch
 
@@ -84,6 +87,10 @@ def test_the_best_by_a_metric_is_kept_beside_the_last_and_becomes_the_run(
     assert run.metrics["train/best_step"] == best
     assert run.metrics["train/best_score"] == pytest.approx(scores[best][key], abs=1e-6)
     assert lines(run) == lines(every)  # to be measured changes nothing
+    written = [json.loads(line) for line in (run.folder / "scores.jsonl").read_text().splitlines()]
+    assert {line["step"]: pytest.approx(line["score"], abs=1e-6) for line in written} == {
+        step: score[key] for step, score in scores.items()
+    }
     assert same(weights(run), checkpoint.load(checkpoint.place(every.checkpoints, best)).model)
     kept = sorted(int(path.name[5:]) for path in all_in(run.checkpoints))
     assert kept == sorted({best, 10, 12} | {first_best({s: scores[s] for s in scores if s <= 10}, key, sign)})
@@ -96,6 +103,7 @@ def test_a_stopped_training_knows_the_best_from_before(
     tmp_path: Path,
     weights: Weights,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     key = "subsets/image/entropy"
     sign = 1 if first_best(scores, key) < first_best(scores, key, -1) else -1
@@ -114,7 +122,18 @@ def test_a_stopped_training_knows_the_best_from_before(
 
     (checkpoint.place(copied / "checkpoints", early) / "state.json").unlink()
     later = train(made, copied, resume=True, registry=registry)
-    assert later.metrics["train/best_step"] == 12  # the only one that is measured after step 11
+    told = capsys.readouterr().err
+    assert f"step-{early:08d}, the best so far, is damaged; the best of the others is taken" in told
+    assert (
+        later.metrics["train/best_step"] == 10
+    )  # of those that are there: 10, 11, which is not measured, and 12
+
+    (whole.folder / "manifest.json").unlink()
+    written = (whole.folder / "scores.jsonl").read_text().splitlines(keepends=True)
+    (whole.folder / "scores.jsonl").write_text("".join(written[:-1]))  # as if stopped while it was measured
+    again = train(made, whole.folder, resume=True, registry=registry)
+    assert (again.folder / "scores.jsonl").read_text() == "".join(written)
+    assert same(weights(again), weights(run))
 
 
 def test_what_is_no_metric_is_told_before_the_first_step(
@@ -148,10 +167,18 @@ def test_rows_that_are_reported_on_as_well_are_told(
     assert told in capsys.readouterr().err
 
 
+def test_the_best_is_the_first_of_equals_and_none_that_is_not_a_number() -> None:
+    scores = {2: math.nan, 4: 0.3, 6: 0.5, 8: 0.5, 10: 0.1}
+    assert [leading(scores, 1, until) for until in (2, 5, 6, 8, 12)] == [None, 4, 6, 6, 6]
+    assert [leading(scores, -1, until) for until in (2, 5, 6, 8, 12)] == [None, 4, 4, 4, 10]
+
+
 def test_checkpoints_that_are_kept_keep_what_they_know_as_the_best(tmp_path: Path) -> None:
+    known: dict[int, int] = {}
+
     def at(step: int, best: int) -> list[int]:
-        state = {"best": [best, 0.5]}
-        save(tmp_path, Checkpoint(step, {"w": torch.ones(1)}, {}, state), keep=2)
+        known[step] = best
+        save(tmp_path, Checkpoint(step, {"w": torch.ones(1)}, {}, {}), keep=2, best=known.get)
         return sorted(int(path.name[5:]) for path in all_in(tmp_path))
 
     assert at(1, 1) == [1]
@@ -172,6 +199,6 @@ def test_two_processes_choose_what_the_first_has_measured(
     run = Run(out)
     told = [line for line in done.stderr.splitlines() if "subsets/image/entropy" in line]
     assert len(told) == 6
-    assert f"(best: step {run.metrics['train/best_step']}, " in told[-1]
+    assert told[-1].endswith(f", the best is that of step {run.metrics['train/best_step']}")
     best = checkpoint.load(checkpoint.place(run.checkpoints, run.metrics["train/best_step"]))
     assert same(weights(run), best.model)
