@@ -53,7 +53,7 @@ def saved(recipe: Recipe, registry: Registry, rounds: int) -> tuple[float, float
         with Saver(run, recipe.train.keep, model, adamw, accelerator, shown, {}) as saver:
             for step in range(rounds + 1):
                 before, began = time.process_time(), time.perf_counter()
-                saver.save(step, 0.0, {})
+                saver.save(step, 0.0, {}, lambda until: None)
                 stood.append(time.perf_counter() - began)
                 saver.wait()
                 took.append(time.process_time() - before)

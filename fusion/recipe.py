@@ -4,7 +4,7 @@ import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic import ValidatorFunctionWrapHandler as Check
 
 from fusion.errors import Problem, RecipeError
@@ -164,6 +164,22 @@ class Evaluate(Section):
     limit: Positive | None = None
 
 
+class Best(Section):
+    """By what the best checkpoint is kept and becomes the run: a key of metrics.json, measured on these rows.
+
+    "-KEY" says that less is better.
+    """
+
+    by: str | None = None
+    sources: dict[Name, Pick] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _have_rows(self) -> "Best":
+        if (self.by is None) != (not self.sources):
+            raise ValueError("give both `by`, a key of metrics.json, and `sources`, rows that are held back")
+        return self
+
+
 class Study(Section):
     """The versions of a recipe that `fusion study` trains and compares; every other command ignores them.
 
@@ -214,6 +230,7 @@ class Recipe(Section):
     prior: PriorPick | None = None
     train: Train
     evaluate: Evaluate = Evaluate()
+    best: Best = Best()
     study: Study = Study()
 
     def __init__(self, **data: Any) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,12 @@ MODEL, OPTIMIZER, STATE, MANIFEST = (
     "manifest.json",
 )
 PARTS = (MODEL, OPTIMIZER, STATE)
+Best = Callable[[int], int | None]
 CHANGED = "is not what was written"
+
+
+def _none(until: int) -> None:
+    return None
 
 
 class Checkpoint(NamedTuple):
@@ -41,10 +46,11 @@ class Checkpoint(NamedTuple):
     state: dict[str, Any]
 
 
-def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) -> Path:
     """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
 
-    Raises CheckpointError when it cannot be written; what was there before is untouched.
+    The best one up to each that is kept, which `best` tells by its step, is kept too: newer ones may turn out
+    to be damaged. Raises CheckpointError when it cannot be written; what was there before is untouched.
     """
     final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
@@ -73,7 +79,9 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         raise CheckpointError(f"cannot save checkpoint {final}: {error}; {left}") from error
     # one of a later step is damaged, otherwise the training would have gone on from there
     older = [path for path in all_in(folder) if path.name < final.name]
-    for path in {*all_in(folder)} - {final, *older[: keep - 1]}:
+    kept = [final, *older[: keep - 1]]
+    chosen = [step for path in kept if (step := best(int(path.name[-8:]))) is not None]
+    for path in {*all_in(folder)} - {*kept, *(place(folder, step) for step in chosen)}:
         try:
             _delete(path)
         except OSError as error:

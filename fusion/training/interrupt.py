@@ -49,6 +49,15 @@ class Interrupt:
         if self.requested:
             raise self.ended(self.requested, "stopped after the last step")
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Between steps, let the first signal end what is no step and what a checkpoint need not wait for."""
+        self._patient = False
+        try:
+            yield
+        finally:
+            self._patient = True
+
     def ended(self, number: int, what: str) -> KeyboardInterrupt:
         """Return what to raise for a signal: `Stopped` for SIGTERM."""
         message = f"{what}; go on with --resume --out {self.folder}"

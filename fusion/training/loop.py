@@ -21,6 +21,7 @@ from fusion.run import Run
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
+from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.fit import settle
@@ -121,7 +122,10 @@ def _train(
             shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore(journal) if resume else (0, 0.0)
+        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        with interrupt.at_once():
+            first, seconds = saver.restore(journal) if resume else (0, 0.0)
+            selection.begin(first)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -147,18 +151,22 @@ def _train(
             journal.note(done, rate, losses, norm, loaded, batch)
 
             stop = agreement(interrupt.requested)
-            due = stop or done == settings.steps or done % settings.checkpoint_every == 0
-            if due or step == first or done % settings.log_every == 0:
+            due = done == settings.steps or done % settings.checkpoint_every == 0
+            if due or stop or step == first or done % settings.log_every == 0:
                 journal.flush()
             saver.check()
-            if due and main:
-                saver.save(done, time.monotonic() - began, journal.presence)
+            if (due or stop) and main:
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
             if stop:
                 saver.wait()
                 raise interrupt.ended(stop, f"stopped after step {done}")
+            if due:
+                with interrupt.at_once():
+                    began += selection.measure(done)
         seconds = time.monotonic() - began
         journal.close()
 
+    chosen = selection.take()
     rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
@@ -170,6 +178,7 @@ def _train(
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
+        **chosen,
     }
     if ranks > 1:
         share_buffers(model)

@@ -14,7 +14,7 @@ from fusion.model import Model
 from fusion.run import Run
 from fusion.training import checkpoint
 from fusion.training.anchors import Anchors
-from fusion.training.checkpoint import Checkpoint
+from fusion.training.checkpoint import Best, Checkpoint
 from fusion.training.journal import Journal
 from fusion.training.progress import Progress
 from fusion.training.snapshot import Snapshot
@@ -66,10 +66,11 @@ class Saver:
         finally:
             self._thread.shutdown()
 
-    def save(self, done: int, seconds: float, presence: Mapping[str, int]) -> None:
+    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
         """Copy the state after this many steps and seconds, and begin to write it; the main process calls it.
 
-        Waits for the checkpoint before. Raises CheckpointError where that could not be written.
+        `best` is that of `checkpoint.save`. Waits for the checkpoint before. Raises CheckpointError where
+        that could not be written.
         """
         if self._writing is not None and not self._writing.done() and not self._told:
             self._told = True
@@ -80,7 +81,8 @@ class Saver:
             state["scaler"] = self.accelerator.scaler.state_dict()
         weights = self._weights.take(self.model.state_dict())
         moments = self._moments.take(checkpoint.optimizer_tensors(self.model, self.adamw.optimizer))
-        self._writing = self._thread.submit(self._write, Checkpoint(done, weights, moments, state))
+        taken = Checkpoint(done, weights, moments, state)
+        self._writing = self._thread.submit(self._write, taken, best)
 
     def check(self) -> None:
         """Raise CheckpointError if a checkpoint could not be written; waits for nothing."""
@@ -124,7 +126,7 @@ class Saver:
         journal.rewind(found.step)
         return found.step, found.state["seconds"]
 
-    def _write(self, taken: Checkpoint) -> Path:
+    def _write(self, taken: Checkpoint, best: Best) -> Path:
         self._weights.wait()
         self._moments.wait()
-        return checkpoint.save(self.run.checkpoints, taken, self.keep)
+        return checkpoint.save(self.run.checkpoints, taken, self.keep, best)
