@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
-from fusion.recipe import Recipe, Tune
+from fusion.recipe import Recipe
+from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 
 TUNE = frozenset(Tune.model_fields)

@@ -108,7 +108,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "widht: 16",
-            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
+            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, best, classes, "
             "encoders, evaluate, fuser, init, name, objectives, prior, sources, study, teacher, train, "
             "width",
         ),
@@ -587,6 +587,7 @@ def test_the_recipe_of_a_run_is_complete_and_gives_the_same_recipe(tiny_run: Run
         "align": True,
         "lr_scale": 1.0,
         "layer_decay": 1.0,
+        "recompute": False,
     }
     assert data["sources"]["seen"]["split"] == "train"
 

@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 LAYERS = [
     ["errors"],
     ["component", "sharing", "tensors", "division"],
-    ["hookspecs", "recipe_problems"],
+    ["hookspecs", "recipe_problems", "recipe_picks"],
     ["builtin", "recipe", "options"],
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
