@@ -77,7 +77,8 @@ class Watch:
 
     def wait(self) -> str | None:
         """Return what `lost` says within a moment, which a failed communication may have been faster than."""
-        self._thread.join(2 * BEAT if self.lost is None else 0)
+        if self._thread.ident is not None and self.lost is None:
+            self._thread.join(2 * BEAT)
         return self.lost
 
     def _listen(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fusion import Recipe
 from fusion.recipe_file import dump
+from fusion.training.watch import together
 
 # one process forks the two of every case; each rank does the first thing that its case names for it
 JOBS = """
@@ -165,6 +166,15 @@ def test_a_process_that_gives_no_sign_of_life_is_taken_for_dead(ended: Ended) ->
 @pytest.mark.parametrize("case", ["first is earlier", "second is earlier"])
 def test_a_process_may_return_before_the_others(case: str, ended: Ended) -> None:
     assert ended[case] == {0: (0, []), 1: (0, [])}
+
+
+def test_an_error_of_a_process_that_is_alone_stays_what_it_is() -> None:
+    @together
+    def work() -> None:
+        raise RuntimeError("the shapes do not fit")
+
+    with pytest.raises(RuntimeError, match=r"^the shapes do not fit$"):
+        work()
 
 
 @pytest.mark.slow
