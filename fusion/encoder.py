@@ -71,6 +71,15 @@ class Encoder(nn.Module, ABC):
                 groups += [group] if group else []
         return groups
 
+    def recompute_blocks(self) -> list[nn.Module]:
+        """Return the modules that can be computed again in the backward, in place of keeping what is in them.
+
+        By default the innermost elements of ModuleLists and Sequentials that consist of modules themselves,
+        such as the layers of a transformer; the whole encoder where there are none. What goes into a block
+        is kept.
+        """
+        return list(_blocks(self)) or [self]
+
     def save_assets(self, folder: Path) -> None:  # most encoders need nothing
         """Write what building this encoder again takes beside its options and its weights.
 
@@ -78,6 +87,15 @@ class Encoder(nn.Module, ABC):
         positional parameter, `assets: Path | None = None`; given, it builds from there alone, with random
         weights and without the network, and the saved weights are loaded into it.
         """
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        inner = list(_blocks(child))
+        yield from inner
+        composed = not isinstance(child, LISTS) and any(True for _ in child.children())
+        if isinstance(module, LISTS) and composed and not inner:
+            yield child
 
 
 LISTS = (nn.ModuleList, nn.Sequential)

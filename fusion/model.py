@@ -2,37 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fusion.batch import Batch, Target
+from fusion.division import divided
 from fusion.embeddings import Align, Embeddings
 from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.fuser import Fuser
+from fusion.losses import Losses, Rows
 from fusion.objective import Objective, Task
 from fusion.tuning import Tuning, rest
-
-
-class Rows(NamedTuple):
-    """What the losses of a step are computed on: the rows of one rank, or of all."""
-
-    embeddings: Embeddings  # without tokens, which stay on their rank
-    fused: Tensor  # (b, w) fp32
-    targets: Mapping[str, Tensor]  # (b, ...)
-
-
-class Losses(NamedTuple):
-    """The weighted sum, which is trained on, and the unweighted parts by the objective's name.
-
-    `finite` tells of the vectors of every part, such as "encoders.image" or "fuser", which are finite.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    finite: dict[str, Tensor]  # (b,) bool
 
 
 def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
@@ -111,16 +94,18 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, gather: Callable[[Rows], Rows] | None = None) -> Losses:
         """Return the losses of a batch; `gather` joins the rows of all ranks before they are computed."""
+        rows = self.rows(batch)
+        return self.losses(rows if gather is None else gather(rows))
+
+    def rows(self, batch: Batch) -> Rows:
+        """Return what the losses read of a batch."""
         embeddings = self.embed(batch)
         fused = self.fuse(embeddings, batch.shown)
-        rows = Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
-        if gather is not None:
-            rows = gather(rows)
-        return self.losses(rows)
+        return Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
 
     def losses(self, rows: Rows) -> Losses:
         """Return the losses of rows that are embedded and fused."""
-        with torch.autocast(rows.fused.device.type, enabled=False):
+        with divided(rows.division), torch.autocast(rows.fused.device.type, enabled=False):
             parts = {
                 name: objective(rows.embeddings, rows.fused, rows.targets)
                 for name, objective in self.objectives.items()
@@ -166,6 +151,7 @@ class Model(nn.Module):
 
     def embed(self, batch: Batch) -> Embeddings:
         """Encode and align what is present; absent slots are zeros."""
+        assert not batch.parts, "it has its inputs in micro-batches"
         pooled, tokens, mask = {}, {}, {}
         for name, present in batch.present.items():
             if name not in batch.inputs:

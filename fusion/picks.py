@@ -108,7 +108,7 @@ def shrink(recipe: Recipe, registry: Registry) -> Recipe:
                 pick.given[name] = small
     data["train"] |= {
         "steps": min(8, recipe.train.steps),
-        "batch": min(16, recipe.train.batch),
+        "batch": 16 if recipe.train.batch == "auto" else min(16, recipe.train.batch),
         "workers": 0,
         "log_every": 2,
     }

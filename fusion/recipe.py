@@ -5,8 +5,9 @@ from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidatorFunctionWrapHandler as Check
 
-from fusion.errors import RecipeError
+from fusion.errors import Problem, RecipeError
 from fusion.recipe_problems import reference_problems, schema_problems
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -50,13 +51,15 @@ class Tune(Choice):
     """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
 
     It shrinks by `layer_decay` with every layer from the output to the input. Without `align` the
-    projection to the shared space does not learn.
+    projection to the shared space does not learn. With `recompute` the backward computes the encoder's
+    blocks again: less memory, more time.
     """
 
     mode: str = "full"
     align: bool = True
     lr_scale: float = Field(default=1.0, gt=0)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
+    recompute: bool = False
 
     @property
     def name(self) -> str:
@@ -93,10 +96,15 @@ class PriorPick(Pick):
 
 
 class Train(Section):
-    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks."""
+    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks.
+
+    Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device.
+    """
 
     steps: Positive
-    batch: Positive = 128
+    batch: Positive | Literal["auto"] = 128
+    micro_batch: Positive | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup: Fraction = 0.1
@@ -109,6 +117,22 @@ class Train(Section):
     checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
+
+    @field_validator("batch", mode="wrap")
+    @classmethod
+    def _number_or_auto(cls, batch: Any, check: Check) -> Any:
+        try:
+            return check(batch)
+        except ValidationError:
+            raise ValueError("a batch is a whole number of rows from 1, or 'auto'") from None
+
+    @property
+    def rows(self) -> int:
+        """`batch` as a number. Raises RecipeError while that has yet to be found."""
+        if self.batch == "auto":
+            message = "'auto' is found by training only; give a number here, such as train.batch=128"
+            raise RecipeError([Problem("train.batch", message)])
+        return self.batch
 
 
 class ZeroShot(Section):

@@ -16,6 +16,12 @@ from fusion.picks import complete, shrink
 from fusion.recipe_axis import over
 from fusion.recipe_file import dump, find, parse, shipped
 
+ACCUMULATED = (
+    "adding up the gradients of small batches is no large batch: a contrastive loss would compare each row "
+    "with those of its small batch only; give all rows of a step as train.batch, and as train.micro_batch "
+    "how many are encoded at once, which has the gradient of the whole batch"
+)
+
 GOOD = """\
 sources:
   seen: {name: digits, view: image-text, weight: 2}
@@ -166,7 +172,28 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "batch: 8",
             "batch: 0",
-            "mine.yaml:13: train.batch: 0: input should be greater than or equal to 1",
+            "mine.yaml:13: train.batch: 0: a batch is a whole number of rows from 1, or 'auto'",
+        ),
+        (
+            "batch: 8",
+            "batch: large",
+            "mine.yaml:13: train.batch: 'large': a batch is a whole number of rows from 1, or 'auto'",
+        ),
+        (
+            "batch: 8",
+            "batch: auto, micro_batch: 4",
+            "mine.yaml:13: train.batch: 'auto' is the largest batch that fits without train.micro_batch; "
+            "give a number beside it",
+        ),
+        (
+            "batch: 8",
+            "accumulate: 4",
+            f"mine.yaml:13: train.accumulate: {ACCUMULATED}",
+        ),
+        (
+            "batch: 8",
+            "gradient_accumulation_steps: 4",
+            f"mine.yaml:13: train.gradient_accumulation_steps: {ACCUMULATED}",
         ),
         (
             "batch: 8",

@@ -13,6 +13,7 @@ from fusion.batch import Batch, Source, Stream
 from fusion.data.collate import UNREADABLE, BadRow, Collator, Sample
 from fusion.data.draw import Draw, Turn
 from fusion.data.order import Order, Slots
+from fusion.data.parts import together
 from fusion.data.stream import Tap
 from fusion.errors import DataError, FusionError
 
@@ -75,15 +76,23 @@ class Reader:
 
 
 class Steps(Dataset[Loaded]):
-    """The training batches of one rank, by step."""
+    """The training batches of one rank, by step; with `micro` in micro-batches of so many rows at most."""
 
-    def __init__(self, reader: Reader, order: Order, rank: int, ranks: int) -> None:
-        self.reader, self.order, self.rank, self.ranks = reader, order, rank, ranks
+    def __init__(self, reader: Reader, order: Order, rank: int, ranks: int, micro: int | None = None) -> None:
+        self.reader, self.order, self.rank, self.ranks, self.micro = reader, order, rank, ranks, micro
 
     def __getitem__(self, step: int) -> Loaded:
         if not self.reader.taps:
             self._tap(step)
-        return self.reader(self.order(step).part(self.rank, self.ranks))
+        slots = self.order(step).part(self.rank, self.ranks)
+        rows = len(slots.source)
+        if self.micro is None or self.micro >= rows:
+            return self.reader(slots)
+        starts = range(0, rows, self.micro)
+        read = [
+            self.reader(Slots(*(column[start : start + self.micro] for column in slots))) for start in starts
+        ]
+        return Loaded(together([part.batch for part in read]), [row for part in read for row in part.bad])
 
     def _tap(self, first: int) -> None:
         """Begin to read this process's part of each stream; `first` is the first step that it reads."""

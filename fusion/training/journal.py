@@ -16,7 +16,7 @@ from fusion.data.collate import BadRow
 from fusion.data.ledger import Ledger
 from fusion.data.loader import Loaded
 from fusion.errors import DataError, TrainingError
-from fusion.model import Losses
+from fusion.losses import Losses
 from fusion.recipe import Train
 from fusion.registry import Registry
 from fusion.run import Run

@@ -17,6 +17,7 @@ from accelerate.utils import (
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+from fusion.recipe_problems import ACCUMULATED
 from fusion.training import watch
 
 PATIENCE = timedelta(hours=2)
@@ -41,9 +42,11 @@ def launch(train: Train) -> Accelerator:
             DistributedDataParallelKwargs(find_unused_parameters=True),
             InitProcessGroupKwargs(timeout=PATIENCE),
         ],
-        # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
+    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
+    if accumulated > 1:
+        raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in SHARDED:
         raise TrainingError(
             f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "
@@ -54,7 +57,7 @@ def launch(train: Train) -> Accelerator:
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
-    if train.batch % accelerator.num_processes:
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
         raise TrainingError(
             f"train.batch ({train.batch}) must be divisible by the number of processes "
             f"({accelerator.num_processes}); it counts the rows of all of them"

@@ -8,20 +8,21 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, send_to_device
+from accelerate.utils import send_to_device
 
 from fusion import run as runs
 from fusion.data.loader import load
 from fusion.encoder import Encoder
-from fusion.errors import FusionError
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
-from fusion.training.backward import backward
+from fusion.training.backward import Backward
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
+from fusion.training.fit import settle
 from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
@@ -60,9 +61,10 @@ def train(
     checkpoint and raise KeyboardInterrupt.
     """
     registry = registry or Registry()
-    recipe = complete(recipe, registry)
+    recipe, out = complete(recipe, registry), Path(out) if out else None
+    accelerator = launch(recipe.train)
+    recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
-    accelerator = launch(settings)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
 
     torch.manual_seed(settings.seed)
@@ -71,7 +73,7 @@ def train(
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
-    run = _open(recipe, Path(out) if out else None, resume, accelerator)
+    run = _open(recipe, out, resume, accelerator)
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
@@ -82,6 +84,7 @@ def train(
             encoder.compile()
     prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
+    backward = Backward(prepared, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
@@ -98,6 +101,10 @@ def train(
         for name, tuning in model.tunings.items():
             if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
+        if fitted is not None:
+            shown.say(fitted)
+        for doubt in backward.doubts:
+            shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
         first, seconds = saver.restore() if resume else (0, 0.0)
@@ -118,7 +125,7 @@ def train(
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
             guard.keep()
-            losses = backward(prepared, batch, settings, accelerator)
+            losses = backward(batch)
             norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
             guard.step(norm)
             adamw.zero_grad()
@@ -137,7 +144,7 @@ def train(
         seconds = time.monotonic() - began
         journal.close()
 
-    rows = settings.steps * settings.batch
+    rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),
@@ -159,20 +166,8 @@ def train(
 
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
     """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
-    outcome: list[Path | FusionError | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            opened = (runs.reopen if resume else runs.create)(recipe.name, recipe, out)
-            outcome = [opened.folder]
-        except FusionError as error:
-            outcome = [error]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(outcome)
-    [result] = outcome
-    if isinstance(result, FusionError):
-        raise result
-    assert result is not None
-    return Run(result)
+    make = runs.reopen if resume else runs.create
+    return Run(agreed(lambda: make(recipe.name, recipe, out).folder, accelerator))
 
 
 def _mix(*numbers: int) -> int:

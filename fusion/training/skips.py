@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusion.batch import Batch
-from fusion.model import Losses
+from fusion.losses import Losses
 
 IN_A_ROW = 10
 HALVINGS = 16
@@ -32,12 +32,15 @@ class Clues(NamedTuple):
 
 def clues(losses: Losses, batch: Batch, host: Batch) -> Clues:
     """Collect them from a batch on the device, and from the same one on the host."""
-    floats = {
-        name: [part for part in inputs.values() if part.is_floating_point()]
-        for name, inputs in batch.inputs.items()
-    }
-    sums = {name: _sums(some) for name, some in floats.items() if some}
-    return Clues(losses.finite, sums, host._replace(inputs={}, targets={}))
+    sums: dict[str, list[Tensor]] = {}
+    for part in batch.parts or (batch,):
+        for name, inputs in part.inputs.items():
+            rows = len(next(iter(inputs.values())))  # others may hold buckets, of fewer
+            floats = [one for one in inputs.values() if one.is_floating_point() and len(one) == rows]
+            if floats:
+                sums.setdefault(name, []).append(_sums(floats))
+    joined = {name: torch.cat(some) for name, some in sums.items()}
+    return Clues(losses.finite, joined, host._replace(inputs={}, targets={}, parts=()))
 
 
 def suspects(clues: Clues, rank: int, sources: Sequence[str]) -> Suspects:
@@ -128,7 +131,7 @@ class Skips:
 
 def _sums(inputs: Sequence[Tensor]) -> Tensor:
     """Return for each of n rows a number that is finite if all of its numbers are, (n,)."""
-    sums = [part.unsqueeze(-1).flatten(1).sum(1, dtype=torch.float32) for part in inputs]  # n of them each
+    sums = [part.unsqueeze(-1).flatten(1).sum(1, dtype=torch.float32) for part in inputs]
     return torch.stack(sums).sum(0)
 
 

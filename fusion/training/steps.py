@@ -35,7 +35,8 @@ def training_steps(recipe: Recipe, model: Model, registry: Registry, rank: int =
     seed = recipe.train.seed
     draw = Draw(build.build_augmentations(recipe, registry), recipe.fuser.modality_dropout, seed)
     reader = Reader(sources, Collator(model.processors, targets), draw)
-    return Steps(reader, Order(lengths, weights, recipe.train.batch, seed), rank, ranks)
+    order = Order(lengths, weights, recipe.train.rows, seed)
+    return Steps(reader, order, rank, ranks, recipe.train.micro_batch)
 
 
 def _expect_known(recipe: Recipe, known: Sequence[str]) -> None:

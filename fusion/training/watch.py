@@ -164,7 +164,7 @@ def begin(accelerator: Accelerator) -> None:
 def _connect(rank: int, ranks: int) -> dict[Connection, str]:
     """Return the connections of a process by name: those of the first one to all others, or the one to it."""
     host = socket.gethostname()
-    server = socket.create_server(("", 0), backlog=ranks) if rank == 0 else None
+    server = socket.create_server((_listening(), 0), backlog=ranks) if rank == 0 else None
     place = [] if server is None else [server.getsockname()[1], secrets.token_hex(), host]
     told = [place]
     broadcast_object_list(told)
@@ -179,6 +179,12 @@ def _connect(rank: int, ranks: int) -> dict[Connection, str]:
         return {peer: f"process 0 on {first}"}
     except OSError as error:
         raise TrainingError(f"process {rank} on {host} cannot reach process 0 on {first}: {error}") from error
+
+
+def _listening() -> str:
+    """Return the address for the first process to listen on: no other machine hears a job of one machine."""
+    address = socket.gethostbyname(os.environ["MASTER_ADDR"])
+    return address if address.startswith("127.") else ""
 
 
 def _accept(server: socket.socket, count: int, key: str) -> dict[Connection, str]:

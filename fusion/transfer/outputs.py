@@ -113,7 +113,7 @@ class Outputs:
             assert not isinstance(source, Stream)
             sources[name] = Taught(source, rows, files[name])
         taught = Reader(sources, reader.collator, reader.draw)
-        return Steps(taught, self.steps.order, self.steps.rank, self.steps.ranks)
+        return Steps(taught, self.steps.order, self.steps.rank, self.steps.ranks, self.steps.micro)
 
     def _paths(self, folder: Path) -> Files:
         # numbered, since a source may be called `..`

@@ -17,13 +17,14 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "tensors"],
+    ["component", "sharing", "tensors", "division"],
     ["hookspecs", "recipe_problems"],
     ["builtin", "recipe", "options"],
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
     ["embeddings"],
-    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "without"],
+    ["losses"],
+    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "without", "recompute"],
     ["fusers", "objectives", "augmentations", "tunings", "priors", "mergings", "estimators", "model"],
     ["picks"],
     ["build"],

@@ -370,3 +370,22 @@ def test_groups_of_layers_have_every_parameter_once() -> None:
     assert "layer_groups has every parameter once" in check_encoder(Grouped, SAMPLES)
     with pytest.raises(PluginError, match="layer_groups leaves a parameter out, or has one twice"):
         check_encoder(LeftOut, SAMPLES)
+
+
+class Counting(Good):
+    """It is another function each time that it is called with a gradient."""
+
+    calls = 0
+
+    def forward(self, *args: Any, **inputs: Any) -> Encoding:
+        self.calls += self.training
+        encoding = super().forward(*args, **inputs)
+        return encoding._replace(pooled=encoding.pooled * (1 + self.calls))
+
+
+def test_an_encoder_whose_forward_cannot_be_repeated_is_found() -> None:
+    assert "the gradient is the same when the blocks are computed again in the backward" in check_encoder(
+        Good, SAMPLES
+    )
+    with pytest.raises(PluginError, match=r"differs by .* when forward runs a second time, in the backward"):
+        check_encoder(Counting, SAMPLES)

@@ -195,7 +195,7 @@ from torch import nn
 import torch.distributed as dist
 from safetensors.torch import save_file
 from fusion.embeddings import Embeddings
-from fusion.model import Rows
+from fusion.losses import Rows
 from fusion.training.gather import gather
 
 dist.init_process_group("gloo")
