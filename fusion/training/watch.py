@@ -67,8 +67,8 @@ class Watch:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if error is None:
-            self._tell(DONE)
+        if error is None or (isinstance(error, KeyboardInterrupt) and error.args):
+            self._tell(DONE)  # all stop together, and the first process may have a checkpoint to write
         elif isinstance(error, ProcessError):
             self._tell(LOST, str(error))
         else:

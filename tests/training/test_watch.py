@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from fusion import DataError, ProcessError
 from fusion.training import watch
 
-watch.SILENT = 3
+watch.SILENT, watch.GRACE = 3, 1.0
 
 def die(number):
     time.sleep(0.5)
@@ -30,6 +30,9 @@ def die(number):
 def fail():
     raise DataError("the disk is on fire")
 
+def stop(*told):
+    raise KeyboardInterrupt(*told)
+
 DEEDS = {
     "sleep": lambda: time.sleep(60),  # as one that waits for a GPU
     "join": lambda: dist.barrier(),
@@ -38,6 +41,8 @@ DEEDS = {
     "halt": lambda: die(signal.SIGSTOP),
     "fail": fail,
     "return": lambda: None,
+    "stop": lambda: stop("stopped after step 3"),
+    "break off": stop,
 }
 
 @watch.together
@@ -60,7 +65,7 @@ def start(name, at, rank, deed):
     code = 0
     try:
         work(deed)
-    except (DataError, ProcessError) as error:
+    except (DataError, ProcessError, KeyboardInterrupt) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         code = 2
     os._exit(code)
@@ -98,6 +103,8 @@ CASES = {
     "second falls silent": ["sleep", "halt"],
     "first is earlier": ["return", "go on"],
     "second is earlier": ["go on", "return"],
+    "second stops, as all do": ["go on", "stop"],
+    "second is broken off": ["sleep", "break off"],
 }
 Ended = dict[str, dict[int, tuple[int, list[str]]]]
 
@@ -166,6 +173,17 @@ def test_a_process_that_gives_no_sign_of_life_is_taken_for_dead(ended: Ended) ->
 @pytest.mark.parametrize("case", ["first is earlier", "second is earlier"])
 def test_a_process_may_return_before_the_others(case: str, ended: Ended) -> None:
     assert ended[case] == {0: (0, []), 1: (0, [])}
+
+
+def test_a_process_that_still_writes_when_all_stop_is_left_alone(ended: Ended) -> None:
+    stopped = (2, ["KeyboardInterrupt: stopped after step 3"])
+    assert ended["second stops, as all do"] == {0: (0, []), 1: stopped}
+
+
+def test_who_waits_for_a_process_that_was_broken_off_is_ended(ended: Ended) -> None:
+    code, [told] = ended["second is broken off"][0]
+    assert code == 1
+    assert told.endswith(" has ended: KeyboardInterrupt()")
 
 
 def test_an_error_of_a_process_that_is_alone_stays_what_it_is() -> None:
