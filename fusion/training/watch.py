@@ -20,7 +20,7 @@ from typing import ParamSpec, TypeVar, cast
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from fusion.errors import FusionError, ProcessError, TrainingError
+from fusion.errors import FusionError, ProcessError
 
 BEAT = 1.0
 """Seconds between two signs of life."""
@@ -29,8 +29,9 @@ SILENT = 40
 GRACE = 5.0
 """Seconds in which a process may end by itself, as when all meet the same error, before it is ended."""
 
-PATIENCE = 60.0
-"""Seconds in which the processes have to meet."""
+PATIENCE = 15.0
+"""Seconds in which a process has to reach the first one."""
+UNWATCHED = "if one of the two ends, the other may wait for it for hours"
 KILLED = "it was killed, or its machine has failed; go on with --resume"
 ALIVE, DONE, FAILED, LOST = "alive", "done", "failed", "lost"
 
@@ -54,7 +55,7 @@ class Watch:
         self._thread = Thread(target=self._listen, daemon=True, name="watch")
 
     def begin(self, accelerator: Accelerator) -> None:
-        """Connect the processes and listen from now on; each calls it. Raises TrainingError."""
+        """Connect the processes and listen from now on; each calls it."""
         self.rank, ranks = accelerator.process_index, accelerator.num_processes
         if ranks == 1 or self._thread.ident is not None:
             return
@@ -163,38 +164,46 @@ def begin(accelerator: Accelerator) -> None:
 
 def _connect(rank: int, ranks: int) -> dict[Connection, str]:
     """Return the connections of a process by name: those of the first one to all others, or the one to it."""
-    host = socket.gethostname()
-    server = socket.create_server((_listening(), 0), backlog=ranks) if rank == 0 else None
-    place = [] if server is None else [server.getsockname()[1], secrets.token_hex(), host]
+    host, address = socket.gethostname(), os.environ["MASTER_ADDR"]
+    server, place = None, []
+    if rank == 0:
+        family = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0][0]
+        server = socket.create_server(("", 0), family=family, backlog=ranks)
+        place = [server.getsockname()[1], secrets.token_hex(), host]
     told = [place]
     broadcast_object_list(told)
     [port, key, first] = told[0]
     try:
         if server is not None:
             return _accept(server, ranks - 1, key)
-        reached = socket.create_connection((os.environ["MASTER_ADDR"], port), timeout=PATIENCE)
+        reached = socket.create_connection((address, port), timeout=PATIENCE)
         reached.settimeout(None)
         peer = Connection(reached.detach())
         peer.send_bytes(json.dumps([key, rank, host]).encode())
         return {peer: f"process 0 on {first}"}
-    except OSError as error:
-        raise TrainingError(f"process {rank} on {host} cannot reach process 0 on {first}: {error}") from error
-
-
-def _listening() -> str:
-    """Return the address for the first process to listen on: no other machine hears a job of one machine."""
-    address = socket.gethostbyname(os.environ["MASTER_ADDR"])
-    return address if address.startswith("127.") else ""
+    except OSError as error:  # the training itself may have other ways
+        there = f"process 0 on {first} ({address}, port {port})"
+        print(f"warning: process {rank} cannot reach {there}: {error}; {UNWATCHED}", file=sys.stderr)
+        return {}
 
 
 def _accept(server: socket.socket, count: int, key: str) -> dict[Connection, str]:
     """Wait for the other processes; who does not know the key is none."""
     peers: dict[Connection, str] = {}
-    server.settimeout(PATIENCE)
-    with server:
+    server.settimeout(2 * PATIENCE)
+    with server, suppress(TimeoutError):  # of one that cannot come, which says so
         while len(peers) < count:
             peer = Connection(server.accept()[0].detach())
-            known, rank, host = json.loads(peer.recv_bytes()) if peer.poll(PATIENCE) else ("", 0, "")
-            if known == key:
-                peers[peer] = f"process {rank} on {host}"
+            name = _name(peer, key)
+            if name is not None:
+                peers[peer] = name
     return peers
+
+
+def _name(peer: Connection, key: str) -> str | None:
+    """Return what a process that has come is called, or nothing for a stranger."""
+    with suppress(EOFError, OSError, ValueError):
+        if peer.poll(PATIENCE):
+            known, rank, host = json.loads(peer.recv_bytes(1000))
+            return f"process {rank} on {host}" if secrets.compare_digest(known, key) else None
+    return None

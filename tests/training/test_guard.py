@@ -292,7 +292,7 @@ def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out(recipe: Make)
         torch.cuda.set_sync_debug_mode("error")
         try:
             guard.keep()
-            norm(torch.randn(8, 4, device="cuda")).square().sum().backward()
+            norm(torch.randn(8, 4, device="cuda")).pow(3).sum().backward()
             guard.step(zero if finite else zero / 0)
         finally:
             torch.cuda.set_sync_debug_mode("default")

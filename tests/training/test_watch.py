@@ -1,8 +1,11 @@
 """A process that is gone ends the others within a minute, with a reason, whatever they are doing."""
 
 import json
+import re
+import socket
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from fusion import Recipe
 from fusion.recipe_file import dump
-from fusion.training.watch import together
+from fusion.training.watch import _accept, together
 
 # one process forks the two of every case; each rank does the first thing that its case names for it
 JOBS = """
@@ -20,7 +23,7 @@ from accelerate import Accelerator
 from fusion import DataError, ProcessError
 from fusion.training import watch
 
-watch.SILENT, watch.GRACE = 3, 1.0
+watch.SILENT, watch.GRACE, watch.PATIENCE = 3, 1.0, 2.0
 
 def die(number):
     time.sleep(0.5)
@@ -43,10 +46,16 @@ DEEDS = {
     "return": lambda: None,
     "stop": lambda: stop("stopped after step 3"),
     "break off": stop,
+    "stay outside": lambda: None,
 }
+
+def closed(*at, **limit):
+    raise ConnectionRefusedError("closed")
 
 @watch.together
 def work(deed):
+    if deed == "stay outside":
+        watch.socket.create_connection = closed
     watch.begin(Accelerator(cpu=True))
     dist.barrier()
     DEEDS[deed]()
@@ -105,6 +114,7 @@ CASES = {
     "second is earlier": ["go on", "return"],
     "second stops, as all do": ["go on", "stop"],
     "second is broken off": ["sleep", "break off"],
+    "second is shut out": ["return", "stay outside"],
 }
 Ended = dict[str, dict[int, tuple[int, list[str]]]]
 
@@ -184,6 +194,28 @@ def test_who_waits_for_a_process_that_was_broken_off_is_ended(ended: Ended) -> N
     code, [told] = ended["second is broken off"][0]
     assert code == 1
     assert told.endswith(" has ended: KeyboardInterrupt()")
+
+
+def test_a_job_whose_processes_cannot_watch_each_other_goes_on_and_says_so(ended: Ended) -> None:
+    code, [told] = ended["second is shut out"][1]
+    assert code == 0
+    assert re.fullmatch(
+        r"warning: process 1 cannot reach process 0 on .+ \(127\.0\.0\.1, port \d+\): closed; if one of the "
+        r"two ends, the other may wait for it for hours",
+        told,
+    )
+    assert ended["second is shut out"][0] == (0, [])
+
+
+def test_who_does_not_know_the_key_is_no_process_of_the_job() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    at = server.getsockname()
+    came = [socket.create_connection(at) for _ in range(3)]
+    came[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+    for peer, key in zip(came[1:], ("wrong", "right"), strict=True):
+        Connection(peer.detach()).send_bytes(json.dumps([key, 1, "here"]).encode())
+    assert list(_accept(server, 1, "right").values()) == ["process 1 on here"]
+    came[0].close()
 
 
 def test_an_error_of_a_process_that_is_alone_stays_what_it_is() -> None:
