@@ -5,8 +5,6 @@ A process that dies closes its sockets, which is noticed at once; a machine that
 
 import json
 import os
-import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,9 +16,9 @@ from threading import Event, Thread
 from typing import ParamSpec, TypeVar, cast
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from fusion.errors import FusionError, ProcessError
+from fusion.training.peers import connect
 
 BEAT = 1.0
 """Seconds between two signs of life."""
@@ -28,10 +26,6 @@ SILENT = 40
 """Beats without one, as who listens counts them: a job that was halted and goes on has missed none."""
 GRACE = 5.0
 """Seconds in which a process may end by itself, as when all meet the same error, before it is ended."""
-
-PATIENCE = 15.0
-"""Seconds in which a process has to reach the first one."""
-UNWATCHED = "if one of the two ends, the other may wait for it for hours"
 KILLED = "it was killed, or its machine has failed; go on with --resume"
 ALIVE, DONE, FAILED, LOST = "alive", "done", "failed", "lost"
 
@@ -59,7 +53,7 @@ class Watch:
         self.rank, ranks = accelerator.process_index, accelerator.num_processes
         if ranks == 1 or self._thread.ident is not None:
             return
-        self._peers = _connect(self.rank, ranks)
+        self._peers = connect(self.rank, ranks)
         self._missed = dict.fromkeys(self._peers, 0)
         self._thread.start()
 
@@ -160,50 +154,3 @@ def begin(accelerator: Accelerator) -> None:
     watch = _open.get()
     if watch is not None:
         watch.begin(accelerator)
-
-
-def _connect(rank: int, ranks: int) -> dict[Connection, str]:
-    """Return the connections of a process by name: those of the first one to all others, or the one to it."""
-    host, address = socket.gethostname(), os.environ["MASTER_ADDR"]
-    server, place = None, []
-    if rank == 0:
-        family = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0][0]
-        server = socket.create_server(("", 0), family=family, backlog=ranks)
-        place = [server.getsockname()[1], secrets.token_hex(), host]
-    told = [place]
-    broadcast_object_list(told)
-    [port, key, first] = told[0]
-    try:
-        if server is not None:
-            return _accept(server, ranks - 1, key)
-        reached = socket.create_connection((address, port), timeout=PATIENCE)
-        reached.settimeout(None)
-        peer = Connection(reached.detach())
-        peer.send_bytes(json.dumps([key, rank, host]).encode())
-        return {peer: f"process 0 on {first}"}
-    except OSError as error:  # the training itself may have other ways
-        there = f"process 0 on {first} ({address}, port {port})"
-        print(f"warning: process {rank} cannot reach {there}: {error}; {UNWATCHED}", file=sys.stderr)
-        return {}
-
-
-def _accept(server: socket.socket, count: int, key: str) -> dict[Connection, str]:
-    """Wait for the other processes; who does not know the key is none."""
-    peers: dict[Connection, str] = {}
-    server.settimeout(2 * PATIENCE)
-    with server, suppress(TimeoutError):  # of one that cannot come, which says so
-        while len(peers) < count:
-            peer = Connection(server.accept()[0].detach())
-            name = _name(peer, key)
-            if name is not None:
-                peers[peer] = name
-    return peers
-
-
-def _name(peer: Connection, key: str) -> str | None:
-    """Return what a process that has come is called, or nothing for a stranger."""
-    with suppress(EOFError, OSError, ValueError):
-        if peer.poll(PATIENCE):
-            known, rank, host = json.loads(peer.recv_bytes(1000))
-            return f"process {rank} on {host}" if secrets.compare_digest(known, key) else None
-    return None

@@ -13,7 +13,8 @@ import pytest
 
 from fusion import Recipe
 from fusion.recipe_file import dump
-from fusion.training.watch import _accept, together
+from fusion.training.peers import accept
+from fusion.training.watch import together
 
 # one process forks the two of every case; each rank does the first thing that its case names for it
 JOBS = """
@@ -21,9 +22,9 @@ import json, os, signal, socket, sys, time
 import torch.distributed as dist
 from accelerate import Accelerator
 from fusion import DataError, ProcessError
-from fusion.training import watch
+from fusion.training import peers, watch
 
-watch.SILENT, watch.GRACE, watch.PATIENCE = 3, 1.0, 2.0
+watch.SILENT, watch.GRACE, peers.PATIENCE = 3, 1.0, 2.0
 
 def die(number):
     time.sleep(0.5)
@@ -55,7 +56,7 @@ def closed(*at, **limit):
 @watch.together
 def work(deed):
     if deed == "stay outside":
-        watch.socket.create_connection = closed
+        peers.socket.create_connection = closed
     watch.begin(Accelerator(cpu=True))
     dist.barrier()
     DEEDS[deed]()
@@ -214,7 +215,7 @@ def test_who_does_not_know_the_key_is_no_process_of_the_job() -> None:
     came[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
     for peer, key in zip(came[1:], ("wrong", "right"), strict=True):
         Connection(peer.detach()).send_bytes(json.dumps([key, 1, "here"]).encode())
-    assert list(_accept(server, 1, "right").values()) == ["process 1 on here"]
+    assert list(accept(server, 1, "right").values()) == ["process 1 on here"]
     came[0].close()
 
 
