@@ -28,6 +28,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/prior.py
+	$(BIN)/python benchmarks/cache.py
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

@@ -211,10 +211,10 @@ class Model(nn.Module):
         return merged
 
     def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
-        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them."""
+        """Return what an encoder gives, or gave, before it is aligned; tokens where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
-        encoding = encoder(**inputs)
+        encoding = Encoding.of_inputs(inputs) or encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         return encoding if self.fuser.reads_tokens else Encoding(encoding.pooled)
 

@@ -34,7 +34,7 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     evaluation = recipe.get("evaluate")
     sections = [
         ("sources", "source", recipe.get("sources"), {"weight", "without"}),
-        ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
+        ("encoders", "encoder", recipe.get("encoders"), {"tune", "cache"}),
         ("objectives", "objective", recipe.get("objectives"), {"weight"}),
     ]
     augmented = recipe.get("augment")

@@ -67,9 +67,10 @@ class Tune(Choice):
 
 
 class EncoderPick(Pick):
-    """An encoder for the modality under which it stands."""
+    """An encoder for the modality under which it stands; `cache` keeps what it gives, None: where it can."""
 
     tune: Tune = Tune()
+    cache: bool | Literal["fp16"] | None = None
 
 
 class AugmentationPick(Pick):
@@ -159,6 +160,7 @@ class Evaluate(Section):
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     batch: Positive = 256
+    tokens: Positive = 16_384
     limit: Positive | None = None
 
 

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from fusion import run as runs
+from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.encoder import Encoder
 from fusion.picks import complete
@@ -58,10 +59,17 @@ def train(
     all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
-    checkpoint and raise KeyboardInterrupt.
+    checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    recipe, out = complete(recipe, registry), Path(out) if out else None
+    with Interrupt() as interrupt:
+        recipe = complete(recipe, registry)
+        return _train(recipe, Path(out) if out else None, resume, profile, registry, interrupt)
+
+
+def _train(
+    recipe: Recipe, out: Path | None, resume: bool, profile: bool, registry: Registry, interrupt: Interrupt
+) -> Run:
     accelerator = launch(recipe.train)
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
@@ -74,10 +82,13 @@ def train(
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
+    interrupt.folder = run.folder
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
-        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
+    steps, kept = cached(steps, recipe, model, registry, accelerator)
+    told |= kept
 
     if settings.compile:
         for encoder in model.encoders.values():
@@ -86,10 +97,13 @@ def train(
     anchors.attach(adamw.optimizer)
     backward = Backward(prepared, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    title = f"train {recipe.name}"
-    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
+    began_as = began_with(start, anchors)
+    with (
+        interrupt.between_steps(ranks) as agreement,
+        progress(f"train {recipe.name}", settings.steps, main=main) as shown,
+        Saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+    ):
         journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
-        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -107,7 +121,7 @@ def train(
             shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore() if resume else (0, 0.0)
+        first, seconds = saver.restore(journal) if resume else (0, 0.0)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -132,15 +146,16 @@ def train(
             done = step + 1
             journal.note(done, rate, losses, norm, loaded, batch)
 
-            last = done == settings.steps
-            due = last or done % settings.checkpoint_every == 0
-            stop = False
-            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
-                stop = journal.flush(interrupt.requested)
-            if (due or stop) and main:
-                saver.save(done, time.monotonic() - began)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+            stop = agreement(interrupt.requested)
+            due = stop or done == settings.steps or done % settings.checkpoint_every == 0
+            if due or step == first or done % settings.log_every == 0:
+                journal.flush()
+            saver.check()
+            if due and main:
+                saver.save(done, time.monotonic() - began, journal.presence)
+            if stop:
+                saver.wait()
+                raise interrupt.ended(stop, f"stopped after step {done}")
         seconds = time.monotonic() - began
         journal.close()
 

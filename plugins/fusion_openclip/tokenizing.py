@@ -57,11 +57,18 @@ class TextProcessor(Processor):
     def collate(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return ids (n, t) and the length (n,) of each text, in tokens."""
         ids = torch.stack(list(samples))
+        length = self._length(ids)
+        return {"ids": ids[:, : int(length.max())] if self.trim else ids, "length": length}
+
+    def count_tokens(self, sample: Tensor) -> int:
+        return int(self._length(sample)) if self.trim else self.context
+
+    def _length(self, ids: Tensor) -> Tensor:
+        """Return how many of the last dimension of ids (..., context) are text."""
         places = torch.arange(1, self.context + 1)
         # up to the last that is not padding: CLIP's id of padding is also that of a "!" inside a word
-        length = torch.where(ids != self.pad, places, 0).amax(1)
-        length = (length + int(self.closed)).clamp(1, self.context)
-        return {"ids": ids[:, : int(length.max())] if self.trim else ids, "length": length}
+        length = torch.where(ids != self.pad, places, 0).amax(-1)
+        return (length + int(self.closed)).clamp(1, self.context)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer, unless it is the one that open_clip brings along."""

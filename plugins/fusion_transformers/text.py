@@ -48,6 +48,9 @@ class TextProcessor(Processor):
         buckets = plan([self.length or length for length in lengths], self.overhead)
         return pack(buckets, [self._stack([samples[row] for row in bucket]) for bucket in buckets])
 
+    def count_tokens(self, sample: list[int]) -> int:
+        return self.length or len(sample)
+
     def _stack(self, samples: Sequence[list[int]]) -> dict[str, Tensor]:
         lengths = torch.tensor([len(ids) for ids in samples])
         rows = [torch.tensor(ids) for ids in samples]
