@@ -155,6 +155,7 @@ def _train(
                 saver.save(done, time.monotonic() - began, journal.presence)
             if stop:
                 saver.wait()
+                accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
                 raise interrupt.ended(stop, f"stopped after step {done}")
         seconds = time.monotonic() - began
         journal.close()

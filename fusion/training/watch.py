@@ -22,10 +22,10 @@ from fusion.training.peers import connect
 
 BEAT = 1.0
 """Seconds between two signs of life."""
-SILENT = 40
+SILENT = 30
 """Beats without one, as who listens counts them: a job that was halted and goes on has missed none."""
-GRACE = 5.0
-"""Seconds in which a process may end by itself, as when all meet the same error, before it is ended."""
+GRACE = 15.0
+"""Seconds in which a process may end by itself, with its own error, and write what it writes."""
 KILLED = "it was killed, or its machine has failed; go on with --resume"
 ALIVE, DONE, FAILED, LOST = "alive", "done", "failed", "lost"
 
@@ -43,6 +43,7 @@ class Watch:
     def __init__(self) -> None:
         self.lost: str | None = None
         self.rank = 0
+        self._killed = False  # who is lost, without a word
         self._peers: dict[Connection, str] = {}  # and what they are called
         self._missed: dict[Connection, int] = {}
         self._stop = Event()
@@ -62,18 +63,26 @@ class Watch:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if error is None or (isinstance(error, KeyboardInterrupt) and error.args):
-            self._tell(DONE)  # all stop together, and the first process may have a checkpoint to write
+        if error is None:
+            self._tell(DONE)
         elif isinstance(error, ProcessError):
             self._tell(LOST, str(error))
         else:
-            self._tell(FAILED, str(error) if isinstance(error, FusionError) else repr(error))
+            plain = isinstance(error, FusionError | KeyboardInterrupt) and str(error)
+            self._tell(FAILED, plain or repr(error))
         self._hear_until(lambda: not self._peers, 2 * GRACE)
 
-    def wait(self) -> str | None:
-        """Return what `lost` says within a moment, which a failed communication may have been faster than."""
-        if self._thread.ident is not None and self.lost is None:
-            self._thread.join(2 * BEAT)
+    def why(self, error: RuntimeError | KeyboardInterrupt) -> str | None:
+        """Return what `lost` says if the error may come of that, or nothing.
+
+        A collective raises RuntimeError, perhaps before it is known who has gone. Where one is killed, a
+        launcher interrupts the others; when all are interrupted, nobody is lost.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            return self.lost if self._killed else None
+        limit = time.monotonic() + 2 * BEAT
+        while self._peers and self.lost is None and time.monotonic() < limit:
+            time.sleep(BEAT / 20)
         return self.lost
 
     def _listen(self) -> None:
@@ -110,11 +119,13 @@ class Watch:
         if kind == ALIVE:
             self._missed[peer] = 0
             return
-        peer.close()
-        name = self._peers.pop(peer)
+        name = self._peers[peer]
         if kind != DONE and self.lost is None:
+            self._killed = not reason
             told = f"{name} has ended: {reason}" if reason else f"{name} has ended without a word: {KILLED}"
             self.lost = reason if kind == LOST else told
+        peer.close()
+        del self._peers[peer]
 
 
 _open: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -132,9 +143,9 @@ def together(function: Callable[P, T]) -> Callable[P, T]:
         failed: BaseException | None = None
         try:
             return function(*args, **kwargs)
-        except RuntimeError as error:  # as a collective raises it, when another process has gone
+        except (RuntimeError, KeyboardInterrupt) as error:
             failed = error
-            lost = watch.wait()
+            lost = watch.why(error)
             if lost is not None:
                 failed = ProcessError(lost)
                 raise failed from error

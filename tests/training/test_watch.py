@@ -113,7 +113,7 @@ CASES = {
     "second falls silent": ["sleep", "halt"],
     "first is earlier": ["return", "go on"],
     "second is earlier": ["go on", "return"],
-    "second stops, as all do": ["go on", "stop"],
+    "second stops": ["sleep", "stop"],
     "second is broken off": ["sleep", "break off"],
     "second is shut out": ["return", "stay outside"],
 }
@@ -186,15 +186,14 @@ def test_a_process_may_return_before_the_others(case: str, ended: Ended) -> None
     assert ended[case] == {0: (0, []), 1: (0, [])}
 
 
-def test_a_process_that_still_writes_when_all_stop_is_left_alone(ended: Ended) -> None:
-    stopped = (2, ["KeyboardInterrupt: stopped after step 3"])
-    assert ended["second stops, as all do"] == {0: (0, []), 1: stopped}
-
-
-def test_who_waits_for_a_process_that_was_broken_off_is_ended(ended: Ended) -> None:
-    code, [told] = ended["second is broken off"][0]
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [("second stops", "stopped after step 3"), ("second is broken off", "KeyboardInterrupt()")],
+)
+def test_who_waits_for_a_process_that_alone_is_stopped_is_ended(case: str, reason: str, ended: Ended) -> None:
+    code, [told] = ended[case][0]
     assert code == 1
-    assert told.endswith(" has ended: KeyboardInterrupt()")
+    assert told.endswith(f" has ended: {reason}")
 
 
 def test_a_job_whose_processes_cannot_watch_each_other_goes_on_and_says_so(ended: Ended) -> None:
