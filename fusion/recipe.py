@@ -67,7 +67,7 @@ class Tune(Choice):
 
 
 class EncoderPick(Pick):
-    """An encoder for the modality under which it stands; `cache` keeps what it gives, None: where it can."""
+    """An encoder for the modality under which it stands; `cache` keeps what it gives, None where it can."""
 
     tune: Tune = Tune()
     cache: bool | Literal["fp16"] | None = None

@@ -615,6 +615,11 @@ def test_shrink_keeps_the_experiment_and_makes_it_small(registry: Registry) -> N
     few = read_recipe("bind_digits", ["train.steps=3", "train.batch=4", "evaluate.limit=5"], registry)
     assert (shrink(few, registry).train.steps, shrink(few, registry).train.batch) == (3, 4)
     assert shrink(few, registry).evaluate.limit == 5
+    auto = read_recipe("bind_digits", ["train.batch=auto"], registry)
+    assert auto.train.batch == "auto"
+    assert shrink(auto, registry).train.batch == 16
+    with pytest.raises(RecipeError, match=r"train\.batch: 'auto' is found by training only; give a number"):
+        _ = auto.train.rows
 
 
 def test_subsets_and_pairs_follow_the_order_of_the_recipe() -> None:

@@ -68,8 +68,12 @@ class Filler:
 
     def _fill(self, wanted: Sequence[Wanted]) -> list[Entry | str]:
         """Compute entries about the rows of a source in one go over them."""
-        stages = [self._stage(one) for one in wanted] if self.machine.main else []
+        stages: list[Entry | str] = []
+        promised = 0
         try:
+            for one in wanted if self.machine.main else ():
+                stage, promised = self._stage(one, promised)
+                stages.append(stage)
             places: list[Path | str] = [one if isinstance(one, str) else one.folder for one in stages]
             [places, *_] = self.machine.gather(places)
             written = self.machine.gather(self._write(wanted, places))
@@ -86,7 +90,10 @@ class Filler:
 
     def _fault(self, entry: Entry, one: Wanted) -> str | None:
         """Return what is wrong with this process's part of an entry; "" if it is not there."""
-        if not entry.hold():
+        try:
+            if not entry.hold():
+                return ""
+        except OSError:  # nothing can be kept there either, which `_stage` will tell
             return ""
         try:
             if entry.record["key"] != json.loads(json.dumps(one.key)):
@@ -103,20 +110,21 @@ class Filler:
         blocks = Blocks(one.name, one.source, one.rows[held.faulty[:TRIED]], [one.content.column], 1)
         return any(read.whole for number in range(len(blocks)) for read in blocks[number])
 
-    def _stage(self, one: Wanted) -> Entry | str:
-        """Return where an entry is written, on the main process; or why there is no room for it."""
+    def _stage(self, one: Wanted, promised: int) -> tuple[Entry | str, int]:
+        """Return where an entry is written, or why it has no room, and the bytes promised until now."""
         try:
             some = np.linspace(0, len(one.rows) - 1, TRIED).astype(np.int64)
             blocks = Blocks(one.name, one.source, one.rows[some], [one.content.column], TRIED)
             with TemporaryDirectory() as place:
                 [read] = blocks[0]
-                wanted = len(one.rows) * one.content.bytes(Part(Path(place), 0), read)
-            room = self.folder.make_room(int(wanted))
+                wanted = int(len(one.rows) * one.content.bytes(Part(Path(place), 0), read))
+            room = self.folder.make_room(promised + wanted)
             if not room.given:
-                return f"it needs {size(wanted)}, {room.reason}"
-            return self.folder.stage(name_of(one.key))
+                also = f" beside {size(promised)}" if promised else ""
+                return f"it needs {size(wanted)}{also}, {room.reason}", promised
+            return self.folder.stage(name_of(one.key)), promised + wanted
         except OSError as error:
-            return str(error)
+            return str(error), promised
 
     def _write(self, wanted: Sequence[Wanted], places: Sequence[Path | str]) -> list[dict[str, str] | str]:
         """Write this process's part; return the files of each entry with their SHA-256, or why not."""

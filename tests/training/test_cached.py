@@ -70,8 +70,7 @@ def measured(run: Run) -> dict[str, Any]:
     return {key: value for key, value in run.metrics.items() if "second" not in key and "memory" not in key}
 
 
-@pytest.mark.parametrize("audio", [False, True], ids=["beside a tower that learns", "heads only"])
-@pytest.mark.parametrize("fuser", ["attend", "mean"])
+@pytest.mark.parametrize(("audio", "fuser"), [(False, "attend"), (True, "attend"), (True, "mean")])
 def test_a_training_with_the_cache_is_the_one_without(
     audio: bool, fuser: str, frozen: Make, registry: Registry, tmp_path: Path, lines: Lines, toy: ModuleType
 ) -> None:
@@ -294,12 +293,34 @@ def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(
     assert sum(file.stat().st_size - 128 for file in kept(cache, "tokens")) == 1.5 * size
     assert half == pytest.approx(whole, abs=2e-2)
     assert half != whole
+    shutil.rmtree(cache)
     encoders = frozen(cache="fp16").model_dump()["encoders"]
     with pytest.raises(
         TrainingError, match=r"encoders\.text\.cache: fp16 cannot hold features as large as .*use true"
     ):
         trained({"encoders": encoders | {"text": encoders["text"] | {"scale": 1e6}}})
     assert not list(cache.glob(".*"))
+
+
+def test_entries_that_are_filled_together_have_room_together(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: Path
+) -> None:
+    monkeypatch.setenv(
+        "FUSION_CACHE_LIMIT", "6000"
+    )  # room for the image or the text of all, but not for both
+    trained()
+    assert "text of all cannot be kept in the cache (it needs " in capsys.readouterr().err
+    assert sum(file.stat().st_size for file in cache.rglob("*.npy")) < 9000
+
+
+def test_a_place_where_nothing_can_be_written_is_told(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    plain = trained(audio=True, cache=False)
+    monkeypatch.setenv("FUSION_CACHE", str(tmp_path / "file" / "cache"))
+    assert trained(audio=True) == pytest.approx(plain, abs=1e-6)
+    assert "cannot be kept in the cache ([Errno 20] Not a directory: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("limit", ["100 B", "3000"])

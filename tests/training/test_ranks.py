@@ -218,6 +218,7 @@ rows = gather(Rows(
     fused,
     {"label": place * 10, "value": torch.stack([place + 0.5, place * float("nan")], 1)},
 ))
+assert rows.division == (rank, ranks)  # of the work on them
 # a loss that mixes all rows
 every = torch.cat([*rows.embeddings.pooled.values(), rows.fused], 1)
 ((every @ every.T).sin() * torch.linspace(-1, 1, 64).reshape(8, 8)).sum().backward()
