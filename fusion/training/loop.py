@@ -159,6 +159,7 @@ def _train(
                 saver.save(done, time.monotonic() - began, journal.presence, selection.best())
             if stop:
                 saver.wait()
+                accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
                 raise interrupt.ended(stop, f"stopped after step {done}")
             if due:
                 with interrupt.at_once():
