@@ -7,10 +7,10 @@ from itertools import combinations
 import pytest
 import torch
 import transformers as hf
-from fusion_transformers.buckets import overhead, pack, plan, restore, unpack
 from fusion_transformers.text import HfText
 
 from fusion import DataError, Encoding
+from fusion.buckets import overhead, pack, plan, restore, unpack
 from tests.plugins.transformers_families import encode, saved
 from tests.plugins.transformers_folders import SMALL, TEXTS, read, save_bert, save_siglip, words
 
