@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoFeatureExtractor
 
 from fusion import Encoder, Encoding, Processor, decode
-from fusion_transformers.buckets import pack, plan, restore, unpack
+from fusion.buckets import pack, plan, restore, unpack
 from fusion_transformers.configuration import describe
 from fusion_transformers.frontend import Frontend
 from fusion_transformers.frontends import frontend_of

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import ModelOutput
 
-from fusion_transformers.buckets import overhead
+from fusion.buckets import overhead
 from fusion_transformers.frontend import Frontend, Waveform, first
 from fusion_transformers.weights import quiet
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fusion import DataError, Encoder, Encoding, Processor, decode
-from fusion_transformers.buckets import overhead, pack, plan, restore, unpack
+from fusion.buckets import overhead, pack, plan, restore, unpack
 from fusion_transformers.configuration import describe
 from fusion_transformers.loading import class_of, load
 from fusion_transformers.pooling import POOLINGS, read_pooling, write_pooling
