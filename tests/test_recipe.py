@@ -102,7 +102,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "widht: 16",
-            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
+            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, best, classes, "
             "encoders, evaluate, fuser, init, name, objectives, prior, sources, study, teacher, train, "
             "width",
         ),

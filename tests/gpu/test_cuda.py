@@ -11,6 +11,7 @@ from fusion.build import build_model
 from fusion.picks import shrink
 from fusion.training.anchors import Anchors
 from fusion.training.optimizer import optimizer
+from fusion.training.snapshot import Snapshot
 from fusion.training.steps import training_steps
 
 pytestmark = [
@@ -49,3 +50,19 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
             adamw.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_copy_for_a_checkpoint_is_of_the_step_at_which_it_was_taken_and_waits_for_nothing() -> None:
+    state = torch.arange(50_000_000, device="cuda", dtype=torch.float32)
+    snapshot = Snapshot()
+    torch.cuda.synchronize()
+    for number in range(2):  # the second time into memory that is there
+        torch.cuda.set_sync_debug_mode("error" if number else "default")
+        try:
+            copies = snapshot.take({"state": state})
+            state.add_(1)  # the next step
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        snapshot.wait()
+        assert copies["state"].is_pinned()
+        assert torch.equal(copies["state"], (state - 1).cpu())
