@@ -135,14 +135,14 @@ def main(kills: int = 50, ranks: int = 1, seed: int = 0) -> None:
         while killed.total() < kills or saves * SHARE < kills:
             runs += 1
             folder, which = Path(temporary) / f"run-{runs}", []
-            while True:
+            while not (folder / "manifest.json").is_file():  # what is missing then is at most the report
                 training = Training(folder, ranks)
                 victims = interrupt(training, chance, seconds, inside=chance.random() < 0.5)
                 if victims is None:
+                    training.wait()
                     break
                 which.append(victims)
                 saves += training.saving
-            training.wait()
             killed.update(which)
             if results(folder) != whole:
                 sys.exit(f"{folder} differs from the training that was not interrupted")

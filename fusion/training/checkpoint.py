@@ -67,11 +67,12 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
         }
         (stage / MANIFEST).write_bytes(_manifest(digests))
         for path in (*stage.iterdir(), stage):
-            _fsync(path)
+            fsync(path)
         if final.exists():
             _delete(final)
         stage.rename(final)
-        _fsync(folder)
+        for path in (folder, folder.parent):
+            fsync(path)
     except (OSError, CheckpointError) as error:
         shutil.rmtree(stage, ignore_errors=True)
         kept = all_in(folder)
@@ -186,6 +187,15 @@ def write_tensors(
         raise CheckpointError(f"cannot write {path}: {error}") from error
 
 
+def fsync(path: Path) -> None:
+    """Wait until a file or the entries of a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -200,11 +210,3 @@ def _delete(path: Path) -> None:
     gone = path.with_name(f".{path.name}.gone")
     path.rename(gone)
     shutil.rmtree(gone)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -129,4 +129,6 @@ class Saver:
     def _write(self, taken: Checkpoint, best: Best) -> Path:
         self._weights.wait()
         self._moments.wait()
+        for path in self.run.folder.glob("*.jsonl"):  # a resumed run goes on with what they tell of its steps
+            checkpoint.fsync(path)
         return checkpoint.save(self.run.checkpoints, taken, self.keep, best)
