@@ -49,6 +49,13 @@ class Processor(ABC):
         """
         return {"x": torch.stack([torch.as_tensor(sample) for sample in samples])}
 
+    def count_tokens(self, sample: Any) -> int:
+        """Return how long a decoded sample is: its tokens, or what else the work of the encoder grows with.
+
+        Where the order is free, rows of similar length are encoded together. 1 by default: all are alike.
+        """
+        return 1
+
 
 class Encoder(nn.Module, ABC):
     """Encodes samples of one modality. Options are the keyword-only parameters of `__init__`.

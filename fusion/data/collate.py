@@ -74,6 +74,10 @@ class Collator:
         content = {name: fingerprint(one) for name, one in (told or raw).items()}
         return Sample(decoded, frozenset(raw), content, targets)
 
+    def count_tokens(self, sample: Sample) -> dict[str, int]:
+        """Return how long what a row has is, by modality."""
+        return {name: self.processors[name].count_tokens(decoded) for name, decoded in sample.decoded.items()}
+
     def stack(self, samples: Sequence[Sample], slots: Slots) -> Batch:
         """Stack b decoded rows into a batch."""
         inputs = {}

@@ -46,20 +46,22 @@ class Reader:
 
     def __call__(self, slots: Slots) -> Loaded:
         """Read the rows of k slots; one that cannot be read is there without anything."""
-        samples: list[Sample] = []
+        read, bad = self.read(slots)
+        places = Slots(*(np.repeat(column, [len(samples) for samples in read]) for column in slots))
+        return Loaded(self.collator.stack([sample for samples in read for sample in samples], places), bad)
+
+    def read(self, slots: Slots) -> tuple[list[list[Sample]], list[BadRow]]:
+        """Return the samples of each of k slots, one or more, and the rows that cannot be read."""
+        every: list[list[Sample]] = []
         bad: list[BadRow] = []
-        filled: list[int] = []
         for source, row, epoch in zip(*(column.tolist() for column in slots), strict=True):
             with blaming(self.names[source], row):
                 try:
-                    read = self._read(source, row, epoch)
+                    every.append(self._read(source, row, epoch))
                 except (DataError, OSError) as error:
-                    read = [UNREADABLE]
+                    every.append([UNREADABLE])
                     bad.append(BadRow(self.names[source], row, str(error)))
-            samples += read
-            filled.append(len(read))
-        places = Slots(*(np.repeat(column, filled) for column in slots))
-        return Loaded(self.collator.stack(samples, places), bad)
+        return every, bad
 
     def _read(self, number: int, row: int, epoch: int) -> list[Sample]:
         source = self.sources[number]
@@ -132,6 +134,8 @@ class Sweep(Dataset[Loaded]):
             for size in [min(len(source), limit or len(source))]
             for start in range(0, size, batch)
         ]
+        self.rows = sum(stop - start for _, start, stop in spans)  # of all ranks
+        self.rounds = -(-len(spans) // ranks)  # in which each rank reads a batch, in the last one some
         self.spans = spans[rank::ranks]
 
     def __len__(self) -> int:
@@ -150,7 +154,7 @@ def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterat
         batch_size=None,
         sampler=indices,
         num_workers=workers,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
         collate_fn=_as_it_is,
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
@@ -178,7 +182,6 @@ def _as_it_is(item: Item) -> Item:
     return item
 
 
-def _ignore_interrupts(worker: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the main process answers it
+def _ignore_signals(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the main process answers
+        signal.signal(number, signal.SIG_IGN)

@@ -62,12 +62,12 @@ class Backward:
         device = self.accelerator.device
         graphs = Graphs(self.model, 0, device)
         with peak(device) as most:
-            losses = self._cached(batch, graphs)
+            losses = self._cached(batch, graphs, compare=True)
         graphs.room = limit(device, self.train.memory_gb) - most[0] - moments(self.model)
         self.graphs = graphs
         return losses
 
-    def _cached(self, batch: Batch, graphs: Graphs) -> Losses:
+    def _cached(self, batch: Batch, graphs: Graphs, compare: bool = False) -> Losses:
         if self.gather is not None:
             share_buffers(self.model)  # as the wrapper does, which is not called here
         losses = cached(
@@ -77,6 +77,7 @@ class Backward:
             gather=self.gather,
             backward=self.accelerator.backward,
             autocast=self.accelerator.autocast,
+            compare=compare,
         )
         if self.gather is not None:
             average_gradients(self.model.parameters())

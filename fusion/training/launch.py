@@ -27,8 +27,19 @@ SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGA
 
 def launch(train: Train) -> Accelerator:
     """Return the accelerator. Raises TrainingError when world size, batch or precision do not fit."""
+    accelerator = start(train.precision)
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
+        raise TrainingError(
+            f"train.batch ({train.batch}) must be divisible by the number of processes "
+            f"({accelerator.num_processes}); it counts the rows of all of them"
+        )
+    return accelerator
+
+
+def start(precision: str = "fp32") -> Accelerator:
+    """Return the accelerator, also for what is no training. Raises TrainingError when it is not as asked."""
     asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if train.precision == "fp16" and not torch.cuda.is_available():
+    if precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
@@ -36,7 +47,7 @@ def launch(train: Train) -> Accelerator:
     accelerator = Accelerator(
         # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
         cpu=asked > 1 and not torch.cuda.is_available(),
-        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        mixed_precision="no" if precision == "fp32" else precision,
         # a rank whose rows lack a modality has no gradient for its encoder
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=True),
@@ -56,11 +67,6 @@ def launch(train: Train) -> Accelerator:
         raise TrainingError(
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
-        )
-    if train.batch != "auto" and train.batch % accelerator.num_processes:
-        raise TrainingError(
-            f"train.batch ({train.batch}) must be divisible by the number of processes "
-            f"({accelerator.num_processes}); it counts the rows of all of them"
         )
     watch.begin(accelerator)
     return accelerator

@@ -21,6 +21,7 @@ from fusion.run import Run
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
+from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.fit import settle
@@ -59,10 +60,17 @@ def train(
     all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
-    checkpoint and raise KeyboardInterrupt.
+    checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    recipe, out = complete(recipe, registry), Path(out) if out else None
+    with Interrupt() as interrupt:
+        recipe = complete(recipe, registry)
+        return _train(recipe, Path(out) if out else None, resume, profile, registry, interrupt)
+
+
+def _train(
+    recipe: Recipe, out: Path | None, resume: bool, profile: bool, registry: Registry, interrupt: Interrupt
+) -> Run:
     accelerator = launch(recipe.train)
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
@@ -75,6 +83,7 @@ def train(
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
+    interrupt.folder = run.folder
     told = {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
@@ -89,10 +98,13 @@ def train(
     anchors.attach(adamw.optimizer)
     backward = Backward(prepared, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    title = f"train {recipe.name}"
-    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
+    began_as = began_with(start, anchors)
+    with (
+        interrupt.between_steps(ranks) as agreement,
+        progress(f"train {recipe.name}", settings.steps, main=main) as shown,
+        Saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+    ):
         journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
-        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -110,7 +122,10 @@ def train(
             shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore() if resume else (0, 0.0)
+        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        with interrupt.at_once():
+            first, seconds = saver.restore(journal) if resume else (0, 0.0)
+            selection.begin(first)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -135,18 +150,24 @@ def train(
             done = step + 1
             journal.note(done, rate, losses, norm, loaded, batch)
 
-            last = done == settings.steps
-            due = last or done % settings.checkpoint_every == 0
-            stop = False
-            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
-                stop = journal.flush(interrupt.requested)
+            stop = agreement(interrupt.requested)
+            due = done == settings.steps or done % settings.checkpoint_every == 0
+            if due or stop or step == first or done % settings.log_every == 0:
+                journal.flush()
+            saver.check()
             if (due or stop) and main:
-                saver.save(done, time.monotonic() - began)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
+            if stop:
+                saver.wait()
+                accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
+                raise interrupt.ended(stop, f"stopped after step {done}")
+            if due:
+                with interrupt.at_once():
+                    began += selection.measure(done)
         seconds = time.monotonic() - began
         journal.close()
 
+    chosen = selection.take()
     rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
@@ -158,6 +179,7 @@ def train(
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
+        **chosen,
     }
     if ranks > 1:
         share_buffers(model)

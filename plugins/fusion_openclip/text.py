@@ -8,6 +8,7 @@ from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from fusion import Encoder, Encoding
+from fusion.buckets import restore, unpack
 from fusion_openclip.checkpoint import CONFIG, Checkpoint, read
 from fusion_openclip.tokenizing import TextProcessor
 from fusion_openclip.towers import NO_IMAGE, Towers, load, projection_last, save
@@ -47,8 +48,14 @@ class OpenClipText(Encoder):
         config = self.checkpoint.config["text_cfg"]
         self.processor = TextProcessor.of(config, self.checkpoint.tokenizer, trim)
 
-    def forward(self, ids: Tensor, length: Tensor) -> Encoding:
-        """Encode tokens ids (n, t), of which the first `length` (n,) are text and the others padding."""
+    def forward(self, order: Tensor, **buckets: Tensor) -> Encoding:
+        """Encode the buckets ids_0 (n, t), length_0 (n,), ids_1 ...; `order` (n,) undoes the buckets.
+
+        The first `length` tokens are text and the others padding.
+        """
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+
+    def _encode(self, ids: Tensor, length: Tensor) -> Encoding:
         mask = torch.arange(ids.shape[1], device=ids.device) < length[:, None]  # (n, t)
         if isinstance(self.tower, HFTextEncoder):
             return _transformers(self.tower, ids, mask)

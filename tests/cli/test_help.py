@@ -37,6 +37,7 @@ def test_all_commands_are_there() -> None:
         "rank",
         "merge",
         "fisher",
+        "verify",
         "data",
         "check",
         "cache",

@@ -243,7 +243,7 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[i
 
 
 @pytest.mark.parametrize(
-    ("free", "expected"), [(2**20, 1024), (2**31, 2048), (3 * 2**31, 2048), (2**36, 8192)]
+    ("free", "expected"), [(2**20, 1024), (2**31, 2048), (3 * 2**31, 2048), (2**36, 4096)]
 )
 def test_tiles_of_a_gpu_are_as_large_as_an_eighth_of_its_free_memory_allows(
     free: int, expected: int, on_a_gpu: Callable[[int], list[int]]

@@ -13,7 +13,18 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from fusion import Batch, Embeddings, Encoding, Model, Recipe, Registry, Run, TrainingError, train
+from fusion import (
+    Batch,
+    Embeddings,
+    Encoding,
+    Model,
+    PluginError,
+    Recipe,
+    Registry,
+    Run,
+    TrainingError,
+    train,
+)
 from fusion.build import build_model
 from fusion.data.parts import together
 from fusion.losses import Losses, Rows
@@ -178,6 +189,25 @@ def test_random_numbers_of_numpy_are_drawn_again_too(
     assert same(*found)
 
 
+def test_an_encoder_that_is_another_function_when_it_is_called_again_is_found(
+    recipe: Make, registry: Registry, toy: ModuleType
+) -> None:
+    class Counting(toy.Tower):  # type: ignore[misc, name-defined]
+        calls = 0
+
+        def forward(self, x: Tensor) -> Encoding:
+            self.calls += 1
+            return super().forward(x + self.calls)
+
+    model, batch = made(recipe, registry, 4, STORMY)
+    cached(model, batch, Graphs(model, 0), compare=True)
+    model.encoders["text"] = Counting()
+    with pytest.raises(
+        PluginError, match=r"encoders\.text \(toy-text of .* the same rows were encoded again"
+    ):
+        cached(model, batch, Graphs(model, 0), compare=True)
+
+
 @pytest.mark.parametrize("room", [0, math.inf])
 def test_running_statistics_move_once(room: float, recipe: Make, registry: Registry) -> None:
     changes = {
@@ -316,8 +346,15 @@ def test_a_training_takes_the_steps_of_the_whole_batch(
             assert ours[key] == pytest.approx(value, rel=close, abs=close), key
 
 
-def test_two_processes_in_micro_batches_train_what_one_does_without(
-    recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
+@pytest.mark.parametrize("override", ["train.micro_batch=1", "encoders.text.tune={recompute: true}"])
+def test_two_processes_that_save_memory_train_what_one_does_that_does_not(
+    override: str,
+    recipe: Make,
+    registry: Registry,
+    torchrun: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
 ) -> None:
     """A step has a sound in one micro-batch of one rank, or none."""
     changes = STILL | {
@@ -329,7 +366,7 @@ def test_two_processes_in_micro_batches_train_what_one_does_without(
     path = tmp_path / "toy.yaml"
     path.write_text(dump(recipe(changes).model_dump(mode="json")))
     out = tmp_path / "run"
-    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), "train.micro_batch=1")
+    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), override)
     assert done.returncode == 0, done.stderr
     two = Run(out)
     one = train(recipe(changes), tmp_path / "one", registry=registry)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusion import Choices, DataError, Recipe, RecipeError, Registry, Run, RunError, load, train
 from fusion.batch import Target
-from fusion.build import build_sources
+from fusion.build import build_model, build_sources
 from fusion.cache.arrays import Joined
 from fusion.cache.entry import Entry
 from fusion.cache.folder import Folder
@@ -23,7 +23,11 @@ from fusion.cache.parts import Part
 from fusion.picks import complete, shrink
 from fusion.recipe_file import dump
 from fusion.training.dry_run import dry_run
+from fusion.training.launch import launch
+from fusion.training.steps import training_steps
+from fusion.training.teach import teach
 from fusion.transfer.outputs import Taught
+from fusion.transfer.teacher import open_teacher
 
 Make = Callable[..., Recipe]
 Weights = Callable[[Run], dict[str, Tensor]]
@@ -88,6 +92,22 @@ def kept(run: Run, source: str, output: str) -> np.ndarray[Any, Any]:
     entry = entry_of(run, source)
     names = [name for name, _ in entry.record["key"]["outputs"]]
     return Joined(entry.parts(f"target{names.index(f'teacher/{output}')}")).whole()
+
+
+def test_a_student_learns_the_same_in_micro_batches(
+    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    one = train(taught(), tmp_path / "one", registry=registry)
+    run = train(taught({"train.micro_batch": 5}), tmp_path / "run", registry=registry)
+    for ours, theirs in zip(lines(run), lines(one), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    wanted = complete(taught({"train.micro_batch": 5}), registry)
+    model = build_model(wanted, registry)
+    steps = training_steps(wanted, model, registry)
+    teacher = open_teacher(wanted, model, registry)
+    assert teacher is not None
+    steps, _ = teach(teacher, steps, wanted, registry, launch(wanted.train))
+    assert [len(part.row) for part in steps[0].batch.parts] == [5, 5, 2]
 
 
 def test_the_outputs_are_those_of_the_loaded_run_row_by_row(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion import Encoding
+from fusion.encoder import Encoding
 
 ON_CPU = 64  # tokens: 44 forwards and 76 with the way back for MiniLM, 38 and 63 for a BERT base, one thread
 ON_DEVICE = 4096  # tokens: reckoned from what launching the kernels of a layer takes, not measured
