@@ -1,7 +1,10 @@
 """Trainings that read features from the cache end as those that compute them, and never read wrong ones."""
 
 import json
+import pickle
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +16,12 @@ import torch
 from torch import Tensor
 
 from fusion import DataError, Recipe, RecipeError, Registry, Run, TrainingError, train
+from fusion.cache.cached import cached
+from fusion.picks import complete
 from fusion.recipe_file import dump
+from fusion.training.launch import launch
+from fusion.training.steps import training_steps
+from fusion.transfer.initial import initial_model
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]
@@ -92,6 +100,39 @@ def test_a_training_with_the_cache_is_the_one_without(
     assert all(ours[key] == pytest.approx(theirs[key], abs=1e-6) for key in theirs)
     assert "cache" not in plain.manifest
     assert first.manifest["cache"]["text"]["rows"] == 24 + 17
+
+
+@pytest.mark.parametrize("audio", [False, True], ids=["rows are looked at", "no row is"])
+def test_batches_are_the_same_to_the_bit_but_for_what_encoders_give(
+    audio: bool, frozen: Make, registry: Registry, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fusion_toy", toy)  # or it could not be pickled
+    recipe = complete(frozen({"train.batch": 12}, audio=audio), registry)
+    torch.manual_seed(0)
+    model, _ = initial_model(recipe, registry)
+    plain = training_steps(recipe, model, registry)
+    kept, _ = cached(plain, recipe, model, registry, launch(recipe.train))
+    kept = pickle.loads(pickle.dumps(kept))  # as a loader worker gets it
+    several = 0
+    for step in range(24):
+        (ours, bad), (theirs, known) = kept[step], plain[step]
+        assert bad == known
+        several += len(bad)
+        for one, other in zip(ours._replace(inputs={}), theirs._replace(inputs={}), strict=True):
+            named = isinstance(one, dict)
+            pairs = zip(one.values(), other.values(), strict=True) if named else [(one, other)]
+            assert not named or one.keys() == other.keys()
+            assert all(
+                len(mine) == 0 or torch.equal(mine.nan_to_num(), its.nan_to_num()) for mine, its in pairs
+            )
+        assert ours.inputs.keys() == theirs.inputs.keys()
+        for name, inputs in ours.inputs.items():
+            given, made = (model.eval().encode(name, part) for part in (inputs, theirs.inputs[name]))
+            torch.testing.assert_close(given.pooled, made.pooled)
+            if given.mask is not None and made.mask is not None:
+                assert torch.equal(given.mask, made.mask)
+                torch.testing.assert_close(given.tokens[given.mask], made.tokens[made.mask])
+    assert several > 2
 
 
 SHORT = {"train.steps": 12, "evaluate": {}, "fuser": {"name": "attend", "heads": 2, "modality_dropout": 0.3}}
@@ -305,12 +346,21 @@ def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(
 def test_entries_that_are_filled_together_have_room_together(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: Path
 ) -> None:
-    monkeypatch.setenv(
-        "FUSION_CACHE_LIMIT", "6000"
-    )  # room for the image or the text of all, but not for both
+    monkeypatch.setenv("FUSION_CACHE_LIMIT", "100 B")
     trained()
-    assert "text of all cannot be kept in the cache (it needs " in capsys.readouterr().err
-    assert sum(file.stat().st_size for file in cache.rglob("*.npy")) < 9000
+    said = capsys.readouterr().err
+    found = re.findall(
+        r"(?:image|text) of all cannot be kept in the cache \(it needs ([\d.]+) KB, more", said
+    )
+    needed = sum(map(float, found))
+    assert len(found) == 2
+    monkeypatch.setenv("FUSION_CACHE_LIMIT", f"{needed - 0.2} KB")
+    trained()
+    assert re.search(r"text of all cannot be kept .* KB beside [\d.]+ KB, more than", capsys.readouterr().err)
+    shutil.rmtree(cache)
+    monkeypatch.setenv("FUSION_CACHE_LIMIT", f"{needed + 0.2} KB")
+    trained()
+    assert "of all cannot" not in capsys.readouterr().err
 
 
 def test_a_place_where_nothing_can_be_written_is_told(
