@@ -62,11 +62,12 @@ class Encoder(nn.Module, ABC):
 
     A subclass sets `dim`, the width d of its vectors, and `processor`. One with pretrained weights also
     sets `origin`, which the manifest of a run keeps: where they come from, as "model", "revision" and the
-    "sha256" of their file.
+    "sha256" of their file. Where `tokens_read` is false nobody looks at its tokens, and it may spare them.
     """
 
     dim: int
     processor: Processor
+    tokens_read: bool = True
     origin: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

@@ -57,6 +57,8 @@ class Model(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.align = nn.ModuleDict({name: Align(encoder.dim, width) for name, encoder in encoders.items()})
         self.fuser = fuser
+        for encoder in encoders.values():
+            encoder.tokens_read = fuser.reads_tokens
         self.objectives = nn.ModuleDict(objectives)
         self.width = width
         self.weights = dict(weights)

@@ -240,6 +240,20 @@ def test_tokens_of_a_text_are_projected_as_the_vector_is(kind, tmp_path):
     assert mask.sum(1).tolist() == [7, 3, 32, 9, 7]
 
 
+@pytest.mark.parametrize("kind", ["clip", "clipa", "siglip", "eva", "convnext"])
+def test_tokens_that_nobody_reads_are_spared_and_the_vector_is_the_same(kind, tmp_path):
+    written(tmp_path, config(kind))
+    for encoder, samples in (
+        (OpenClipImage(model=str(tmp_path)), [photograph()]),
+        (OpenClipText(model=str(tmp_path)), TEXTS),
+    ):
+        pooled = encode(encoder, *samples).pooled
+        encoder.tokens_read = False
+        spared = encode(encoder, *samples)
+        assert spared.tokens is None
+        close(spared.pooled, pooled)
+
+
 def test_a_class_token_tells_of_a_patch_what_it_tells_of_the_image(tmp_path):
     written(tmp_path, config("eva"))
     model = open_clip.create_model(f"local-dir:{tmp_path}").eval()
