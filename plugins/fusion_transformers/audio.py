@@ -103,7 +103,7 @@ class HfAudio(Encoder):
 
         `order` (n,) puts the rows back in order.
         """
-        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)], self.tokens_read)
 
     def _encode(self, samples: Tensor, **features: Tensor) -> Encoding:
         output = self.frontend.run(self.model, samples, **features)

@@ -114,7 +114,7 @@ class HfText(Encoder):
 
     def forward(self, order: Tensor, **buckets: Tensor) -> Encoding:
         """Encode the buckets ids_0 (n, t), mask_0 (n, t), ids_1 ...; `order` (n,) undoes the buckets."""
-        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)], self.tokens_read)
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Encoding:
         output = self.model(input_ids=ids, attention_mask=None if self.tower.full else mask.long())
