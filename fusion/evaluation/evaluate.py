@@ -45,9 +45,9 @@ def evaluate(
 
     All ranks call it, each reads its part of the batches. The first one counts what tasks answer, batch by
     batch in their order, and keeps the vectors; all share the search. So what is measured is the same on any
-    number of ranks. `trained` are the metrics of the training, which
-    say what modalities were seen together: retrieval between others is marked emergent. Raises DataError
-    for a source that is empty or of which no row can be read.
+    number of ranks. `trained` are the metrics of the training, which say what modalities were seen together:
+    retrieval between others is marked emergent. Raises DataError for a source that is empty or of which no
+    row can be read.
     """
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [])
