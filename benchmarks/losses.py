@@ -3,10 +3,9 @@
     python benchmarks/losses.py [rows ...]
 
 Forward and backward for two modalities of width 512 in fp32, for the vectors and the temperature. Memory is
-the peak above what is held before, which the inputs are part of and gradients are not. Seconds on a CPU are
-those that it worked. Each figure is of a process of its own there, in turns; a warm-up is not counted.
-For 32,768 rows the plain ones take 16 GiB of memory; with a GPU the sizes are 8,192 to 65,536, and what does not
-fit is left out.
+the peak above what is held before, which the inputs are part of and gradients are not. On a CPU each figure is
+of a process of its own, in turns, its seconds are those that it worked, and 32,768 rows take the plain ones 16
+GiB; with a GPU the sizes are 8,192 to 65,536, and what does not fit is left out. A warm-up is not counted.
 """
 
 import json
@@ -146,7 +145,7 @@ def step(loss: Loss, x: Tensor, y: Tensor) -> float:
 
 
 def measure(way: str, rows: int) -> list[float]:
-    """Print the seconds, the mebibytes and the loss of one way, as JSON."""
+    """Return the seconds, the mebibytes and the loss of one way."""
     torch.manual_seed(0)
     loss = WAYS[way]()
 
