@@ -3,9 +3,10 @@
     python benchmarks/losses.py [rows ...]
 
 Forward and backward for two modalities of width 512 in fp32, for the vectors and the temperature. Memory is
-the peak above what is held before, which the inputs are part of and gradients are not. On a CPU each figure is
-of a process of its own, in turns, its seconds are those that it worked, and 32,768 rows take the plain ones 16
-GiB; with a GPU the sizes are 8,192 to 65,536, and what does not fit is left out. A warm-up is not counted.
+the peak above what is held before, which the inputs are part of and gradients are not. On a CPU each figure
+is of a process of its own, in turns, its seconds are those that it worked, and 32,768 rows take the plain
+ones 16 GiB; with a GPU the sizes are 8,192 to 65,536, and what does not fit is left out. A warm-up is not
+counted.
 """
 
 import json
