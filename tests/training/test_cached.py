@@ -325,6 +325,12 @@ def test_what_cannot_be_kept_is_refused_where_it_is_asked_for_and_computed_where
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("given", ["fp32", "yes", 3, 1.0, {}])
+def test_a_cache_of_another_kind_is_refused(given: Any, frozen: Make) -> None:
+    with pytest.raises(RecipeError, match=r"encoders\.image\.cache: .*: give true \(fp32\), fp16, false, or"):
+        frozen({"encoders": {"image": {"name": "toy-image", "cache": given}}})
+
+
 def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(
     trained: Trained, cache: Path, frozen: Make
 ) -> None:
