@@ -4,9 +4,9 @@
 
 Forward and backward for two modalities of width 512 in fp32, for the vectors and the temperature. Memory is
 the peak above what is held before, which the inputs are part of and gradients are not. Seconds on a CPU are
-those that it worked. Each figure is of a process of its own, in turns; a warm-up on 1,100 rows is not counted.
-For 32,768 rows the plain ones take 16 GiB of memory; with a GPU the sizes are 8,192 to 65,536, and what does not
-fit is left out.
+those that it worked. Each figure is of a process of its own, in turns; a warm-up on 1,100 rows is not
+counted. For 32,768 rows the plain ones take 16 GiB of memory; with a GPU the sizes are 8,192 to 65,536, and
+what does not fit is left out.
 """
 
 import json
