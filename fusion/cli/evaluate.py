@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import measured_argument, run_argument
+from fusion.cli.arguments import launch_option, measured_argument, run_argument
 from fusion.cli.show import json_option, metrics, print_json, registry_argument
 from fusion.registry import Registry
 
@@ -13,6 +13,7 @@ from fusion.registry import Registry
 @click.command("evaluate", short_help="Measure a run again, also on other sources.")
 @run_argument
 @measured_argument
+@launch_option
 @json_option
 @registry_argument
 def command(registry: Registry, run: Path, overrides: tuple[str, ...], as_json: bool) -> None:

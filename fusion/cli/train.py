@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.arguments import launch_option, overrides_argument, recipe_argument
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, warn
 from fusion.registry import Registry
 
@@ -19,6 +19,7 @@ from fusion.registry import Registry
 )
 @click.option("--profile", is_flag=True, help="Write a trace of some steps, and say where their time goes.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@launch_option
 @json_option
 @registry_argument
 def command(
@@ -39,7 +40,7 @@ def command(
     \b
     fusion train bind_digits
     fusion train bind_digits train.steps=100 encoders.audio.tune.mode=frozen
-    torchrun --standalone --nproc-per-node 2 -m fusion train bind_digits
+    fusion train bind_digits --launch cpu2
     """
     from fusion.picks import shrink
     from fusion.recipe_file import read_recipe

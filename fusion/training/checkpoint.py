@@ -22,6 +22,8 @@ from fusion.errors import CheckpointError
 from fusion.tensors import write
 
 NAME = re.compile(r"step-\d{8}")
+SHARDS = "shard-*.safetensors"
+"""The files of a checkpoint that all ranks of a sharded training have written."""
 
 
 class Checkpoint(NamedTuple):

@@ -7,12 +7,18 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    GradientAccumulationPlugin,
+    patch_environment,
+)
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
 
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+FSDP = "ACCELERATE_USE_FSDP"
+OTHERS = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def launch(train: Train) -> Accelerator:
@@ -23,19 +29,21 @@ def launch(train: Train) -> Accelerator:
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
     atexit.register(_leave)
-    accelerator = Accelerator(
-        # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
-        cpu=asked > 1 and not torch.cuda.is_available(),
-        mixed_precision="no" if train.precision == "fp32" else train.precision,
-        # a rank whose rows lack a modality has no gradient for its encoder
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-    )
-    if accelerator.distributed_type in SHARDED:
+    sharded()  # or refused
+    with patch_environment(**{FSDP: "false"}):  # the sharding is fusion's own
+        accelerator = Accelerator(
+            # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
+            cpu=asked > 1 and not torch.cuda.is_available(),
+            mixed_precision="no" if train.precision == "fp32" else train.precision,
+            # a rank whose rows lack a modality has no gradient for its encoder
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        )
+    if accelerator.distributed_type in OTHERS:
         raise TrainingError(
-            f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "
-            "whole copies of it: choose multi-GPU without FSDP or DeepSpeed in `accelerate config`"
+            f"launched with {accelerator.distributed_type.value}, which fusion does not support; "
+            "choose multi-GPU, or FSDP with version 2, in `accelerate config`"
         )
     if accelerator.num_processes != asked:
         raise TrainingError(
@@ -48,6 +56,15 @@ def launch(train: Train) -> Accelerator:
             f"({accelerator.num_processes}); it counts the rows of all of them"
         )
     return accelerator
+
+
+def sharded() -> bool:
+    """Return whether the launcher asked for FSDP2. Raises TrainingError where it asked for FSDP1."""
+    if os.environ.get(FSDP, "false").lower() != "true":
+        return False
+    if os.environ.get("FSDP_VERSION", "1") != "2":
+        raise TrainingError("launched with FSDP1; fusion shards by FSDP2: give `fsdp_version: 2`")
+    return True
 
 
 def _leave() -> None:

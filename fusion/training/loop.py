@@ -25,12 +25,14 @@ from fusion.training.finish import finish
 from fusion.training.gather import share_buffers
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
-from fusion.training.launch import launch
+from fusion.training.launch import launch, sharded
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.profiled import profiled
 from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
+from fusion.training.sharded_saving import ShardedSaver
+from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.transfer.initial import initial_model
@@ -77,12 +79,15 @@ def train(
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
+    parts = Sharded(model, recipe, accelerator) if sharded() else None
+    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
+    prepared = parts or accelerator.prepare(model)
     anchors.attach(adamw.optimizer)
     title = f"train {recipe.name}"
     with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
         journal = Journal(run, settings, model.origins, accelerator, registry, shown)
-        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
+        given = (run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
+        saver = Saver(*given) if parts is None else ShardedSaver(parts, *given)
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -112,9 +117,14 @@ def train(
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-            batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            on_host = loaded.batch if parts is None else parts.complete(loaded.batch)
+            batch = send_to_device(on_host, accelerator.device, non_blocking=True)
             losses = backward(prepared, batch, settings, accelerator)
-            norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
+            limit = settings.clip or float("inf")
+            if parts is None:
+                norm = accelerator.clip_grad_norm_(model.parameters(), limit)
+            else:
+                norm = parts.clip(limit)
             adamw.step()
             adamw.zero_grad()
             done = step + 1
@@ -125,7 +135,7 @@ def train(
             stop = False
             if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
                 stop = journal.flush(interrupt.requested)
-            if (due or stop) and main:
+            if (due or stop) and (main or parts is not None):
                 saver.save(done, time.monotonic() - began)
             if stop and not last:
                 raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
@@ -145,6 +155,8 @@ def train(
     }
     if ranks > 1:
         share_buffers(model)
+    if parts is not None:
+        model = parts.gathered()
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
         finish(run, recipe, model, metrics, told, accelerator, registry)

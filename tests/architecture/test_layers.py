@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "tensors"],
+    ["component", "sharing", "tensors", "launch"],
     ["hookspecs", "recipe_problems"],
     ["builtin", "recipe", "options"],
     ["registry"],
