@@ -1,6 +1,5 @@
 """Arguments that several commands take, with completion."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -36,14 +35,6 @@ def leave_what_was_trained(
     return overrides
 
 
-def launch(ctx: click.Context, param: click.Parameter, asked: str | None) -> None:
-    """Become the launcher of several processes, each of which runs this command without the option."""
-    if asked is not None and not ctx.resilient_parsing:
-        from fusion.launch.start import start
-
-        start(asked, sys.argv[1:])
-
-
 recipe_argument = click.argument("recipe", type=RecipeName())
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 measured_argument = click.argument(
@@ -53,7 +44,5 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 launch_option = click.option(
     "--launch",
     metavar="NAME|FILE",
-    expose_value=False,
-    callback=launch,
-    help="On several processes: cpu2, ddp, or a file that `accelerate config` wrote.",
+    help="On several processes: cpu2, ddp, fsdp2, or a file that `accelerate config` wrote.",
 )

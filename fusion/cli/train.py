@@ -1,12 +1,14 @@
 """fusion train: train, evaluate and report a recipe."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
 from fusion.cli.arguments import launch_option, overrides_argument, recipe_argument
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, warn
+from fusion.launch.start import start
 from fusion.registry import Registry
 
 
@@ -30,6 +32,7 @@ def command(
     resume: bool,
     profile: bool,
     out: Path | None,
+    launch: str | None,
     as_json: bool,
 ) -> None:
     """Train RECIPE, evaluate it and write its report.
@@ -44,9 +47,12 @@ def command(
     """
     from fusion.picks import shrink
     from fusion.recipe_file import read_recipe
-    from fusion.training.loop import train
 
     wanted = read_recipe(recipe, overrides, registry)
+    if launch is not None:
+        start(launch, sys.argv[1:])
+    from fusion.training.loop import train
+
     if tiny and wanted.init is not None:
         warn(f"--tiny leaves out init ({wanted.init}), whose weights are not of tiny encoders")
     if tiny and wanted.prior is not None:

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from fusion.errors import TrainingError, unknown
 
-PRESETS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
 ELASTIC = "start `torchrun` on every machine, as docs/scale.md shows"
 
 
@@ -63,15 +62,20 @@ def plan(asked: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", *launcher, *run], sharded | given
 
 
+def presets() -> dict[str, Path]:
+    """Return the configuration files that fusion brings along, by name."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
+
+
 def _find(asked: str) -> Path:
-    if asked in PRESETS:
-        return PRESETS[asked]
+    if asked in presets():
+        return presets()[asked]
     if asked == "deepspeed":
         raise TrainingError(_refusal(asked, "DEEPSPEED"))
     path = Path(asked)
     if not path.is_file():
         raise TrainingError(
-            f"--launch: {unknown('preset', asked, PRESETS)}; or give a file that `accelerate config` wrote"
+            f"--launch: {unknown('preset', asked, presets())}; or give a file that `accelerate config` wrote"
         )
     return path
 
@@ -121,7 +125,7 @@ def _refusal(asked: str, kind: str) -> str:
     why = " DeepSpeed is not supported, as FSDP2 divides the same state;" if kind == "DEEPSPEED" else ""
     return (
         f"--launch {asked}: fusion does not train with distributed_type {kind};{why} known: MULTI_CPU, "
-        f"MULTI_GPU, FSDP with fsdp_version 2; presets: {', '.join(PRESETS)}"
+        f"MULTI_GPU, FSDP with fsdp_version 2; presets: {', '.join(presets())}"
     )
 
 

@@ -64,6 +64,9 @@ def sharded() -> bool:
         return False
     if os.environ.get("FSDP_VERSION", "1") != "2":
         raise TrainingError("launched with FSDP1; fusion shards by FSDP2: give `fsdp_version: 2`")
+    for key in ("offload_params", "activation_checkpointing"):
+        if os.environ.get(f"FSDP_{key.upper()}", "false").lower() == "true":
+            raise TrainingError(f"launched with fsdp_{key}, which fusion does not support; leave it out")
     return True
 
 

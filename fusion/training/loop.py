@@ -71,7 +71,8 @@ def train(
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, Path(out) if out else None, resume, accelerator)
-    told = {} if start is None else {"init": start.record()}
+    told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
+    told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
         teacher = None  # the training wants its memory

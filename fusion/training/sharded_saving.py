@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fusion.errors import RunError
 from fusion.training import shards
 from fusion.training.checkpoint import SHARDS, optimizer_tensors
+from fusion.training.gather import share_buffers
 from fusion.training.saving import Saver
 from fusion.training.sharding import Sharded
 
@@ -21,6 +22,7 @@ class ShardedSaver(Saver):
 
     def save(self, done: int, seconds: float) -> None:
         """Save the state after this many steps and seconds; all ranks call it."""
+        share_buffers(self.model)
         state = {"seconds": seconds, "presence": dict(self.journal.presence), **self.began_with}
         tensors = _named("model", self.model.state_dict())
         tensors |= _named("optimizer", optimizer_tensors(self.model, self.adamw.optimizer))

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
@@ -35,9 +35,7 @@ class Sharded:
         self._bare = _without_weights(model)
         mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
         for encoder in model.encoders.values():
-            scalars = {part for part in encoder.parameters() if part.ndim == 0}  # which FSDP2 does not take
-            for module in (*_layers(encoder), encoder):
-                fully_shard(module, mesh=mesh, ignored_params=scalars)
+            shard(encoder, mesh)
         model.to(accelerator.device)  # what is whole; shards are there
 
     def __call__(self, batch: Batch, gather: Callable[[Rows], Rows] | None) -> Losses:
@@ -107,6 +105,13 @@ class Sharded:
             part.grad = mean.view_as(part)
 
 
+def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
+    """Divide the parameters of an encoder among the ranks of a mesh, along their first axis."""
+    scalars = {part for part in encoder.parameters() if part.ndim == 0}  # which FSDP2 does not take
+    for module in (*_layers(encoder), encoder):
+        fully_shard(module, mesh=mesh, ignored_params=scalars)
+
+
 def _square(gradients: list[Tensor], device: torch.device) -> Tensor:
     """Return the sum of the squares of all numbers."""
     norms = torch._foreach_norm(gradients) if gradients else [torch.zeros((), device=device)]
@@ -148,6 +153,8 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         name for name, tuning in model.tunings.items() if type(tuning).start_step is not Tuning.start_step
     ]
     owners = Counter(part for encoder in model.encoders.values() for part in set(encoder.parameters()))
+    if not dist.is_initialized():
+        raise TrainingError("launched with FSDP2, but as one process alone; use --launch fsdp2, or torchrun")
     refused = {
         f"encoders.{name}.tune.mode: what learns changes from step to step": True for name in scheduled
     } | {
