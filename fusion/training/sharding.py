@@ -108,7 +108,7 @@ class Sharded:
 def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
     """Divide the parameters of an encoder among the ranks of a mesh, along their first axis."""
     scalars = {part for part in encoder.parameters() if part.ndim == 0}  # which FSDP2 does not take
-    for module in (*_layers(encoder), encoder):
+    for module in (*layers(encoder), encoder):
         fully_shard(module, mesh=mesh, ignored_params=scalars)
 
 
@@ -128,15 +128,15 @@ def _without_weights(model: Model) -> Model:
     return copy.deepcopy(model, memo)
 
 
-def _layers(encoder: nn.Module) -> list[nn.Module]:
+def layers(encoder: nn.Module) -> list[nn.Module]:
     """Return what is gathered at a time: the elements of lists, where they share no parameter."""
     places = Counter(part for _, part in encoder.named_parameters(remove_duplicate=False))
-    layers = []
+    found = []
     for module in _elements(encoder):
         own = Counter(part for _, part in module.named_parameters(remove_duplicate=False))
         if any(part.ndim for part in own) and all(places[part] == count for part, count in own.items()):
-            layers.append(module)
-    return layers
+            found.append(module)
+    return found
 
 
 def _elements(module: nn.Module) -> Iterator[nn.Module]:
@@ -153,8 +153,6 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         name for name, tuning in model.tunings.items() if type(tuning).start_step is not Tuning.start_step
     ]
     owners = Counter(part for encoder in model.encoders.values() for part in set(encoder.parameters()))
-    if not dist.is_initialized():
-        raise TrainingError("launched with FSDP2, but as one process alone; use --launch fsdp2, or torchrun")
     refused = {
         f"encoders.{name}.tune.mode: what learns changes from step to step": True for name in scheduled
     } | {
@@ -168,3 +166,5 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         raise TrainingError(
             f"launched with FSDP2, which does not go with {'; '.join(told)}; launch without it (--launch ddp)"
         )
+    if not dist.is_initialized():
+        raise TrainingError("launched with FSDP2, but as one process alone; use --launch fsdp2, or torchrun")
