@@ -38,7 +38,7 @@ def test_the_tables_of_the_page_are_those_of_the_script(
 def test_parameters_are_those_of_open_clip(scale: ModuleType) -> None:
     found = scale.count("ViT-B-16")
     with torch.device("meta"):
-        whole = open_clip.create_model("ViT-B-16", pretrained=None)
+        whole = open_clip.create_model("ViT-B-16", pretrained=None, device="meta")
     assert found.parameters == sum(part.numel() for part in whole.parameters()) - 1  # the scale of the loss
     assert found.layer == 12 * 768**2 + 13 * 768  # a block: weights, and biases with those of two LayerNorms
     blocks = 12 * found.layer + 12 * (12 * 512**2 + 13 * 512)
