@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.nn.utils.parametrize import ParametrizationList
 
 from fusion.batch import Batch
 from fusion.encoder import LISTS
 from fusion.errors import TrainingError
 from fusion.model import Losses, Model, Rows
 from fusion.recipe import Recipe
+from fusion.training import shards
 from fusion.tuning import Tuning
 
 
@@ -31,7 +33,10 @@ class Sharded:
     def __init__(self, model: Model, recipe: Recipe, accelerator: Accelerator) -> None:
         _expect_shardable(model, recipe)
         self.model, self.accelerator = model, accelerator
-        self.hosts: Any = dist.new_group(backend="gloo")  # what is said here waits for no device
+        self.hosts = cast(Any, dist.new_group(backend="gloo"))  # what is said here waits for no device
+        part: Tensor
+        for part in (*model.parameters(), *model.buffers()):  # whatever drew them, shards are of one model
+            dist.broadcast(part.data, 0, group=self.hosts)
         self._bare = _without_weights(model)
         mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
         for encoder in model.encoders.values():
@@ -68,17 +73,17 @@ class Sharded:
     def clip(self, limit: float) -> Tensor:
         """Average gradients of what is whole, scale all to a norm of at most `limit`; return that before."""
         self._average()
-        shards, whole = [], []
+        divided, whole = [], []
         for part in self.model.parameters():
             if isinstance(part.grad, DTensor):
-                shards.append(part.grad.to_local())
+                divided.append(part.grad.to_local())
             elif part.grad is not None:
                 whole.append(part.grad)
-        square = _square(shards, self.accelerator.device)
+        square = _square(divided, self.accelerator.device)
         dist.all_reduce(square)
         norm = (square + _square(whole, self.accelerator.device)).sqrt()
         factor = (limit / (norm + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(shards + whole, factor)
+        torch._foreach_mul_(divided + whole, factor)
         return norm
 
     def gathered(self) -> Model:
@@ -107,6 +112,8 @@ class Sharded:
 
 def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
     """Divide the parameters of an encoder among the ranks of a mesh, along their first axis."""
+    for part in encoder.parameters():
+        part.data = part.data.contiguous()  # FSDP2 does not take channels last
     scalars = {part for part in encoder.parameters() if part.ndim == 0}  # which FSDP2 does not take
     for module in (*layers(encoder), encoder):
         fully_shard(module, mesh=mesh, ignored_params=scalars)
@@ -141,6 +148,8 @@ def layers(encoder: nn.Module) -> list[nn.Module]:
 
 def _elements(module: nn.Module) -> Iterator[nn.Module]:
     for child in module.children():
+        if isinstance(child, ParametrizationList):  # whose elements are not layers
+            continue
         if isinstance(module, LISTS) and not isinstance(child, LISTS):
             yield child
         else:
@@ -166,5 +175,7 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         raise TrainingError(
             f"launched with FSDP2, which does not go with {'; '.join(told)}; launch without it (--launch ddp)"
         )
+    if not shards.possible():
+        raise TrainingError(f"FSDP2 needs torch 2.9 or newer, this is {torch.__version__}; launch without it")
     if not dist.is_initialized():
         raise TrainingError("launched with FSDP2, but as one process alone; use --launch fsdp2, or torchrun")

@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +21,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 from fusion.errors import CheckpointError
 from fusion.training.checkpoint import NAME, place, sha256
@@ -49,7 +50,7 @@ def save(
     try:
         _together(lambda: _begin(stage) if main else None, hosts)
         with _plain_errors():
-            writer = HuggingFaceStorageWriter(str(stage), save_distributed=True)
+            writer = _storage().HuggingFaceStorageWriter(str(stage), save_distributed=True)
             state_dict_saver.save(tensors, storage_writer=writer, process_group=hosts)
         parts = _together(lambda: {path.name: _settled(path) for path in _mine(stage, hosts)}, hosts)
         digests = {name: digest for part in parts for name, digest in part.items()}
@@ -88,14 +89,16 @@ def latest(folder: Path, hosts: Any) -> tuple[Path | None, list[str]]:
 
 def kinds(path: Path) -> dict[str, Kind]:
     """Return what a checkpoint has, by name."""
-    found = HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
-    return {name: Kind(known.properties.dtype, tuple(known.size)) for name, known in found.items()}  # type: ignore[union-attr]
+    found = _storage().HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
+    return {name: Kind(known.properties.dtype, tuple(known.size)) for name, known in found.items()}
 
 
 def read(path: Path, into: dict[str, Tensor], hosts: Any) -> dict[str, Any]:
     """Fill tensors, whole or in shards of any number of ranks; return the state. All ranks call it."""
     with _plain_errors():
-        state_dict_loader.load(into, storage_reader=HuggingFaceStorageReader(str(path)), process_group=hosts)
+        state_dict_loader.load(
+            into, storage_reader=_storage().HuggingFaceStorageReader(str(path)), process_group=hosts
+        )
     return json.loads((path / STATE).read_text("utf-8"))  # type: ignore[no-any-return]
 
 
@@ -103,6 +106,15 @@ def all_in(folder: Path) -> list[Path]:
     """Return the checkpoints that are there, whole or not, the newest first."""
     found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, reverse=True)
+
+
+def possible() -> bool:
+    """Return whether this release of torch writes shards as safetensors."""
+    return find_spec("torch.distributed.checkpoint.hf_storage") is not None
+
+
+def _storage() -> Any:
+    return import_module("torch.distributed.checkpoint.hf_storage")
 
 
 def _begin(stage: Path) -> None:

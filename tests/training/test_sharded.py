@@ -14,6 +14,7 @@ from torch import Tensor
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.errors import RunError
 from fusion.recipe_file import dump
+from fusion.training import shards
 from tests.training.test_ranks import ALIKE, OBJECTIVES
 
 SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
@@ -178,6 +179,16 @@ def test_another_sharding_is_refused(
         train(recipe(ALIKE), tmp_path / "run", registry=registry)
 
 
+def test_a_torch_that_writes_no_shards_is_refused(
+    recipe: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SHARDS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shards, "possible", lambda: False)
+    with pytest.raises(TrainingError, match=r"FSDP2 needs torch 2\.9 or newer, this is 2\."):
+        train(recipe(ALIKE), tmp_path / "run", registry=registry)
+
+
 COUNT = """
 import json, sys, torch
 from fusion import Recipe, Registry
@@ -194,11 +205,13 @@ from torch.distributed.tensor import DTensor
 registry = Registry()
 recipe = read_recipe(sys.argv[1], registry=registry)
 accelerator = launch(recipe.train)
-torch.manual_seed(0)
+torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
 model = build_model(recipe, registry)
 whole = sum(part.numel() for part in model.encoders.parameters())
 steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
+drawn = sum(part.double().abs().sum().item() for part in model.parameters())
 sharded = Sharded(model, recipe, accelerator)
+begun = sum(part.double().abs().sum().item() for part in sharded.gathered().parameters())
 adamw = optimizer(model, recipe)
 batch = steps[0].batch
 absent = [name for name in batch.present if name not in batch.inputs]
@@ -215,6 +228,7 @@ for part in model.encoders.parameters():
             held[key] += value.to_local().numel()
 nothing = batch._replace(inputs={})
 told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
+told |= {"drawn": drawn, "begun": begun}
 told["of none"] = list(sharded.complete(nothing).inputs)
 with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
     json.dump(told, file)
@@ -234,7 +248,9 @@ def test_a_rank_holds_half_of_an_encoder_and_of_its_optimizer_and_lacks_no_input
     assert first["whole"] == 3 * (4 * 4 + 4)
     assert {*first["absent"], *second["absent"]} == {"audio"}  # of one rank alone
     assert len(first["absent"]) + len(second["absent"]) == 1
+    assert first["drawn"] != second["drawn"]
     for told in (first, second):
+        assert told["begun"] == pytest.approx(first["drawn"], rel=1e-12)
         assert sorted(told["inputs"]) == ["audio", "image", "text"]
         assert told["of none"] == []
         assert told["held"] == dict.fromkeys(("parameters", "gradients", "exp_avg", "exp_avg_sq"), 30)
