@@ -15,9 +15,9 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
+import clock
 import numpy as np
 import open_clip
 import torch
@@ -30,7 +30,7 @@ from table import in_turns, row
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from fusion import Component, Recipe, Registry, hookimpl, train
+from fusion import Component, Recipe, Registry, hookimpl
 from fusion.build import build_model
 from fusion.data.loader import Steps, load
 from fusion.training.steps import training_steps
@@ -60,20 +60,9 @@ class Pictures:
         return {"image": rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), "text": " ".join(words)}
 
 
-def plugin(times: list[float]) -> ModuleType:
-    """Return a plugin that offers the pictures, and notes when the losses of a step arrived."""
-
-    @hookimpl
-    def fusion_sources() -> list[Component]:
-        return [Component("pictures", Pictures)]
-
-    @hookimpl
-    def fusion_step_end(step: int, losses: dict[str, float]) -> None:
-        times.append(time.monotonic())
-
-    module = ModuleType("clock")
-    vars(module).update(fusion_sources=fusion_sources, fusion_step_end=fusion_step_end)
-    return module
+@hookimpl
+def fusion_sources() -> list[Component]:
+    return [Component("pictures", Pictures)]
 
 
 def wait() -> float:
@@ -81,13 +70,6 @@ def wait() -> float:
     if GPU:
         torch.cuda.synchronize()
     return time.monotonic()
-
-
-def ours(recipe: Recipe) -> float:
-    times: list[float] = []
-    with TemporaryDirectory() as folder:
-        train(recipe, Path(folder) / "run", registry=Registry({"clock": plugin(times)}))
-    return times[-1] - times[0]
 
 
 def bare(model: nn.Module, pairs: Pairs) -> float:
@@ -203,7 +185,8 @@ def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
             train={"steps": steps, "batch": batch, "checkpoint_every": steps, "workers": WORKERS},
             width=256,
         )
-        registry = Registry({"clock": plugin([])})
+        plugins = {"pictures": sys.modules[__name__]}
+        registry = Registry(plugins)
         batches = training_steps(recipe, build_model(recipe, registry), registry)
         pairs = _Collated(batches, steps)
 
@@ -213,7 +196,7 @@ def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
             )
 
         measured: list[Callable[[], float]] = [
-            lambda: ours(recipe),
+            lambda: clock.seconds(recipe, plugins),
             lambda: bare(towers().to(DEVICE), pairs),
             lambda: open_clips(towers().to(DEVICE), pairs, batch),
             lambda: sentence_transformers(towers().to(DEVICE), pairs, batch),

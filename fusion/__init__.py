@@ -12,8 +12,10 @@ from fusion.errors import (
     DataError,
     FusionError,
     PluginError,
+    ProcessError,
     RecipeError,
     RunError,
+    Stopped,
     TrainingError,
 )
 from fusion.hookspecs import hookimpl
@@ -112,6 +114,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Prior",
+    "ProcessError",
     "Processor",
     "Pull",
     "Recipe",
@@ -121,6 +124,7 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stopped",
     "Stored",
     "Stream",
     "Target",

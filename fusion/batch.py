@@ -1,7 +1,7 @@
 """The data that flows: rows from a source, and the batch that a step sees."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -49,6 +49,10 @@ class Target(NamedTuple):
         """The mark of a row without this target: -100 in integers, NaN in floats."""
         return float("nan") if self.dtype.is_floating_point else -100
 
+    def blank(self, rows: int) -> Tensor:
+        """Return the values of so many rows of which none is known, (rows, ...)."""
+        return torch.full((rows, *self.shape), self.missing, dtype=self.dtype)
+
 
 def missing(target: Tensor) -> Tensor:
     """Return which values of a batch's target are not known, bool of its shape."""
@@ -60,6 +64,7 @@ class Batch(NamedTuple):
 
     `shown` is what the fuser may see: `present` less modality dropout, or one subset in evaluation.
     `content` is equal where two rows hold the same sample of a modality, and 0 where that is unknown.
+    A batch in micro-batches has them, the same rows in the same order, in `parts`: they hold its inputs.
     """
 
     present: dict[str, Tensor]  # (b,) bool; first, because Accelerate reads the batch size off it
@@ -69,3 +74,4 @@ class Batch(NamedTuple):
     content: dict[str, Tensor]  # (b,) long
     source: Tensor  # (b,) long
     row: Tensor  # (b,) long
+    parts: Sequence["Batch"] = ()

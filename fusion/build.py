@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
-from fusion.recipe import Pick, PriorPick, Recipe, SourcePick, Tune
+from fusion.recipe import Recipe
+from fusion.recipe_picks import Pick, PriorPick, SourcePick, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
+    from fusion.encoder import Encoder
     from fusion.estimator import Estimator
     from fusion.merging import Merging
     from fusion.model import Model
@@ -118,6 +120,8 @@ def _objective(recipe: Recipe, name: str, registry: Registry) -> Any:
 
 def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
     """Prepare the encoders of a model for how they learn. Raises RecipeError where they cannot."""
+    from fusion.recompute import recompute
+
     for name, tuning in build_tunings(recipe, registry).items():
         try:
             model.tune(name, tuning)
@@ -127,6 +131,8 @@ def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
     for name, pick in recipe.encoders.items():
         if not pick.tune.align:
             model.align[name].requires_grad_(False)
+        if pick.tune.recompute:
+            recompute(cast("Encoder", model.encoders[name]))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError([Problem("encoders", "nothing of the model learns; change a `tune`")])
 

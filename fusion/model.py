@@ -2,37 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from fusion.batch import Batch, Target
+from fusion.division import divided
 from fusion.embeddings import Align, Embeddings
 from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.fuser import Fuser
+from fusion.losses import Losses, Rows
 from fusion.objective import Objective, Task
 from fusion.tuning import Tuning, rest
-
-
-class Rows(NamedTuple):
-    """What the losses of a step are computed on: the rows of one rank, or of all."""
-
-    embeddings: Embeddings  # without tokens, which stay on their rank
-    fused: Tensor  # (b, w) fp32
-    targets: Mapping[str, Tensor]  # (b, ...)
-
-
-class Losses(NamedTuple):
-    """The weighted sum, which is trained on, and the unweighted parts by the objective's name.
-
-    `finite` tells for each modality whether its encoder gave finite numbers, for all rows of the batch.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
-    finite: dict[str, Tensor]  # () bool
 
 
 def check_names(encoders: Iterable[str], objectives: Iterable[str]) -> None:
@@ -74,6 +57,8 @@ class Model(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.align = nn.ModuleDict({name: Align(encoder.dim, width) for name, encoder in encoders.items()})
         self.fuser = fuser
+        for encoder in encoders.values():
+            encoder.tokens_read = fuser.reads_tokens
         self.objectives = nn.ModuleDict(objectives)
         self.width = width
         self.weights = dict(weights)
@@ -111,16 +96,18 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, gather: Callable[[Rows], Rows] | None = None) -> Losses:
         """Return the losses of a batch; `gather` joins the rows of all ranks before they are computed."""
+        rows = self.rows(batch)
+        return self.losses(rows if gather is None else gather(rows))
+
+    def rows(self, batch: Batch) -> Rows:
+        """Return what the losses read of a batch."""
         embeddings = self.embed(batch)
         fused = self.fuse(embeddings, batch.shown)
-        rows = Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
-        if gather is not None:
-            rows = gather(rows)
-        return self.losses(rows)
+        return Rows(embeddings._replace(tokens={}, mask={}), fused, batch.targets)
 
     def losses(self, rows: Rows) -> Losses:
         """Return the losses of rows that are embedded and fused."""
-        with torch.autocast(rows.fused.device.type, enabled=False):
+        with divided(rows.division), torch.autocast(rows.fused.device.type, enabled=False):
             parts = {
                 name: objective(rows.embeddings, rows.fused, rows.targets)
                 for name, objective in self.objectives.items()
@@ -128,8 +115,11 @@ class Model(nn.Module):
         total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
         if torch.is_grad_enabled() and not total.requires_grad:  # no row of the batch could be read
             total = total + 0 * next(self.align.parameters()).sum()
-        finite = {name: pooled.isfinite().all() for name, pooled in rows.embeddings.pooled.items()}
-        return Losses(total, parts, finite)
+        # backward hands a factor of NaN to every gradient: a loss that is not finite trains nothing
+        total = total * torch.where(total.isfinite(), 1.0, float("nan"))
+        vectors = {f"encoders.{name}": pooled for name, pooled in rows.embeddings.pooled.items()}
+        vectors["fuser"] = rows.fused
+        return Losses(total, parts, {name: some.isfinite().all(1) for name, some in vectors.items()})
 
     def tune(self, modality: str, tuning: Tuning) -> None:
         """Let an encoder learn in this way. Raises ValueError where it cannot."""
@@ -163,6 +153,7 @@ class Model(nn.Module):
 
     def embed(self, batch: Batch) -> Embeddings:
         """Encode and align what is present; absent slots are zeros."""
+        assert not batch.parts, "it has its inputs in micro-batches"
         pooled, tokens, mask = {}, {}, {}
         for name, present in batch.present.items():
             if name not in batch.inputs:
@@ -222,10 +213,10 @@ class Model(nn.Module):
         return merged
 
     def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
-        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them."""
+        """Return what an encoder gives, or gave, before it is aligned; tokens where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
-        encoding = encoder(**inputs)
+        encoding = Encoding.of_inputs(inputs) or encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         return encoding if self.fuser.reads_tokens else Encoding(encoding.pooled)
 

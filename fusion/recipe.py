@@ -4,99 +4,37 @@ import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidatorFunctionWrapHandler as Check
 
-from fusion.errors import RecipeError
+from fusion.errors import Problem, RecipeError
+from fusion.recipe_picks import (
+    AugmentationPick,
+    EncoderPick,
+    Fraction,
+    FuserPick,
+    ObjectivePick,
+    Pick,
+    PriorPick,
+    Section,
+    SourcePick,
+)
 from fusion.recipe_problems import reference_problems, schema_problems
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
 Positive = Annotated[int, Field(ge=1)]
 
 
-class Section(BaseModel):
-    """A part of a recipe that has exactly these keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Choice(BaseModel):
-    """A component and its options, which are the keys that the core does not know."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-
-class Pick(Choice):
-    """A component picked by name."""
-
-    name: str
-
-
-class SourcePick(Pick):
-    """A source; `weight` is its share of the rows, relative to the other sources.
-
-    `without` names keys of its rows, modalities or targets, that the training is not to know.
-    """
-
-    weight: float = Field(default=1.0, gt=0)
-    without: list[str] = Field(default_factory=list)
-
-
-class Tune(Choice):
-    """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
-
-    It shrinks by `layer_decay` with every layer from the output to the input. Without `align` the
-    projection to the shared space does not learn.
-    """
-
-    mode: str = "full"
-    align: bool = True
-    lr_scale: float = Field(default=1.0, gt=0)
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-
-    @property
-    def name(self) -> str:
-        return self.mode
-
-
-class EncoderPick(Pick):
-    """An encoder for the modality under which it stands."""
-
-    tune: Tune = Tune()
-
-
-class AugmentationPick(Pick):
-    """An augmentation of the modality under which it stands; a row gets it with this probability."""
-
-    chance: float = Field(default=1.0, gt=0, le=1)
-
-
-class FuserPick(Pick):
-    """A fuser; in training each present modality is hidden from it with this probability, never all."""
-
-    name: str = "mean"
-    modality_dropout: Fraction = 0.0
-
-
-class ObjectivePick(Pick):
-    """An objective; its loss enters the sum with this weight."""
-
-    weight: float = Field(default=1.0, ge=0)
-
-
-class PriorPick(Pick):
-    """What pulls the parameters that learn back, beside the losses."""
-
-
 class Train(Section):
-    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks."""
+    """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks.
+
+    Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device.
+    """
 
     steps: Positive
-    batch: Positive = 128
+    batch: Positive | Literal["auto"] = 128
+    micro_batch: Positive | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup: Fraction = 0.1
@@ -109,6 +47,22 @@ class Train(Section):
     checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
+
+    @field_validator("batch", mode="wrap")
+    @classmethod
+    def _number_or_auto(cls, batch: Any, check: Check) -> Any:
+        try:
+            return check(batch)
+        except ValidationError:
+            raise ValueError("a batch is a whole number of rows from 1, or 'auto'") from None
+
+    @property
+    def rows(self) -> int:
+        """`batch` as a number. Raises RecipeError while that has yet to be found."""
+        if self.batch == "auto":
+            message = "'auto' is found by training only; give a number here, such as train.batch=128"
+            raise RecipeError([Problem("train.batch", message)])
+        return self.batch
 
 
 class ZeroShot(Section):
@@ -135,7 +89,24 @@ class Evaluate(Section):
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     batch: Positive = 256
+    tokens: Positive = 16_384
     limit: Positive | None = None
+
+
+class Best(Section):
+    """By what the best checkpoint is kept and becomes the run: a key of metrics.json, measured on these rows.
+
+    "-KEY" says that less is better.
+    """
+
+    by: str | None = None
+    sources: dict[Name, Pick] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _have_rows(self) -> "Best":
+        if (self.by is None) != (not self.sources):
+            raise ValueError("give both `by`, a key of metrics.json, and `sources`, rows that are held back")
+        return self
 
 
 class Study(Section):
@@ -188,6 +159,7 @@ class Recipe(Section):
     prior: PriorPick | None = None
     train: Train
     evaluate: Evaluate = Evaluate()
+    best: Best = Best()
     study: Study = Study()
 
     def __init__(self, **data: Any) -> None:

@@ -8,6 +8,12 @@ from pydantic import BaseModel, ValidationError
 from fusion.component import MODALITY
 from fusion.errors import Problem, unknown
 
+ACCUMULATED = (
+    "adding up the gradients of small batches is no large batch: a contrastive loss would compare each row "
+    "with those of its small batch only; give all rows of a step as train.batch, and as train.micro_batch "
+    "how many are encoded at once, which has the gradient of the whole batch"
+)
+
 
 def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
     """Return modalities that are named but have no encoder, and names that are not allowed.
@@ -42,6 +48,10 @@ def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
         for group in _lists(evaluation.get("retrieval"))
         if len(group) == 2 and group[0] == group[1]
     ]
+    training = _mapping(recipe, "train")
+    if training.get("batch") == "auto" and training.get("micro_batch") is not None:
+        message = "'auto' is the largest batch that fits without train.micro_batch; give a number beside it"
+        problems.append(Problem("train.batch", message))
     return list(dict.fromkeys(problems))
 
 
@@ -67,7 +77,9 @@ def schema_problems(error: ValidationError, schema: type[BaseModel]) -> list[Pro
         if tried.startswith("literal["):
             message += " or a list"
         if detail["type"] == "extra_forbidden":
-            message = unknown("key", str(detail["loc"][-1]), _keys_at(schema, detail["loc"][:-1]))
+            message = unknown("key", tried, _keys_at(schema, detail["loc"][:-1]))
+            if path.startswith("train.") and "accum" in tried:
+                message = ACCUMULATED
         elif detail["type"] == "missing":
             message = "is missing"
         elif detail["type"] == "model_type":

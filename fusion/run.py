@@ -18,6 +18,8 @@ from fusion.recipe_file import dump, parse
 from fusion.registry import Registry
 
 RUNS = Path("runs")
+LIBRARIES = ("torch", "accelerate", "numpy", "safetensors")
+"""Those whose versions a manifest has."""
 
 
 class Run:
@@ -111,31 +113,45 @@ def expect_free(out: Path | None) -> None:
 
 
 def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
-    """Return the run to continue: `out`, or the newest of runs/NAME.
+    """Return the run to continue, with this recipe.
 
-    Its recipe has to be the same, but for what is evaluated. Raises RunError.
+    It has to be the one that the run was started with, but for what is evaluated and for what saves memory
+    and changes no number. Raises RunError.
     """
+    run = resumable(name, out)
+    free = re.compile(r"evaluate\..*|train\.memory_gb|encoders\.[^.]*\.tune\.recompute")
+    changed = [key for key in differences(recipe, run.recipe) if not free.fullmatch(key)]
+    if changed:
+        raise RunError(
+            f"{run.folder} was started with another recipe; these keys differ: {', '.join(changed)}"
+        )
+    _write_recipe(run.folder, recipe)
+    return Run(run.folder)
+
+
+def resumable(name: str, out: Path | None) -> Run:
+    """Return the run that can go on: `out`, or the newest of runs/NAME. Raises RunError."""
     folder = out or _newest(name)
     if folder is None:
         raise RunError(f"nothing to resume: there is no {RUNS / name}")
     run = Run(folder)
     if run.finished:
         raise RunError(f"{folder} is finished; nothing is left to resume")
-    changed = [key for key in differences(recipe, run.recipe) if not key.startswith("evaluate.")]
-    if changed:
-        raise RunError(f"{folder} was started with another recipe; these keys differ: {', '.join(changed)}")
-    _write_recipe(folder, recipe)
-    return Run(folder)
+    return run
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the dotted paths at which two recipes differ, sorted, with both values; None where it has none.
 
-    What only `fusion study` reads is left out.
+    What only `fusion study` reads is left out, and a batch that was found, or is to be.
     """
     first, second = (flat(recipe.model_dump(mode="json", exclude={"study"})) for recipe in (one, other))
     pairs = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    return {
+        key: pair
+        for key, pair in pairs.items()
+        if pair[0] != pair[1] and not (key == "train.batch" and "auto" in pair)
+    }
 
 
 def _write_recipe(folder: Path, recipe: Recipe) -> None:
@@ -149,14 +165,13 @@ def manifest(
 ) -> dict[str, Any]:
     """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
     used = {registry.find(pick.kind, pick.name).origin for pick in picks(recipe.model_dump(mode="json"))}
-    libraries = ("torch", "accelerate", "numpy", "safetensors")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.train.seed,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "fusion": version("fusion-bind"),
-        **{name: version(name) for name in libraries},
+        **{name: version(name) for name in LIBRARIES},
         "plugins": {
             origin.plugin: {"distribution": origin.distribution, "version": origin.version}
             for origin in sorted(used)

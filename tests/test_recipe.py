@@ -16,6 +16,12 @@ from fusion.picks import complete, shrink
 from fusion.recipe_axis import over
 from fusion.recipe_file import dump, find, parse, shipped
 
+ACCUMULATED = (
+    "adding up the gradients of small batches is no large batch: a contrastive loss would compare each row "
+    "with those of its small batch only; give all rows of a step as train.batch, and as train.micro_batch "
+    "how many are encoded at once, which has the gradient of the whole batch"
+)
+
 GOOD = """\
 sources:
   seen: {name: digits, view: image-text, weight: 2}
@@ -102,7 +108,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "widht: 16",
-            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
+            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, best, classes, "
             "encoders, evaluate, fuser, init, name, objectives, prior, sources, study, teacher, train, "
             "width",
         ),
@@ -166,7 +172,28 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "batch: 8",
             "batch: 0",
-            "mine.yaml:13: train.batch: 0: input should be greater than or equal to 1",
+            "mine.yaml:13: train.batch: 0: a batch is a whole number of rows from 1, or 'auto'",
+        ),
+        (
+            "batch: 8",
+            "batch: large",
+            "mine.yaml:13: train.batch: 'large': a batch is a whole number of rows from 1, or 'auto'",
+        ),
+        (
+            "batch: 8",
+            "batch: auto, micro_batch: 4",
+            "mine.yaml:13: train.batch: 'auto' is the largest batch that fits without train.micro_batch; "
+            "give a number beside it",
+        ),
+        (
+            "batch: 8",
+            "accumulate: 4",
+            f"mine.yaml:13: train.accumulate: {ACCUMULATED}",
+        ),
+        (
+            "batch: 8",
+            "gradient_accumulation_steps: 4",
+            f"mine.yaml:13: train.gradient_accumulation_steps: {ACCUMULATED}",
         ),
         (
             "batch: 8",
@@ -560,6 +587,7 @@ def test_the_recipe_of_a_run_is_complete_and_gives_the_same_recipe(tiny_run: Run
         "align": True,
         "lr_scale": 1.0,
         "layer_decay": 1.0,
+        "recompute": False,
     }
     assert data["sources"]["seen"]["split"] == "train"
 
@@ -588,6 +616,11 @@ def test_shrink_keeps_the_experiment_and_makes_it_small(registry: Registry) -> N
     few = read_recipe("bind_digits", ["train.steps=3", "train.batch=4", "evaluate.limit=5"], registry)
     assert (shrink(few, registry).train.steps, shrink(few, registry).train.batch) == (3, 4)
     assert shrink(few, registry).evaluate.limit == 5
+    auto = read_recipe("bind_digits", ["train.batch=auto"], registry)
+    assert auto.train.batch == "auto"
+    assert shrink(auto, registry).train.batch == 16
+    with pytest.raises(RecipeError, match=r"train\.batch: 'auto' is found by training only; give a number"):
+        _ = auto.train.rows
 
 
 def test_subsets_and_pairs_follow_the_order_of_the_recipe() -> None:

@@ -53,6 +53,8 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
         ],
     )
     table(("loss", "value"), [(name, f"{value:.4f}") for name, value in found.losses.items()])
+    if found.batch is not None:
+        click.echo(f"batch   {found.batch}")
     if found.init is not None:
         click.echo(f"init    {found.init}")
     if found.teacher is not None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.pairs import Pair, choose_pairs, positives, similarity, taking_part
+from fusion.objectives.pairs import Pair, choose_pairs, positives, taking_part
+from fusion.objectives.softmax import info_nce
 
 MAX_SCALE = 100.0
 
@@ -53,16 +54,8 @@ class Contrastive(Objective):
         losses, used = [], []
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
-            positive = positives(embeddings, pair, same)  # (b, b), symmetric
-            logits = self.scale * similarity(embeddings, pair)  # (b, b)
-            losses.append((l_out(logits, positive, rows) + l_out(logits.T, positive, rows)) / 2)
+            positive = positives(embeddings, pair, same, rows)
+            x, y = (embeddings.visible(name) for name in pair)  # (b, w)
+            losses.append(info_nce(x, y, self.scale, positive, rows))
             used.append(rows.any())
         return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
-
-
-def l_out(logits: Tensor, positive: Tensor, rows: Tensor) -> Tensor:
-    """Average over anchors of the mean over their positives of -log softmax; 0 without an anchor."""
-    # the lowest number and not -inf, whose softmax is NaN when no row takes part
-    log_softmax = logits.masked_fill(~rows, torch.finfo(logits.dtype).min).log_softmax(dim=1)
-    per_anchor = log_softmax.masked_fill(~positive, 0.0).sum(1) / positive.sum(1).clamp(min=1)
-    return -per_anchor.sum() / rows.sum().clamp(min=1)

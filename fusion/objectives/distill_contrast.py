@@ -11,8 +11,9 @@ from torch import Tensor
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.contrastive import MAX_SCALE, l_out
-from fusion.objectives.pairs import together
+from fusion.objectives.contrastive import MAX_SCALE
+from fusion.objectives.pairs import positives
+from fusion.objectives.softmax import info_nce
 from fusion.objectives.teaching import Teaching
 
 
@@ -48,8 +49,6 @@ class DistillContrast(Objective):
         student, teacher, rows = self.teaching(embeddings, fused, targets)
         named = [name for name in (self.teaching.teacher, self.teaching.student) if name is not None]
         same = None if self.same is None else targets[self.same]
-        positive = together(embeddings, named, same) & rows & rows.unsqueeze(1)  # (b, b)
-        ours, theirs = F.normalize(self.project(student), dim=-1), F.normalize(teacher, dim=-1)
-        with torch.autocast(ours.device.type, enabled=False):  # as in `similarity`
-            logits = ours.float() @ theirs.T / self.temperature  # (b, b)
-        return (l_out(logits, positive, rows) + l_out(logits.T, positive, rows)) / 2
+        ours, theirs = (F.normalize(side.float(), dim=-1) for side in (self.project(student), teacher))
+        scale = torch.full((1,), 1 / self.temperature, device=ours.device)
+        return info_nce(ours, theirs, scale, positives(embeddings, named, same, rows), rows)

@@ -39,9 +39,11 @@ def rows_of(embeddings: Embeddings, fused: Tensor, modality: str | None) -> tupl
     return fused.masked_fill(~present.unsqueeze(-1), 0.0), present
 
 
-def same_source(source: Tensor, rows: Tensor) -> Tensor:
-    """Return (b, b) bool: both rows take part and are of one source."""
-    return (source.unsqueeze(1) == source) & rows.unsqueeze(1) & rows
+def how_many_equal(values: Tensor) -> Tensor:
+    """Return how many of the values, (b,), are equal to each, (b,)."""
+    values = values.contiguous()
+    ordered = values.sort().values
+    return torch.searchsorted(ordered, values, right=True) - torch.searchsorted(ordered, values)
 
 
 def by_source(source: Tensor, rows: Tensor, sources: int) -> Tensor:
@@ -58,18 +60,3 @@ def mean_of_sources(each: Tensor, members: Tensor, weight: Tensor | None = None)
     total = share.sum(dim=1)
     means = (share * each).sum(dim=1) / total.clamp(min=torch.finfo(total.dtype).tiny)
     return means.sum() / members.any(dim=1).sum().clamp(min=1)
-
-
-def mean_distance(kernel: Tensor, weight: Tensor, same: Tensor) -> Tensor:
-    """Return the mean over pairs of sources of the squared distance of their means in a kernel's space.
-
-    With G_st the sum of `weight`_i `weight`_j `kernel`_ij, (b, b), over rows i of source s and j of t, a pair
-    has G_ss + G_tt - 2 G_st; over the pairs of S sources that sums up to S times all G_ss less all G_st. 0
-    where there are less than two sources. `weight`, (b,), is 0 in rows that do not take part.
-    """
-    counts = same.sum(dim=1)
-    sources = ((weight != 0) / counts.clamp(min=1)).sum()
-    products = kernel * weight * weight.unsqueeze(1)
-    difference = sources * products.masked_fill(~same, 0.0).sum() - products.sum()
-    pairs = sources * (sources - 1) / 2
-    return torch.where(sources > 1.5, difference / pairs.clamp(min=1), 0.0 * difference)

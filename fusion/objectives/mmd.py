@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.domains import check_modality, mean_distance, rows_of, same_source
+from fusion.objectives.domains import check_modality, how_many_equal, rows_of
+from fusion.objectives.tiles import sum_over_tiles
 
 
 class Mmd(Objective):
@@ -35,13 +36,25 @@ class Mmd(Objective):
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         x, rows = rows_of(embeddings, fused, self.modality)
-        squares = x.square().sum(dim=1)
-        apart = (squares.unsqueeze(1) + squares - 2 * x @ x.T).clamp(min=0)  # (b, b)
-        both = rows.unsqueeze(1) & rows
-        spread = (apart.detach() * both).sum() / both.sum().clamp(min=1)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        taking_part, number = rows.to(x.dtype), rows.sum().clamp(min=1)  # (b,), ()
+        # distances are the same from anywhere, and from the middle they lose least by rounding
+        x = x - (taking_part @ x.detach() / number)
+        spread = 2 * (taking_part @ x.detach().square().sum(dim=1)) / number
         spread = torch.where(spread > 0, spread, 1.0)  # all rows are equal, or there are none
-        kernel = sum(((-apart / (scale * spread)).exp() for scale in self.scales), torch.zeros_like(apart))
-        kernel = kernel / len(self.scales)
-        same = same_source(embeddings.source, rows)
-        weight = rows / same.sum(dim=1).clamp(min=1)
-        return mean_distance(kernel, weight, same)
+        source = torch.where(rows, embeddings.source, -1)
+        share = taking_part / how_many_equal(source)  # (b,) of the mean of its source
+        sources = share.sum().round()
+
+        def measure(i: slice, j: slice, x: Tensor, y: Tensor) -> Tensor:
+            apart = x.square().sum(dim=1, keepdim=True) + y.square().sum(dim=1) - 2 * x @ y.T
+            apart = apart.clamp(min=0) / -spread
+            kernel = sum(((apart / scale).exp() for scale in self.scales), torch.zeros_like(apart))
+            same = source[i].unsqueeze(1) == source[j]
+            return share[i] @ (kernel * (sources * same - 1) @ share[j]) / len(self.scales)
+
+        # with G_st the mean of the kernel over rows of s and t, a pair of sources has G_ss + G_tt - 2 G_st;
+        # over the pairs of S sources that sums up to S times all G_ss less all G_st
+        difference = sum_over_tiles(measure, x, x)
+        pairs = sources * (sources - 1) / 2
+        return torch.where(sources > 1.5, difference / pairs.clamp(min=1), 0.0 * difference)

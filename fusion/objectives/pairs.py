@@ -1,6 +1,8 @@
 """Which modalities are compared, which rows take part, and which of them belong together."""
 
+import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,33 +45,39 @@ def taking_part(embeddings: Embeddings, pair: Pair) -> Tensor:
     return embeddings.present[pair[0]] & embeddings.present[pair[1]]
 
 
-def similarity(embeddings: Embeddings, pair: Pair) -> Tensor:
-    """Return the cosines between the first modality's rows and the second's, (b, b)."""
-    first, second = (embeddings.visible(name) for name in pair)
-    with torch.autocast(first.device.type, enabled=False):  # bf16 cosines would differ in the third digit
-        return first @ second.T
+class Positives(NamedTuple):
+    """Which rows belong together, for any of their slices: nowhere a row that does not take part, but itself.
+
+    A key, (b,) each, is equal in rows that belong together.
+    """
+
+    keys: Sequence[Tensor]
+
+    def __call__(self, i: slice, j: slice) -> Tensor:
+        """Return (i, j) bool."""
+        first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
+        return functools.reduce(torch.logical_or, others, first)
 
 
-def positives(embeddings: Embeddings, pair: Pair, same: Tensor | None) -> Tensor:
-    """Return which rows belong together, (b, b) bool: nowhere a row that does not take part.
+def positives(
+    embeddings: Embeddings, modalities: Sequence[str], same: Tensor | None, rows: Tensor
+) -> Positives:
+    """Return which of the rows that take part, (b,) bool, belong together.
 
-    They do when they are one row, hold the same known content of either modality, or have the same
+    They do when they are one row, hold the same known content of one of the modalities, or have the same
     target `same`, (b,) long with -100 where it is missing.
     """
-    rows = taking_part(embeddings, pair)
-    return together(embeddings, pair, same) & rows & rows.unsqueeze(1)
+    keys = [_key(embeddings.content[name], missing=0, rows=rows) for name in modalities]
+    if same is not None:
+        keys.append(_key(same, missing=-100, rows=rows))
+    return Positives(keys or [torch.arange(len(rows), device=rows.device)])
 
 
-def together(embeddings: Embeddings, modalities: Sequence[str], same: Tensor | None) -> Tensor:
-    """Return the same of every row and these modalities, (b, b) bool, whether or not it takes part."""
-    found = torch.eye(len(embeddings.source), dtype=torch.bool, device=embeddings.source.device)
-    for modality in modalities:
-        found = found | _equal(embeddings.content[modality], missing=0)
-    return found if same is None else found | _equal(same, missing=-100)
-
-
-def _equal(values: Tensor, missing: int) -> Tensor:
-    return (values == values.unsqueeze(1)) & (values != missing)
+def _key(values: Tensor, missing: int, rows: Tensor) -> Tensor:
+    """Number the values from 0, with numbers of their own beyond b where rows have no other, (b,) int32."""
+    place = torch.arange(len(values), device=values.device, dtype=torch.int32)
+    number = torch.searchsorted(values.sort().values, values.contiguous(), out_int32=True)
+    return torch.where(rows & (values != missing), number, len(values) + place)
 
 
 def _error(messages: list[str]) -> RecipeError:

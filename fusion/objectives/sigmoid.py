@@ -4,14 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.pairs import Pair, choose_pairs, positives, similarity, taking_part
+from fusion.objectives.pairs import Pair, Positives, choose_pairs, positives, taking_part
+from fusion.objectives.softplus import softplus
+from fusion.objectives.tiles import sum_over_tiles
 
 
 class Sigmoid(Objective):
@@ -45,10 +46,18 @@ class Sigmoid(Objective):
         losses, used = [], []
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
-            positive = positives(embeddings, pair, same)  # (b, b)
-            logits = self.log_scale.exp() * similarity(embeddings, pair) + self.bias  # (b, b)
-            per_two = F.logsigmoid(torch.where(positive, logits, -logits))  # (b, b)
-            outside = ~(rows & rows.unsqueeze(1))
-            losses.append(-per_two.masked_fill(outside, 0.0).sum() / rows.sum().clamp(min=1))
+            losses.append(self._pair(embeddings, pair, rows, positives(embeddings, pair, same, rows)))
             used.append(rows.any())
         return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
+
+    def _pair(self, embeddings: Embeddings, pair: Pair, rows: Tensor, positive: Positives) -> Tensor:
+        x, y = (embeddings.visible(name) for name in pair)  # (b, w)
+        counted = rows.to(x.dtype)
+
+        def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+            logits = torch.addmm(bias, scale * x, y.T)
+            wrong = softplus(torch.where(positive(i, j), -logits, logits))
+            return counted[i] @ (wrong @ counted[j])
+
+        total = sum_over_tiles(measure, x, y, self.log_scale.exp(), self.bias)
+        return total / rows.sum().clamp(min=1)

@@ -23,7 +23,7 @@ def _rows(found: Comparison) -> list[str]:
 def _budget(found: Comparison) -> list[str]:
     given: dict[tuple[int, int], list[str]] = {}
     for name, group in found.compared.items():
-        given.setdefault((group.recipe.train.steps, group.recipe.train.batch), []).append(name)
+        given.setdefault((group.recipe.train.steps, group.recipe.train.rows), []).append(name)
     told = {key: f"{key[0]:,} steps of {key[1]:,} rows" for key in given}
     if len(given) == 1:
         return [f"Equal budget: {next(iter(told.values()))} for every version."]

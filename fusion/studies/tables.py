@@ -54,8 +54,8 @@ def budget(found: Comparison) -> Table:
                 name if group.version.compared else f"{name} (others take from it)",
                 ", ".join(origins(group)),
                 count(settings.steps),
-                count(settings.batch),
-                count(settings.steps * settings.batch),
+                count(settings.rows),
+                count(settings.steps * settings.rows),
                 seconds(time.mean) if time.by_seed else "",
             ]
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import DataError, PluginError
+from fusion.recompute import recompute
 from fusion.testing.assets import rebuilt
 from fusion.testing.expect import (
     TIMES,
@@ -53,6 +54,9 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
         f"collate gave {name!r}, its first, of shape {tuple(first.shape)} for {len(samples)} samples",
         f"({len(samples)}, ...)",
     )
+    counts = [processor.count_tokens(processor.decode(sample)) for sample in samples]
+    whole = all(isinstance(count, int) and count > 0 for count in counts)
+    expect(whole, f"count_tokens gave {counts}", "whole numbers from 1 on")
     same = all(same_bits(inputs, _inputs(processor, samples)) for _ in range(TIMES))
     expect(same, "decode gives other numbers each time", "the same bits for the same sample")
     same = same_bits(inputs, _inputs(pickle.loads(pickled), samples))
@@ -79,6 +83,14 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
 
     _backward(encoder.train(), inputs)
     yield "the gradient reaches every trainable parameter"
+
+    far = _recomputed(encoder, inputs)
+    expect(
+        far <= TOLERANCE,
+        f"the gradient differs by {far:.1e} when forward runs a second time, in the backward",
+        "the same: draw random numbers from torch, keep nothing from one call for the next",
+    )
+    yield "the gradient is the same when the blocks are computed again in the backward"
 
     if type(encoder).layer_groups is not Encoder.layer_groups:
         grouped = [id(parameter) for group in encoder.layer_groups() for parameter in group]
@@ -170,6 +182,16 @@ def _real(encoding: Encoding, row: int | slice) -> Tensor:
 
 def _parts(encoding: Encoding) -> dict[str, Tensor | None]:
     return encoding._asdict()
+
+
+def _recomputed(encoder: Encoder, inputs: dict[str, Tensor]) -> float:
+    """Return by how much the gradient changes when the blocks are computed again."""
+    before = {name: part.grad for name, part in encoder.named_parameters() if part.grad is not None}
+    encoder.zero_grad()
+    recompute(encoder)
+    _backward(encoder, inputs)
+    after = {name: part.grad for name, part in encoder.named_parameters() if part.grad is not None}
+    return max((distance(after[name], before[name]) for name in before), default=0.0)
 
 
 def _backward(encoder: Encoder, inputs: dict[str, Tensor]) -> None:

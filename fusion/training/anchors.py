@@ -77,7 +77,7 @@ class Anchors:
     @torch.no_grad()
     def pull(self, optimizer: Optimizer) -> None:
         """Pull once, at the present rates, what has a gradient."""
-        # a fused step under a loss scaler is skipped on the device, where this number is then 1
+        # a step that is left out is so on the device, where this number is then 1
         skipped: Tensor | None = vars(optimizer).get("found_inf")
         for group, parts in zip(optimizer.param_groups, self._groups, strict=True):
             for part in parts:
@@ -116,7 +116,10 @@ class _Alike:
         if anchors[0] is None:
             torch._foreach_mul_(parameters, 1 / (1 + c))
         elif isinstance(c, Tensor):
-            torch._foreach_lerp_(parameters, anchors, [(c / (1 + c)).to(part) for part in parameters])
+            # one number for all, on the device: as lerp with a list of it would do it tensor by tensor
+            moves = torch._foreach_sub(anchors, parameters)
+            torch._foreach_mul_(moves, c / (1 + c))
+            torch._foreach_add_(parameters, moves)
         else:
             torch._foreach_lerp_(parameters, anchors, c / (1 + c))
 

@@ -7,24 +7,95 @@ from accelerate import Accelerator
 
 from fusion.batch import Batch
 from fusion.errors import TrainingError
-from fusion.model import Losses
+from fusion.losses import Losses
+from fusion.model import Model
 from fusion.recipe import Train
-from fusion.training.gather import gather
+from fusion.recompute import counting
+from fusion.training.gather import gather, share_buffers
+from fusion.training.memory import Graphs, limit, moments, peak
+from fusion.training.micro import cached
+from fusion.training.reduce import average_gradients
+from fusion.training.sharding import Sharded
 
 
-def backward(prepared: Any, batch: Batch, train: Train, accelerator: Accelerator) -> Losses:
-    """Return the losses of the rows of all ranks and add their gradients to the parameters.
+class Backward:
+    """Returns the losses of the rows of all ranks and adds their gradients to the parameters.
 
-    `prepared` is the model as Accelerate has wrapped it, `batch` holds the rows of this rank. Raises
-    TrainingError where they do not fit into the device's memory.
+    `prepared` is the model as Accelerate has wrapped it; a batch holds the rows of this rank. With
+    micro-batches the first step keeps no graph and shows how much memory it leaves for those of later steps.
+    Raises TrainingError where a batch does not fit into the device's memory.
     """
-    ranks = accelerator.num_processes
-    try:
-        losses: Losses = prepared(batch, gather if ranks > 1 else None)
-        accelerator.backward(losses.total)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"{train.batch // ranks} rows per process do not fit into the device's memory; lower "
-            f"train.batch ({train.batch}), use more processes, or train.precision bf16 ({error})"
-        ) from error
-    return losses
+
+    def __init__(self, prepared: Any, train: Train, accelerator: Accelerator) -> None:
+        self.prepared, self.train, self.accelerator = prepared, train, accelerator
+        self.model: Model = (
+            prepared.model if isinstance(prepared, Sharded) else accelerator.unwrap_model(prepared)
+        )
+        self.gather = gather if accelerator.num_processes > 1 else None
+        self.rows = train.rows // accelerator.num_processes
+        self.graphs: Graphs | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """What may not be meant: where the gradient is not that of the whole batch."""
+        micro = self.train.micro_batch
+        if micro is None or micro >= self.rows:
+            return []
+        self.model.train()
+        return [
+            f"encoders.{name}: BatchNorm takes the statistics of {micro} rows (train.micro_batch), not of a "
+            f"batch of {self.rows}; what is encoded depends on how the batch is cut"
+            for name, encoder in self.model.encoders.items()
+            if counting(encoder)
+        ]
+
+    def __call__(self, batch: Batch) -> Losses:
+        try:
+            if batch.parts:
+                return self._in_parts(batch)
+            losses: Losses = self.prepared(batch, self.gather)
+            self.accelerator.backward(losses.total)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(self._too_large(error)) from error
+        return losses
+
+    def _in_parts(self, batch: Batch) -> Losses:
+        if self.graphs is not None:
+            return self._cached(batch, self.graphs)
+        device = self.accelerator.device
+        graphs = Graphs(self.model, 0, device)
+        with peak(device) as most:
+            losses = self._cached(batch, graphs, compare=True)
+        graphs.room = limit(device, self.train.memory_gb) - most[0] - moments(self.model)
+        self.graphs = graphs
+        return losses
+
+    def _cached(self, batch: Batch, graphs: Graphs, compare: bool = False) -> Losses:
+        if self.gather is not None:
+            share_buffers(self.model)  # as the wrapper does, which is not called here
+        losses = cached(
+            self.model,
+            batch,
+            graphs,
+            gather=self.gather,
+            backward=self.accelerator.backward,
+            autocast=self.accelerator.autocast,
+            compare=compare,
+        )
+        if self.gather is not None:
+            average_gradients(self.model.parameters())
+        return losses
+
+    def _too_large(self, error: torch.OutOfMemoryError) -> str:
+        rows = self.rows
+        if self.train.micro_batch is None or self.train.micro_batch >= rows:
+            return (
+                f"{rows} rows per process do not fit into the device's memory; lower train.batch "
+                f"({self.train.rows}), set train.micro_batch to less than {rows}, use more processes, or "
+                f"train.precision bf16 ({error})"
+            )
+        return (
+            f"{self.train.micro_batch} rows at once, of {rows} per process, do not fit into the device's "
+            f"memory; lower train.micro_batch, or train.memory_gb (now {self.train.memory_gb}), of which the "
+            f"graphs that are kept take a part ({error})"
+        )

@@ -1,5 +1,6 @@
 """Build a recipe, run one step of it, and say what it takes; nothing is kept."""
 
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,21 +9,29 @@ from typing import NamedTuple
 import torch
 
 from fusion import build
-from fusion.batch import Target
+from fusion.batch import Batch, Target
+from fusion.cache.fill import Filler
+from fusion.cache.folder import Folder
+from fusion.cache.machine import Machine
 from fusion.data.collate import Collator
 from fusion.data.loader import Loaded, Reader, Steps, Sweep
 from fusion.errors import DataError
+from fusion.losses import Losses
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.anchors import anchor
-from fusion.training.memory import peak_mb
+from fusion.training.fit import fit, with_batch
+from fusion.training.memory import Graphs, limit, moments, peak_mb, used
+from fusion.training.micro import cached
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
-from fusion.training.teach import outputs_of
+from fusion.training.teach import learn
 from fusion.transfer.initial import initial_model
+from fusion.transfer.outputs import Outputs
 from fusion.transfer.teacher import Teacher, open_teacher
 
+CPU = torch.device("cpu")
 ROWS = 16
 """Rows of each evaluation source that are read."""
 
@@ -62,6 +71,7 @@ class Lesson(NamedTuple):
 class DryRun(NamedTuple):
     """What one step of a recipe showed, on the CPU."""
 
+    batch: str | None  # how it was found
     init: str | None  # what became of the weights that the recipe starts from
     teacher: Lesson | None
     prior: str | None  # what it holds
@@ -79,23 +89,26 @@ class DryRun(NamedTuple):
 
 def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
+    found = fit(recipe, registry, CPU) if recipe.train.batch == "auto" else None
+    if found is not None:
+        recipe = with_batch(recipe, found.batch)
     torch.manual_seed(recipe.train.seed)
     model, start = initial_model(recipe, registry)
     teacher = open_teacher(recipe, model, registry)
     anchors = anchor(recipe, model, start, registry)
     steps = training_steps(recipe, model, registry)
-    loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe)
-    if len(loaded.bad) == recipe.train.batch:
+    loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe, registry)
+    if len(loaded.bad) == recipe.train.rows:
         first = loaded.bad[0]
         raise DataError(
             f"sources.{first.source}: no row of the first batch can be read, "
             f"such as row {first.row}: {first.reason}"
         )
     try_evaluation(recipe, model, registry)
-    model(loaded.batch).total.backward()  # warm up, so that the time is that of a later step
+    graphs = Graphs(model, limit(CPU, recipe.train.memory_gb) - used(CPU) - 1.5 * moments(model))
+    _step(model, loaded.batch, graphs)  # warm up, so that the time is that of a later step
     began = time.monotonic()
-    losses = model.train()(loaded.batch)
-    losses.total.backward()
+    losses = _step(model.train(), loaded.batch, graphs)
     seconds = time.monotonic() - began
     adamw = optimizer(model, recipe, anchors.held)
     anchors.attach(adamw)
@@ -106,6 +119,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     total = sum(part.numel() for part in model.parameters())
     return DryRun(
+        batch=None if found is None else found.told,
         init=None if start is None else str(start),
         teacher=lesson,
         prior=None if recipe.prior is None else str(anchors),
@@ -127,20 +141,30 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     )
 
 
-def _taught(teacher: Teacher, steps: Steps, recipe: Recipe) -> tuple[Loaded, Lesson]:
+def _step(model: Model, batch: Batch, graphs: Graphs) -> Losses:
+    if batch.parts:
+        return cached(model, batch, graphs)
+    losses: Losses = model(batch)
+    torch.autograd.backward(losses.total)
+    return losses
+
+
+def _taught(teacher: Teacher, steps: Steps, recipe: Recipe, registry: Registry) -> tuple[Loaded, Lesson]:
     """Return the first batch with what the teacher gives for it, and what all of its outputs will take."""
     with TemporaryDirectory() as place:
-        first, every = (
-            outputs_of(teacher, steps, recipe, count, Path(place) / "teacher")
+        folder, outputs = Folder(Path(place) / "cache", sys.maxsize), Outputs(teacher, CPU)
+        filler = Filler(folder, Machine(), recipe.evaluate.batch, 0, _unheard, _unheard)
+        began = time.monotonic()
+        taught, _ = learn(filler, outputs, steps, recipe, registry, 1)
+        seconds = time.monotonic() - began
+        tried, rows = (
+            sum(len(steps.order.rows(number, count)) for number in range(len(steps.reader.names)))
             for count in (1, recipe.train.steps)
         )
-        first.lay_out()
-        began = time.monotonic()
-        first.compute(recipe.evaluate.batch, 0, "cpu")
-        seconds = time.monotonic() - began
-        first.finish()
-        rows, tried = (sum(map(len, outputs.rows)) for outputs in (every, first))
-        return first.taught()[0], Lesson(rows, seconds * rows / tried, every.bytes / 1e6)
+        return taught[0], Lesson(rows, seconds * rows / tried, outputs.row_bytes * rows / 1e6)
+
+
+def _unheard(message: str) -> None: ...
 
 
 def _groups(model: Model, adamw: torch.optim.AdamW) -> list[Group]:

@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from fusion.model import Rows
+from fusion.division import Division
+from fusion.losses import Rows
 
 # all_gather_into_tensor is the older name; newer releases warn of it
 GATHER: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -16,7 +17,8 @@ GATHER: Callable[..., Any] = getattr(dist, "all_gather_single", None) or dist.al
 def gather(rows: Rows) -> Rows:
     """Return the rows of all ranks in rank order, which is the order of the global batch.
 
-    Every rank then computes the same loss. All ranks must call it, with the same number of rows.
+    Every rank then has the same loss, and objectives that can divide the work of it among ranks do. All ranks
+    must call it, with the same number of rows, and compute their losses together.
     """
     embeddings = rows.embeddings
     names = list(embeddings.pooled)
@@ -30,7 +32,8 @@ def gather(rows: Rows) -> Rows:
         content=dict(zip(names, gathered[len(names) :], strict=True)),
         source=source,
     )
-    return Rows(joined, fused, {name: _all(target) for name, target in rows.targets.items()})
+    targets = {name: _all(target) for name, target in rows.targets.items()}
+    return Rows(joined, fused, targets, Division(dist.get_rank(), dist.get_world_size()))
 
 
 def share_buffers(model: nn.Module) -> None:

@@ -1,27 +1,28 @@
 """What a training writes down: losses, rows by presence, bad rows. The device is asked only now and then."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
+from fusion.batch import Batch
 from fusion.data import lines as jsonl
 from fusion.data.collate import BadRow
 from fusion.data.ledger import Ledger
 from fusion.data.loader import Loaded
 from fusion.errors import DataError, TrainingError
-from fusion.model import Losses
+from fusion.losses import Losses
 from fusion.recipe import Train
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.progress import Progress
+from fusion.training.skips import Clues, Line, Skips, Suspects, blame, clues, mark, suspects, told
 
-FINITE = "finite/"
 HOPELESS = 5  # unreadable rows, and not one readable before them
 
 
@@ -32,6 +33,7 @@ class _Noted(NamedTuple):
     rate: float
     names: list[str]
     values: Tensor
+    clues: Clues
 
 
 class _Heard(NamedTuple):
@@ -39,7 +41,7 @@ class _Heard(NamedTuple):
 
     bad: list[BadRow]
     presence: Counter[str]
-    stop: bool
+    suspects: list[Suspects]  # of each step that was left out
 
 
 class Journal:
@@ -49,86 +51,99 @@ class Journal:
         self,
         run: Run,
         train: Train,
+        sources: Sequence[str],
         origins: Mapping[str, str],
         accelerator: Accelerator,
         registry: Registry,
         progress: Progress,
     ) -> None:
-        self.run, self.accelerator, self.origins = run, accelerator, origins
+        self.run, self.accelerator, self.sources, self.origins = run, accelerator, sources, origins
         self.registry, self.progress = registry, progress
         self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad, accelerator.is_main_process)
+        self.skips = Skips(scaled=accelerator.scaler is not None)
         self.presence: Counter[str] = Counter()
         self.modalities = [path.removeprefix("encoders.") for path in origins if path.startswith("encoders.")]
+        self.steps = train.steps
         self._warned = False
+        self._path = run.folder / "metrics.jsonl"
         self._pending: list[_Noted] = []
         self._bad: list[BadRow] = []
         self._seen: Counter[str] = Counter()
 
-    def note(self, step: int, rate: float, losses: Losses, norm: Tensor, loaded: Loaded) -> None:
-        """Remember a step (from 1) without waiting for the device."""
+    def note(
+        self, step: int, rate: float, losses: Losses, norm: Tensor, loaded: Loaded, batch: Batch
+    ) -> None:
+        """Remember a step (from 1) without waiting for the device, where `batch` is what was loaded."""
         parts = {"loss": losses.total, **{f"loss/{name}": loss for name, loss in losses.parts.items()}}
         parts["grad_norm"] = norm
-        parts |= {f"{FINITE}{name}": finite for name, finite in losses.finite.items()}
         values = torch.stack([value.detach().float() for value in parts.values()])
-        self._pending.append(_Noted(step, rate, list(parts), values))
+        self._pending.append(_Noted(step, rate, list(parts), values, clues(losses, batch, loaded.batch)))
         self._bad += loaded.bad
         self._seen.update(_presence(loaded))
 
-    def flush(self, stop: bool) -> bool:
+    def flush(self) -> None:
         """Write down what is pending; every rank calls it at the same step.
 
-        Returns whether any rank wants to stop. Raises TrainingError for a loss or gradient that is not
-        finite, and DataError for too many bad rows, on all ranks.
+        Raises TrainingError for too many steps in a row that were left out, and DataError for too many bad
+        rows, on all ranks.
         """
-        ranks = [_Heard(self._bad, self._seen, stop)]
+        lines, found = self._lines()
+        ranks = [_Heard(self._bad, self._seen, found)]
         if self.accelerator.num_processes > 1:
             ranks = gather_object(ranks)
         self._bad, self._seen = [], Counter()
         for heard in ranks:
             self.presence.update(heard.presence)
-        lines = self._lines()
-        # a loss may be finite while its gradient is not; with a loss scaler that is an everyday thing
-        watched = ["loss"] if self.accelerator.scaler is not None else ["loss", "grad_norm"]
-        failed = next((line for line in lines if not all(math.isfinite(line[key]) for key in watched)), None)
+        skipped = [line for line in lines if not isfinite(line["grad_norm"])]
+        for line, *parts in zip(skipped, *(heard.suspects for heard in ranks), strict=True):
+            mark(line, blame(parts), self.origins, self.skips.scaled)
         if self.accelerator.is_main_process:
-            self._write(lines if failed is None else lines[: lines.index(failed)])
+            self._write(lines)
         self.ledger.add(row for heard in ranks for row in heard.bad)
         if not self.presence and len(self.ledger.rows) >= HOPELESS:
             raise DataError(
                 f"not one row could be read so far: {self.ledger.summary()}; all are in {self.ledger.path}"
             )
         self._warn(lines)
-        if failed is not None:
-            raise TrainingError(self._not_finite(failed))
-        return any(heard.stop for heard in ranks)
+        self._follow(lines)
 
     def close(self) -> None:
-        """Say at the end what was left out."""
+        """Say at the end what was left out. Raises TrainingError when all steps were."""
+        if self.skips.count == self.steps:
+            raise TrainingError(self._stopped(self.skips.row))
         bad = self.ledger.rows
         if bad:
             told = self.ledger.summary()
             self.progress.warn(f"{len(bad)} rows could not be read: {told}; all are in {self.ledger.path}")
 
     def rewind(self, step: int) -> None:
-        """Forget what a run wrote after the step from which it goes on."""
+        """Forget what a run wrote after the step from which it goes on; all ranks call it."""
+        kept: list[list[Line]] = [[]]
         if self.accelerator.is_main_process:
-            path = self.run.folder / "metrics.jsonl"
-            jsonl.rewrite(path, [line for line in jsonl.read(path) if line["step"] <= step])
+            kept = [[line for line in jsonl.read(self._path) if line["step"] <= step]]
+            jsonl.rewrite(self._path, kept[0])
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(kept)
+        self.skips.follow(kept[0])
 
-    def _lines(self) -> list[dict[str, float]]:
+    def _lines(self) -> tuple[list[Line], list[Suspects]]:
+        """Return the lines of what is pending, and the suspects of this rank for steps that were left out."""
         if not self._pending:
-            return []
+            return [], []
         numbers = torch.stack(
             [noted.values for noted in self._pending]
         ).tolist()  # the one wait for the device
-        lines = [
-            {"step": noted.step, **dict(zip(noted.names, values, strict=True)), "lr": noted.rate}
-            for noted, values in zip(self._pending, numbers, strict=True)
-        ]
+        lines: list[Line] = []
+        found: list[Suspects] = []
+        for noted, values in zip(self._pending, numbers, strict=True):
+            line = {"step": noted.step, **dict(zip(noted.names, values, strict=True)), "lr": noted.rate}
+            lines.append(line)
+            if not isfinite(line["grad_norm"]):
+                found.append(suspects(noted.clues, self.accelerator.process_index, self.sources))
         self._pending = []
-        return lines
+        return lines, found
 
-    def _warn(self, lines: list[dict[str, float]]) -> None:
+    def _warn(self, lines: list[Line]) -> None:
         """Say what a misspelt target or pair looks like, once."""
         if self._warned or not lines:
             return
@@ -143,32 +158,29 @@ class Journal:
             if not any(name in kind.split("+") for kind in self.presence):
                 self.progress.warn(f"encoders.{name}: no row of the first batch has {name}")
 
-    def _write(self, lines: list[dict[str, float]]) -> None:
-        kept = [{key: value for key, value in line.items() if not key.startswith(FINITE)} for line in lines]
-        jsonl.append(self.run.folder / "metrics.jsonl", kept)
-        for line in kept:
+    def _write(self, lines: list[Line]) -> None:
+        jsonl.append(self._path, lines)
+        for line in lines:
             losses = {key: value for key, value in line.items() if key.startswith("loss")}
-            self.registry.notify("fusion_step_end", step=int(line["step"]), losses=losses)
-        if kept:
-            self.progress.show(int(kept[-1]["step"]), kept[-1]["loss"])
+            self.registry.notify("fusion_step_end", step=line["step"], losses=losses)
+        if lines:
+            self.progress.show(lines[-1]["step"], lines[-1]["loss"])
 
-    def _not_finite(self, line: dict[str, float]) -> str:
-        parts = ", ".join(
-            f"{key.removeprefix('loss/')} {value}" for key, value in line.items() if "loss/" in key
-        )
-        broken = [
-            key.removeprefix(FINITE) for key, value in line.items() if key.startswith(FINITE) and not value
-        ]
-        blamed = [
-            f"encoders.{name} ({self.origins[f'encoders.{name}']}) gave NaN or infinity" for name in broken
-        ]
-        what, value = "loss", line["loss"]
-        if math.isfinite(value):
-            what, value = "gradient", line["grad_norm"]
+    def _follow(self, lines: list[Line]) -> None:
+        """Tell which steps were left out. Raises TrainingError when they are too many in a row."""
+        too_many = self.skips.follow(lines)
+        if too_many:
+            raise TrainingError(self._stopped(too_many))
+        for line in lines:
+            if "skipped" in line and not self.skips.excused(line):
+                self.progress.warn(f"step {line['step']} is left out: {line['skipped']}{told([line])}")
+
+    def _stopped(self, lines: list[Line]) -> str:
+        first, last = lines[0]["step"], lines[-1]["step"]
         return (
-            f"the {what} became {value} at step {int(line['step'])} ({parts}); "
-            + ("; ".join(blamed) if blamed else "lower train.lr or train.clip")
-            + f"; earlier checkpoints, if any, are in {self.run.checkpoints}"
+            f"{len(lines)} steps in a row, {first} to {last}, were left out: {lines[-1]['skipped']}"
+            f"{told(lines)}; all rows are in {self._path}, earlier checkpoints, if any, in "
+            f"{self.run.checkpoints}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -11,20 +12,36 @@ from accelerate.utils import (
     DistributedDataParallelKwargs,
     DistributedType,
     GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
     patch_environment,
 )
 
 from fusion.errors import TrainingError
 from fusion.recipe import Train
+from fusion.recipe_problems import ACCUMULATED
+from fusion.training import watch
 
-FSDP = "ACCELERATE_USE_FSDP"
+PATIENCE = timedelta(hours=2)
+"""How long the others wait while the first process evaluates or saves; a death is noticed before."""
 OTHERS = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+FSDP = "ACCELERATE_USE_FSDP"
 
 
 def launch(train: Train) -> Accelerator:
     """Return the accelerator. Raises TrainingError when world size, batch or precision do not fit."""
+    accelerator = start(train.precision)
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
+        raise TrainingError(
+            f"train.batch ({train.batch}) must be divisible by the number of processes "
+            f"({accelerator.num_processes}); it counts the rows of all of them"
+        )
+    return accelerator
+
+
+def start(precision: str = "fp32") -> Accelerator:
+    """Return the accelerator, also for what is no training. Raises TrainingError when it is not as asked."""
     asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if train.precision == "fp16" and not torch.cuda.is_available():
+    if precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
@@ -34,12 +51,17 @@ def launch(train: Train) -> Accelerator:
         accelerator = Accelerator(
             # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
             cpu=asked > 1 and not torch.cuda.is_available(),
-            mixed_precision="no" if train.precision == "fp32" else train.precision,
+            mixed_precision="no" if precision == "fp32" else precision,
             # a rank whose rows lack a modality has no gradient for its encoder
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-            # `accelerate config` may ask for accumulation, which is no large batch for a contrastive loss
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=True),
+                InitProcessGroupKwargs(timeout=PATIENCE),
+            ],
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         )
+    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
+    if accumulated > 1:
+        raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in OTHERS:
         raise TrainingError(
             f"launched with {accelerator.distributed_type.value}, which fusion does not support; "
@@ -50,11 +72,7 @@ def launch(train: Train) -> Accelerator:
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
-    if train.batch % accelerator.num_processes:
-        raise TrainingError(
-            f"train.batch ({train.batch}) must be divisible by the number of processes "
-            f"({accelerator.num_processes}); it counts the rows of all of them"
-        )
+    watch.begin(accelerator)
     return accelerator
 
 

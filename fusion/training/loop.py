@@ -2,27 +2,32 @@
 
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, send_to_device
+from accelerate.utils import send_to_device
 
 from fusion import run as runs
+from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.encoder import Encoder
-from fusion.errors import FusionError
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
-from fusion.training.backward import backward
+from fusion.training.backward import Backward
+from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
+from fusion.training.fit import settle
 from fusion.training.gather import share_buffers
+from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch, sharded
@@ -35,11 +40,13 @@ from fusion.training.sharded_saving import ShardedSaver
 from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
+from fusion.training.watch import together
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 from fusion.tuning import idle
 
 
+@together
 def train(
     recipe: Recipe,
     out: str | Path | None = None,
@@ -56,12 +63,20 @@ def train(
     all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
-    checkpoint and raise KeyboardInterrupt.
+    checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    recipe = complete(recipe, registry)
+    with Interrupt() as interrupt:
+        recipe = complete(recipe, registry)
+        return _train(recipe, Path(out) if out else None, resume, profile, registry, interrupt)
+
+
+def _train(
+    recipe: Recipe, out: Path | None, resume: bool, profile: bool, registry: Registry, interrupt: Interrupt
+) -> Run:
+    accelerator = launch(recipe.train)
+    recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
-    accelerator = launch(settings)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
 
     torch.manual_seed(settings.seed)
@@ -70,25 +85,36 @@ def train(
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
-    run = _open(recipe, Path(out) if out else None, resume, accelerator)
+    run = _open(recipe, out, resume, accelerator)
+    interrupt.folder = run.folder
     told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
     told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
-        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
+    steps, kept = cached(steps, recipe, model, registry, accelerator)
+    told |= kept
 
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
     parts = Sharded(model, recipe, accelerator) if sharded() else None
-    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
-    prepared = parts or accelerator.prepare(model)
+    prepared, adamw = parts, optimizer(model, recipe, anchors.held)
+    if parts is None:
+        prepared, adamw = accelerator.prepare(model, adamw)
+    else:
+        adamw = accelerator.prepare(adamw)
     anchors.attach(adamw.optimizer)
-    title = f"train {recipe.name}"
-    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
-        journal = Journal(run, settings, model.origins, accelerator, registry, shown)
-        given = (run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
-        saver = Saver(*given) if parts is None else ShardedSaver(parts, *given)
+    backward = Backward(prepared, settings, accelerator)
+    guard = Guard(model, adamw, accelerator)
+    made = Saver if parts is None else partial(ShardedSaver, parts)
+    began_as = began_with(start, anchors)
+    with (
+        interrupt.between_steps(ranks) as agreement,
+        progress(f"train {recipe.name}", settings.steps, main=main) as shown,
+        made(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+    ):
+        journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
         if start is not None:
             shown.say(str(start))
             for part in (part for part in start.mismatched if part.startswith("encoders.")):
@@ -100,9 +126,16 @@ def train(
         for name, tuning in model.tunings.items():
             if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
                 shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
+        if fitted is not None:
+            shown.say(fitted)
+        for doubt in backward.doubts:
+            shown.warn(doubt)
         for name in (name for name, rows in steps.order.sizes.items() if rows is None):
             shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore() if resume else (0, 0.0)
+        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        with interrupt.at_once():
+            first, seconds = saver.restore(journal) if resume else (0, 0.0)
+            selection.begin(first)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -120,39 +153,48 @@ def train(
                 group["lr"] = rate * group["lr_scale"]
             on_host = loaded.batch if parts is None else parts.complete(loaded.batch)
             batch = send_to_device(on_host, accelerator.device, non_blocking=True)
-            losses = backward(prepared, batch, settings, accelerator)
+            guard.keep()
+            losses = backward(batch)
             limit = settings.clip or float("inf")
             if parts is None:
                 norm = accelerator.clip_grad_norm_(model.parameters(), limit)
             else:
                 norm = parts.clip(limit)
-            adamw.step()
+            guard.step(norm)
             adamw.zero_grad()
             done = step + 1
-            journal.note(done, rate, losses, norm, loaded)
+            journal.note(done, rate, losses, norm, loaded, batch)
 
-            last = done == settings.steps
-            due = last or done % settings.checkpoint_every == 0
-            stop = False
-            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
-                stop = journal.flush(interrupt.requested)
+            stop = agreement(interrupt.requested)
+            due = done == settings.steps or done % settings.checkpoint_every == 0
+            if due or stop or step == first or done % settings.log_every == 0:
+                journal.flush()
+            saver.check()
             if (due or stop) and (main or parts is not None):
-                saver.save(done, time.monotonic() - began)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
+            if stop:
+                saver.wait()
+                accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
+                raise interrupt.ended(stop, f"stopped after step {done}")
+            if due:
+                with interrupt.at_once():
+                    began += selection.measure(done)
         seconds = time.monotonic() - began
         journal.close()
 
-    rows = settings.steps * settings.batch
+    chosen = selection.take()
+    rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
         "train/seconds": round(seconds, 3),
         "train/rows_per_second": round(rows / seconds, 1),
         "train/peak_memory_mb": round(peak_mb(accelerator.device), 1),
+        "train/skipped_steps": journal.skips.count,
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
+        **chosen,
     }
     if ranks > 1:
         share_buffers(model)
@@ -166,20 +208,8 @@ def train(
 
 def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
     """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
-    outcome: list[Path | FusionError | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            opened = (runs.reopen if resume else runs.create)(recipe.name, recipe, out)
-            outcome = [opened.folder]
-        except FusionError as error:
-            outcome = [error]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(outcome)
-    [result] = outcome
-    if isinstance(result, FusionError):
-        raise result
-    assert result is not None
-    return Run(result)
+    make = runs.reopen if resume else runs.create
+    return Run(agreed(lambda: make(recipe.name, recipe, out).folder, accelerator))
 
 
 def _mix(*numbers: int) -> int:

@@ -1,5 +1,6 @@
 """Save and restore a training whose model is in shards."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,8 +8,9 @@ from torch import Tensor, nn
 
 from fusion.errors import RunError
 from fusion.training import shards
-from fusion.training.checkpoint import SHARDS, optimizer_tensors
+from fusion.training.checkpoint import SHARDS, Best, optimizer_tensors
 from fusion.training.gather import share_buffers
+from fusion.training.journal import Journal
 from fusion.training.saving import Saver
 from fusion.training.sharding import Sharded
 
@@ -20,15 +22,15 @@ class ShardedSaver(Saver):
         super().__init__(*given)
         self.hosts = sharded.hosts
 
-    def save(self, done: int, seconds: float) -> None:
+    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
         """Save the state after this many steps and seconds; all ranks call it."""
         share_buffers(self.model)
-        state = {"seconds": seconds, "presence": dict(self.journal.presence), **self.began_with}
+        state = {"seconds": seconds, "presence": dict(presence), **self.began_with}
         tensors = _named("model", self.model.state_dict())
         tensors |= _named("optimizer", optimizer_tensors(self.model, self.adamw.optimizer))
         shards.save(self.run.checkpoints, done, tensors, state, self.keep, self.hosts)
 
-    def restore(self) -> tuple[int, float]:
+    def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint, of any number of ranks; return the steps and seconds it is after.
 
         All ranks call it. Raises RunError when the training began with other weights than there are now, or
@@ -36,9 +38,9 @@ class ShardedSaver(Saver):
         """
         found, damaged = shards.latest(self.run.checkpoints, self.hosts)
         for message in damaged:
-            self.journal.progress.warn(f"{message}; taking the one before")
+            self.progress.warn(f"{message}; taking the one before")
         if found is None:
-            self.journal.rewind(0)
+            journal.rewind(0)
             return 0, 0.0
         if not list(found.glob(SHARDS)):
             raise RunError(
@@ -55,8 +57,8 @@ class ShardedSaver(Saver):
             if name.startswith("optimizer/"):
                 of, key = _of(name)
                 self.adamw.optimizer.state[parameters[of]][key] = value
-        self.journal.presence.update(state["presence"])
-        self.journal.rewind(state["step"])
+        journal.presence.update(state["presence"])
+        journal.rewind(state["step"])
         return state["step"], state["seconds"]
 
 

@@ -17,9 +17,11 @@ from torch.nn.utils.parametrize import ParametrizationList
 from fusion.batch import Batch
 from fusion.encoder import LISTS
 from fusion.errors import TrainingError
-from fusion.model import Losses, Model, Rows
+from fusion.losses import Losses, Rows
+from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.training import shards
+from fusion.training.reduce import average_gradients
 from fusion.tuning import Tuning
 
 
@@ -72,9 +74,10 @@ class Sharded:
 
     def clip(self, limit: float) -> Tensor:
         """Average gradients of what is whole, scale all to a norm of at most `limit`; return that before."""
-        self._average()
+        parameters = list(self.model.parameters())
+        average_gradients(part for part in parameters if not isinstance(part, DTensor))
         divided, whole = [], []
-        for part in self.model.parameters():
+        for part in parameters:
             if isinstance(part.grad, DTensor):
                 divided.append(part.grad.to_local())
             elif part.grad is not None:
@@ -91,23 +94,6 @@ class Sharded:
         state = {name: _full(value) for name, value in self.model.state_dict().items()}
         self._bare.load_state_dict(state, assign=True)
         return self._bare.to(self.accelerator.device)
-
-    def _average(self) -> None:
-        """Take the mean over ranks of the gradients of what is whole; what no rank has used has none."""
-        parts = [
-            part for part in self.model.parameters() if not isinstance(part, DTensor) and part.requires_grad
-        ]
-        used = torch.tensor([part.grad is not None for part in parts], dtype=torch.uint8)
-        dist.all_reduce(used, dist.ReduceOp.MAX, group=self.hosts)
-        parts = [part for part, by_any in zip(parts, used.tolist(), strict=True) if by_any]
-        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in parts]
-        if not parts:
-            return
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        dist.all_reduce(flat)
-        means = torch.split(flat / self.accelerator.num_processes, [part.numel() for part in parts])
-        for part, mean in zip(parts, means, strict=True):
-            part.grad = mean.view_as(part)
 
 
 def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
@@ -167,6 +153,9 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
     } | {
         "prior: it pulls whole parameters": recipe.prior is not None,
         "train.compile: layers are gathered between what is compiled": recipe.train.compile,
+        "train.micro_batch: each process cuts its rows for itself": recipe.train.micro_batch is not None,
+        "best: it measures whole weights": recipe.best.by is not None,
+        "encoders.*.tune.recompute": any(pick.tune.recompute for pick in recipe.encoders.values()),
         "train.precision fp16: use bf16": recipe.train.precision == "fp16",
         "encoders: two of them share parameters": any(count > 1 for count in owners.values()),
     }

@@ -5,7 +5,6 @@ them. State and manifest are as those that one process writes.
 """
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 
 from fusion.errors import CheckpointError
-from fusion.training.checkpoint import NAME, place, sha256
+from fusion.training.checkpoint import all_in, fsync, place, prune, sha256
 
 STATE, MANIFEST = "state.json", "manifest.json"
 T = TypeVar("T")
@@ -59,11 +58,7 @@ def save(
         if main:
             shutil.rmtree(stage, ignore_errors=True)
         raise CheckpointError(f"cannot save checkpoint {final}: {error}") from error
-    if main:
-        # one of a later step is damaged, otherwise the training would have gone on from there
-        older = [path for path in all_in(folder) if path.name < final.name]
-        for path in {*all_in(folder)} - {final, *older[: keep - 1]}:
-            shutil.rmtree(path)
+    _together(lambda: prune(final, keep) if main else None, hosts)
 
 
 def latest(folder: Path, hosts: Any) -> tuple[Path | None, list[str]]:
@@ -102,12 +97,6 @@ def read(path: Path, into: dict[str, Tensor], hosts: Any) -> dict[str, Any]:
     return json.loads((path / STATE).read_text("utf-8"))  # type: ignore[no-any-return]
 
 
-def all_in(folder: Path) -> list[Path]:
-    """Return the checkpoints that are there, whole or not, the newest first."""
-    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, reverse=True)
-
-
 def possible() -> bool:
     """Return whether this release of torch writes shards as safetensors."""
     return find_spec("torch.distributed.checkpoint.hf_storage") is not None
@@ -128,10 +117,10 @@ def _end(stage: Path, final: Path, state: Mapping[str, Any], digests: dict[str, 
     digests = {**digests, STATE: _settled(stage / STATE)}
     (stage / MANIFEST).write_text(json.dumps(digests, indent=1), "utf-8")
     for path in (stage / MANIFEST, stage):
-        _sync(path)
+        fsync(path)
     shutil.rmtree(final, ignore_errors=True)
     stage.rename(final)
-    _sync(final.parent)
+    fsync(final.parent)
 
 
 def _mine(folder: Path, hosts: Any) -> list[Path]:
@@ -142,7 +131,7 @@ def _mine(folder: Path, hosts: Any) -> list[Path]:
 
 def _settled(path: Path) -> str:
     """Return the SHA-256 of a file that is on the disk, and not only on its way there."""
-    _sync(path)
+    fsync(path)
     return sha256(path)
 
 
@@ -180,11 +169,3 @@ def _plain_errors() -> Iterator[None]:
             yield
     except CheckpointException as error:
         raise CheckpointError("; ".join(str(failed[0]) for failed in error.failures.values())) from error
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

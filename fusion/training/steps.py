@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fusion import build
 from fusion.batch import Stream
+from fusion.cache.choose import cacheable
 from fusion.data.collate import Collator
 from fusion.data.draw import Draw
 from fusion.data.loader import Reader, Steps
@@ -30,12 +31,14 @@ def training_steps(recipe: Recipe, model: Model, registry: Registry, rank: int =
                 f"sources.{name} is a stream, of whose rows a teacher's outputs cannot be kept; "
                 "give random access, or leave out `teacher`"
             )
+    cacheable(recipe, model, sources)  # what cannot be is said before a run folder is made
     lengths = {name: None if isinstance(source, Stream) else len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     seed = recipe.train.seed
     draw = Draw(build.build_augmentations(recipe, registry), recipe.fuser.modality_dropout, seed)
     reader = Reader(sources, Collator(model.processors, targets), draw)
-    return Steps(reader, Order(lengths, weights, recipe.train.batch, seed), rank, ranks)
+    order = Order(lengths, weights, recipe.train.rows, seed)
+    return Steps(reader, order, rank, ranks, recipe.train.micro_batch)
 
 
 def _expect_known(recipe: Recipe, known: Sequence[str]) -> None:

@@ -59,7 +59,7 @@ def fisher(
 
     Raises DataError for a stream, where no row can be read, and where the losses have no gradient.
     """
-    batch = batch or (1 if len(model.tasks) == len(model.objectives) else recipe.train.batch)
+    batch = batch or (1 if len(model.tasks) == len(model.objectives) else recipe.train.rows)
     model.eval().requires_grad_(True)
     named = dict(model.named_parameters())
     sums = {name: torch.zeros_like(parameter) for name, parameter in named.items()}

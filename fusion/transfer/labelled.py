@@ -30,6 +30,9 @@ from fusion.transfer.initial import initial_model
 Give = Callable[[Batch, str], Tensor]  # what is told of the rows that have a modality, (n, k)
 
 
+READ = 128  # rows at once where the recipe leaves the batch to the training
+
+
 class Seen(NamedTuple):
     """What is told of n labelled rows that have a modality."""
 
@@ -90,7 +93,8 @@ def _steps(recipe: Recipe, registry: Registry, processors: dict[str, Processor])
     seed = recipe.train.seed
     collator = Collator(processors, {recipe.evaluate.target: Target(torch.long)})
     reader = Reader(sources, collator, Draw({}, 0.0, seed))
-    return Steps(reader, Order(lengths, weights, recipe.train.batch, seed), 0, 1)
+    batch = min(READ, *lengths.values()) if recipe.train.batch == "auto" else recipe.train.batch
+    return Steps(reader, Order(lengths, weights, batch, seed), 0, 1)
 
 
 def _read(
@@ -109,7 +113,7 @@ def _read(
     parts: dict[str, list[Seen]] = {name: [] for name in names}
     bad: list[BadRow] = []
     todo = range(_once(steps.order) if count is None else count)
-    size, have, step = recipe.train.batch, 0, -1
+    size, have, step = steps.order.batch, 0, -1
     for step, loaded in zip(todo, load(steps, todo, recipe.train.workers), strict=True):
         first = steps.order(step).epoch == 0
         labels = loaded.batch.targets[recipe.evaluate.target].numpy()

@@ -15,6 +15,7 @@ from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.training.launch import launch
+from fusion.training.watch import together
 from fusion.transfer.labelled import Look, labelled
 
 SORTING = "logme"
@@ -40,6 +41,7 @@ class Ranked(NamedTuple):
         return list(dict.fromkeys(words))
 
 
+@together
 def rank(
     candidates: Mapping[str, Recipe],
     estimators: Sequence[str | Mapping[str, Any]] = (),

@@ -153,6 +153,11 @@ class PooledWaves(Waves):
         return super().collate(samples) | {"x": torch.from_numpy(np.concatenate(samples))}
 
 
+class UncountedWaves(Waves):
+    def count_tokens(self, sample: Wave) -> int:
+        return len(sample) - 3
+
+
 class NoWaves(Waves):
     def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
         return {}
@@ -240,6 +245,7 @@ def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
         (RandomForward, "forward in evaluation gives other numbers each time"),
         (processed_by(RandomWaves), "decode gives other numbers each time"),
         (processed_by(GreedyWaves), "decode gives other numbers each time"),
+        (processed_by(UncountedWaves), r"count_tokens gave \[.*0.*\]; expected whole numbers from 1 on"),
         (processed_by(NoWaves), "collate gave nothing; expected the keyword arguments of forward"),
         (
             processed_by(PooledWaves),
@@ -370,3 +376,22 @@ def test_groups_of_layers_have_every_parameter_once() -> None:
     assert "layer_groups has every parameter once" in check_encoder(Grouped, SAMPLES)
     with pytest.raises(PluginError, match="layer_groups leaves a parameter out, or has one twice"):
         check_encoder(LeftOut, SAMPLES)
+
+
+class Counting(Good):
+    """It is another function each time that it is called with a gradient."""
+
+    calls = 0
+
+    def forward(self, *args: Any, **inputs: Any) -> Encoding:
+        self.calls += self.training
+        encoding = super().forward(*args, **inputs)
+        return encoding._replace(pooled=encoding.pooled * (1 + self.calls))
+
+
+def test_an_encoder_whose_forward_cannot_be_repeated_is_found() -> None:
+    assert "the gradient is the same when the blocks are computed again in the backward" in check_encoder(
+        Good, SAMPLES
+    )
+    with pytest.raises(PluginError, match=r"differs by .* when forward runs a second time, in the backward"):
+        check_encoder(Counting, SAMPLES)

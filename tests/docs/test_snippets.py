@@ -302,7 +302,6 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "ledger.jsonl",
         "encoders",
         "notes.json",
-        "teacher",
         "fisher.safetensors",
         "retention.json",
         "profile.json",

@@ -13,11 +13,16 @@ from fusion import Pull, Registry, load, read_recipe, train
 from fusion.build import build_model
 from fusion.picks import shrink
 from fusion.training.anchors import Anchors
+from fusion.training.fit import fit
+from fusion.training.memory import Graphs, peak
+from fusion.training.micro import cached
 from fusion.training.optimizer import optimizer
+from fusion.training.snapshot import Snapshot
 from fusion.training.steps import training_steps
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
@@ -30,7 +35,6 @@ def test_a_recipe_trains_in_every_precision(precision: str, registry: Registry, 
     assert load(run, registry=registry).encode({"text": "seven"}).fused.isfinite().all()
 
 
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
     recipe = shrink(read_recipe("bind_digits", registry=registry), registry)
     model = build_model(recipe, registry).cuda()
@@ -86,3 +90,79 @@ def test_compiled_encoders_train_and_a_profile_sees_the_device(
     assert run.finished
     assert "profile of 5 steps of" in capsys.readouterr().err
     assert '"cat": "kernel"' in (run.folder / "profile.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recipe_trains_in_micro_batches(precision: str, registry: Registry, tmp_path: Path) -> None:
+    overrides = [f"train.precision={precision}", "train.micro_batch=5"]
+    recipe = shrink(read_recipe("bind_digits", overrides, registry), registry)
+    assert train(recipe, tmp_path / precision, registry=registry).finished
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4])
+def test_micro_batches_have_the_same_gradient_and_never_wait(kept: int, registry: Registry) -> None:
+    recipe = shrink(read_recipe("bind_digits", ["train.micro_batch=4"], registry), registry)
+    torch.manual_seed(0)
+    model = build_model(recipe, registry).cuda()
+    batch = send_to_device(training_steps(recipe, model, registry)[0].batch, "cuda")
+    graphs = Graphs(model, 0, "cuda")
+    torch.manual_seed(1)
+    cached(model, batch, graphs)
+    expected = {name: part.grad for name, part in model.named_parameters()}
+    model.zero_grad()
+    graphs.room = 1
+    cached(model, batch, graphs)
+    assert graphs.largest > 0
+    graphs.room = kept * graphs.largest
+    model.zero_grad()
+    torch.manual_seed(1)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        cached(model, batch, graphs)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for name, part in model.named_parameters():
+        if expected[name] is None:
+            assert part.grad is None
+        else:
+            torch.testing.assert_close(part.grad, expected[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_batch_that_is_found_grows_with_the_memory(registry: Registry) -> None:
+    recipe = read_recipe("bind_digits", ["train.batch=auto"], registry)
+    found = []
+    for gigabytes in (0.3, 1.0):
+        wanted = recipe.model_copy(update={"train": recipe.train.model_copy(update={"memory_gb": gigabytes})})
+        found.append(fit(wanted, registry, torch.device("cuda")).batch)
+    assert found[0] < found[1]
+
+
+def test_recomputed_blocks_need_less_memory_and_change_no_bit(registry: Registry) -> None:
+    found = []
+    for overrides in ([], ["encoders.image.tune.recompute=true", "encoders.text.tune.recompute=true"]):
+        recipe = read_recipe("bind_digits", ["train.batch=256", *overrides], registry)
+        torch.manual_seed(0)
+        model = build_model(recipe, registry).cuda()
+        batch = send_to_device(training_steps(recipe, model, registry)[0].batch, "cuda")
+        with peak(torch.device("cuda")) as most:
+            torch.manual_seed(1)
+            model(batch).total.backward()
+        found.append((most[0], model.encoders["text"].bytes.weight.grad))
+    assert found[1][0] < found[0][0]
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_copy_for_a_checkpoint_is_of_the_step_at_which_it_was_taken_and_waits_for_nothing() -> None:
+    state = torch.arange(50_000_000, device="cuda", dtype=torch.float32)
+    snapshot = Snapshot()
+    torch.cuda.synchronize()
+    for number in range(2):  # the second time into memory that is there
+        torch.cuda.set_sync_debug_mode("error" if number else "default")
+        try:
+            copies = snapshot.take({"state": state})
+            state.add_(1)  # the next step
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        snapshot.wait()
+        assert copies["state"].is_pinned()
+        assert torch.equal(copies["state"], (state - 1).cpu())

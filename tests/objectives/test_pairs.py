@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusion import Embeddings, RecipeError
-from fusion.objectives.pairs import choose_pairs, positives, similarity, taking_part
+from fusion.objectives.pairs import choose_pairs, positives, taking_part
 
 NAMES = ("image", "text", "audio")
 Build = Callable[..., Embeddings]
@@ -56,33 +56,53 @@ def test_rows_take_part_where_both_modalities_are_present(random: Build) -> None
     assert taking_part(embeddings, ("image", "audio")).tolist() == [False, True, False, True]
 
 
-def test_similarities_are_cosines_in_fp32_also_under_autocast(random: Build) -> None:
-    embeddings = random(ALL * 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        cosines = similarity(embeddings, ("image", "text"))
-    expected = torch.cosine_similarity(
-        embeddings.pooled["image"][:, None], embeddings.pooled["text"][None], dim=-1
-    )
-    torch.testing.assert_close(cosines, expected)
+def belong(
+    embeddings: Embeddings, same: torch.Tensor | None = None, rows: torch.Tensor | None = None
+) -> list[list[int]]:
+    b = len(embeddings.source)
+    rows = torch.ones(b, dtype=torch.bool) if rows is None else rows
+    found = positives(embeddings, ("image", "text"), same, rows)(slice(0, b), slice(0, b))
+    assert found.dtype == torch.bool
+    return found.int().tolist()
 
 
 def test_a_row_is_its_own_positive(random: Build) -> None:
-    assert positives(random(ALL * 3), ("image", "text"), None).tolist() == torch.eye(3).bool().tolist()
+    assert belong(random(ALL * 3)) == torch.eye(3).int().tolist()
+
+
+def test_without_anything_to_compare_a_row_is_its_own_positive(random: Build) -> None:
+    found = positives(random(ALL * 3), (), None, torch.ones(3, dtype=torch.bool))
+    assert found(slice(0, 3), slice(0, 3)).tolist() == torch.eye(3).bool().tolist()
 
 
 def test_equal_known_content_of_either_modality_makes_positives(random: Build) -> None:
     content = {"image": [7, 0, 7, 0], "text": [5, 6, 8, 6], "audio": [9, 9, 9, 9]}
-    found = positives(random(ALL * 4, content), ("image", "text"), None)
     # rows 0 and 2 share the image, rows 1 and 3 the text; 0 is not known to equal 0; audio is not asked
-    assert found.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
+    expected = [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
+    assert belong(random(ALL * 4, content)) == expected
 
 
 def test_equal_targets_that_are_not_missing_make_positives(random: Build) -> None:
-    found = positives(random(ALL * 4), ("image", "text"), torch.tensor([-100, 0, -100, 0]))
-    assert found.int().tolist() == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 1, 0, 1]]
+    found = belong(random(ALL * 4), torch.tensor([-100, 0, -100, 0]))
+    assert found == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 1, 0, 1]]
+
+
+def test_content_as_large_and_as_small_as_a_fingerprint_is_told_apart(random: Build) -> None:
+    content = {"image": [2**63 - 1, 2**63 - 2, -(2**63), 2**63 - 1]}
+    found = belong(random(ALL * 4, content))
+    assert found == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]
 
 
 def test_a_row_that_does_not_take_part_is_nobodys_positive(random: Build) -> None:
     embeddings = random([(True, True, True), (True, False, True), (True, True, True)], {"image": [3, 3, 3]})
-    found = positives(embeddings, ("image", "text"), torch.tensor([1, 1, 1]))
-    assert found.int().tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
+    rows = taking_part(embeddings, ("image", "text"))
+    found = belong(embeddings, torch.tensor([1, 1, 1]), rows)
+    assert found == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]  # it stays its own, and does not count
+
+
+def test_positives_of_some_rows_are_a_part_of_all(random: Build) -> None:
+    content = {"image": [7, 0, 7, 0, 7], "text": [5, 6, 8, 6, 5]}
+    rows = torch.tensor([True, True, True, True, False])
+    found = positives(random(ALL * 5, content), ("image", "text"), torch.tensor([1, 2, 1, -100, 1]), rows)
+    every = found(slice(0, 5), slice(0, 5))
+    assert torch.equal(found(slice(1, 3), slice(2, 5)), every[1:3, 2:5])

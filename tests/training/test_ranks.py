@@ -116,12 +116,11 @@ def test_a_training_stopped_on_two_processes_goes_on_on_one(
     lines: Lines,
     weights: Weights,
 ) -> None:
-    stopped = torchrun(
-        2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2"
-    )  # only the main one hears
+    # only the main one hears, and tells the other with the next step
+    stopped = torchrun(2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2")
     assert stopped.returncode != 0
-    assert "stopped after step 3; go on with --resume" in stopped.stderr
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000003"]
+    assert "stopped after step 4; go on with --resume" in stopped.stderr
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
     resumed = train(recipe(ALIKE), tmp_path / "run", resume=True, registry=registry)
     one = train(recipe(ALIKE), tmp_path / "one", registry=registry)
     for whole, joined in zip(lines(one), lines(resumed), strict=True):
@@ -195,7 +194,7 @@ from torch import nn
 import torch.distributed as dist
 from safetensors.torch import save_file
 from fusion.embeddings import Embeddings
-from fusion.model import Rows
+from fusion.losses import Rows
 from fusion.training.gather import gather
 
 dist.init_process_group("gloo")
@@ -219,6 +218,7 @@ rows = gather(Rows(
     fused,
     {"label": place * 10, "value": torch.stack([place + 0.5, place * float("nan")], 1)},
 ))
+assert rows.division == (rank, ranks)  # of the work on them
 # a loss that mixes all rows
 every = torch.cat([*rows.embeddings.pooled.values(), rows.fused], 1)
 ((every @ every.T).sin() * torch.linspace(-1, 1, 64).reshape(8, 8)).sum().backward()

@@ -55,9 +55,9 @@ def two(start: Start, place: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def stopped(start: Start, place: Path) -> Path:
-    """A run that was stopped after step 3, and saved after steps 2 and 3."""
+    """A run that was stopped after step 4, and saved after steps 2 and 4."""
     done = start(2, "stopped", TOY_SIGNAL="2@2")
-    assert "stopped after step 3; go on with --resume" in done.stderr
+    assert "stopped after step 4; go on with --resume" in done.stderr
     return place / "stopped"
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_another_number_of_processes_goe
     one: Run, stopped: Path, start: Start, place: Path, weights: Any
 ) -> None:
     shutil.copytree(stopped, place / "fewer")
-    [newest] = (place / "fewer" / "checkpoints").glob("step-00000003")
+    [newest] = (place / "fewer" / "checkpoints").glob("step-00000004")
     [shard] = newest.glob("shard-00002-*")
     bits = bytearray(shard.read_bytes())
     bits[-1] ^= 1
@@ -140,6 +140,7 @@ def test_shards_are_not_taken_for_whole_weights(recipe: Any, registry: Registry,
         ),
         ({"prior": {"name": "l2"}}, "prior: it pulls whole parameters"),
         ({"train.compile": True}, "train.compile: layers are gathered between"),
+        ({"train.micro_batch": 2}, "train.micro_batch: each process cuts"),
     ],
 )
 def test_what_does_not_go_with_shards_is_refused(
@@ -196,6 +197,7 @@ from fusion.build import build_model
 from fusion.batch import Batch
 from fusion.recipe import Recipe
 from fusion.recipe_file import read_recipe
+from fusion.training.guard import step_where
 from fusion.training.launch import launch
 from fusion.training.optimizer import optimizer
 from fusion.training.sharding import Sharded
@@ -218,7 +220,11 @@ absent = [name for name in batch.present if name not in batch.inputs]
 completed = sharded.complete(batch)
 sharded(completed, None).total.backward()
 sharded.clip(1.0)
-adamw.step()
+before = [part.to_local().clone() for part in model.encoders.parameters()]
+step_where(torch.tensor(False), adamw)  # as on a GPU
+left = [part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
+step_where(torch.tensor(True), adamw)
+moved = [not part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
 held = {"parameters": 0, "gradients": 0, "exp_avg": 0, "exp_avg_sq": 0}
 for part in model.encoders.parameters():
     assert isinstance(part, DTensor)
@@ -228,7 +234,7 @@ for part in model.encoders.parameters():
             held[key] += value.to_local().numel()
 nothing = batch._replace(inputs={})
 told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
-told |= {"drawn": drawn, "begun": begun}
+told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": all(moved)}
 told["of none"] = list(sharded.complete(nothing).inputs)
 with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
     json.dump(told, file)
@@ -251,6 +257,8 @@ def test_a_rank_holds_half_of_an_encoder_and_of_its_optimizer_and_lacks_no_input
     assert first["drawn"] != second["drawn"]
     for told in (first, second):
         assert told["begun"] == pytest.approx(first["drawn"], rel=1e-12)
+        assert told["left"]
+        assert told["moved"]
         assert sorted(told["inputs"]) == ["audio", "image", "text"]
         assert told["of none"] == []
         assert told["held"] == dict.fromkeys(("parameters", "gradients", "exp_avg", "exp_avg_sq"), 30)
