@@ -1,12 +1,14 @@
 """fusion embed: write the vectors of a whole source to parquet."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import measured_argument, run_argument
+from fusion.cli.arguments import launch_option, measured_argument, run_argument
 from fusion.cli.show import registry_argument, warn
+from fusion.launch.start import start as become
 from fusion.registry import Registry
 
 
@@ -27,9 +29,16 @@ from fusion.registry import Registry
 @click.option(
     "--part", "each", default=16_384, show_default=True, type=click.IntRange(1), help="Rows of a part."
 )
+@launch_option
 @registry_argument
 def command(
-    registry: Registry, run: Path, overrides: tuple[str, ...], source: str | None, out: Path, each: int
+    registry: Registry,
+    run: Path,
+    overrides: tuple[str, ...],
+    source: str | None,
+    out: Path,
+    each: int,
+    launch: str | None,
 ) -> None:
     """Encode every row of a source with RUN and write source, row, target, vectors and fused vector.
 
@@ -41,6 +50,8 @@ def command(
     fusion embed runs/bind_digits evaluate.sources.test.split=train --source test -o train.parquet
     torchrun --standalone --nproc-per-node 2 -m fusion embed runs/bind_digits --source test -o digits
     """
+    if launch is not None:
+        become(launch, sys.argv[1:])
     from fusion.evaluation.embed import embed
     from fusion.inference import load
     from fusion.recipe_file import read_recipe

@@ -15,6 +15,7 @@ from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, peak
 from fusion.training.micro import cached
 from fusion.training.reduce import average_gradients
+from fusion.training.sharding import Sharded
 
 
 class Backward:
@@ -27,7 +28,9 @@ class Backward:
 
     def __init__(self, prepared: Any, train: Train, accelerator: Accelerator) -> None:
         self.prepared, self.train, self.accelerator = prepared, train, accelerator
-        self.model: Model = accelerator.unwrap_model(prepared)
+        self.model: Model = (
+            prepared.model if isinstance(prepared, Sharded) else accelerator.unwrap_model(prepared)
+        )
         self.gather = gather if accelerator.num_processes > 1 else None
         self.rows = train.rows // accelerator.num_processes
         self.graphs: Graphs | None = None

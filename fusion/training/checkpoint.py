@@ -4,6 +4,7 @@ Tensors are safetensors, the rest is JSON; nothing is pickled. Since order, augm
 state are functions of (seed, step), a checkpoint needs no state of loaders and generators.
 """
 
+import fnmatch
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ MODEL, OPTIMIZER, STATE, MANIFEST = (
     "manifest.json",
 )
 PARTS = (MODEL, OPTIMIZER, STATE)
+SHARDS = "shard-*.safetensors"
+"""What a checkpoint has in place of the first two where each rank has written its shards."""
 Best = Callable[[int], int | None]
 CHANGED = "is not what was written"
 
@@ -78,6 +81,13 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
         kept = all_in(folder)
         left = f"{kept[0].name} is untouched" if kept else "there was none before"
         raise CheckpointError(f"cannot save checkpoint {final}: {error}; {left}") from error
+    prune(final, keep, best)
+    return final
+
+
+def prune(final: Path, keep: int, best: Best = _none) -> None:
+    """Delete what is neither among the `keep` newest up to this checkpoint nor the best up to one of them."""
+    folder = final.parent
     # one of a later step is damaged, otherwise the training would have gone on from there
     older = [path for path in all_in(folder) if path.name < final.name]
     kept = [final, *older[: keep - 1]]
@@ -87,7 +97,6 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
             _delete(path)
         except OSError as error:
             raise CheckpointError(f"cannot delete checkpoint {path}: {error}; delete it yourself") from error
-    return final
 
 
 def place(folder: Path, step: int) -> Path:
@@ -130,13 +139,17 @@ def damage(path: Path) -> dict[str, str]:
         digests = json.loads(written)
     except ValueError:
         return {MANIFEST: CHANGED}
-    if written != _manifest(digests) or not isinstance(digests, dict) or {*digests} != {*PARTS}:
+    if written != _manifest(digests) or not isinstance(digests, dict) or not _complete({*digests}):
         return {MANIFEST: CHANGED}
     faults = {name: fault(path / name, digest) for name, digest in digests.items()}
     hidden = (part.name for part in path.iterdir() if not part.name.startswith("."))
     return {name: wrong for name, wrong in faults.items() if wrong} | dict.fromkeys(
-        sorted({*hidden} - {MANIFEST, *PARTS}), "does not belong there"
+        sorted({*hidden} - {MANIFEST, *digests}), "does not belong there"
     )
+
+
+def _complete(names: set[str]) -> bool:
+    return names == {*PARTS} or (STATE in names and 1 < len(names) == 1 + len(fnmatch.filter(names, SHARDS)))
 
 
 def fault(path: Path, digest: str) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,12 +30,14 @@ from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
-from fusion.training.launch import launch
+from fusion.training.launch import launch, sharded
 from fusion.training.memory import peak_mb
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.profiled import profiled
 from fusion.training.progress import progress
 from fusion.training.saving import Saver, began_with
+from fusion.training.sharded_saving import ShardedSaver
+from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.training.watch import together
@@ -84,7 +87,8 @@ def _train(
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
     interrupt.folder = run.folder
-    told = {} if start is None else {"init": start.record()}
+    told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
+    told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
@@ -94,15 +98,21 @@ def _train(
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
+    parts = Sharded(model, recipe, accelerator) if sharded() else None
+    prepared, adamw = parts, optimizer(model, recipe, anchors.held)
+    if parts is None:
+        prepared, adamw = accelerator.prepare(model, adamw)
+    else:
+        adamw = accelerator.prepare(adamw)
     anchors.attach(adamw.optimizer)
     backward = Backward(prepared, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
+    made = Saver if parts is None else partial(ShardedSaver, parts)
     began_as = began_with(start, anchors)
     with (
         interrupt.between_steps(ranks) as agreement,
         progress(f"train {recipe.name}", settings.steps, main=main) as shown,
-        Saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+        made(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
     ):
         journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
         if start is not None:
@@ -141,10 +151,15 @@ def _train(
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-            batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            on_host = loaded.batch if parts is None else parts.complete(loaded.batch)
+            batch = send_to_device(on_host, accelerator.device, non_blocking=True)
             guard.keep()
             losses = backward(batch)
-            norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
+            limit = settings.clip or float("inf")
+            if parts is None:
+                norm = accelerator.clip_grad_norm_(model.parameters(), limit)
+            else:
+                norm = parts.clip(limit)
             guard.step(norm)
             adamw.zero_grad()
             done = step + 1
@@ -155,7 +170,7 @@ def _train(
             if due or stop or step == first or done % settings.log_every == 0:
                 journal.flush()
             saver.check()
-            if (due or stop) and main:
+            if (due or stop) and (main or parts is not None):
                 saver.save(done, time.monotonic() - began, journal.presence, selection.best())
             if stop:
                 saver.wait()
@@ -183,6 +198,8 @@ def _train(
     }
     if ranks > 1:
         share_buffers(model)
+    if parts is not None:
+        model = parts.gathered()
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
         finish(run, recipe, model, metrics, told, accelerator, registry)

@@ -101,6 +101,8 @@ class Saver:
         All ranks call it. Raises RunError when the training began with other weights than there are now.
         """
         run, main = self.run, self.accelerator.is_main_process
+        if any(run.checkpoints.glob(f"step-*/{checkpoint.SHARDS}")):
+            raise RunError(f"{run.folder} was saved with FSDP2; launch with it to go on (--launch fsdp2)")
         found, damaged = checkpoint.latest(run.checkpoints) if main else (None, [])
         for message in damaged:
             self.progress.warn(f"{message}; taking the one before")
@@ -112,12 +114,7 @@ class Saver:
         if found is None:
             journal.rewind(0)
             return 0, 0.0
-        changed = [key for key, digest in self.began_with.items() if found.state.get(key) != digest]
-        if changed:
-            raise RunError(
-                f"{run.folder} began with other weights than {' and '.join(changed)} give now; put them back "
-                "as they were, or start anew in another --out"
-            )
+        self.expect_same_beginning(found.state)
         self.model.load_state_dict(found.model)
         checkpoint.restore_optimizer(self.model, self.adamw.optimizer, found.optimizer)
         if self.accelerator.scaler is not None:
@@ -125,6 +122,15 @@ class Saver:
         journal.presence.update(found.state["presence"])
         journal.rewind(found.step)
         return found.step, found.state["seconds"]
+
+    def expect_same_beginning(self, state: Mapping[str, Any]) -> None:
+        """Raise RunError when the training began with other weights than there are now."""
+        changed = [key for key, digest in self.began_with.items() if state.get(key) != digest]
+        if changed:
+            raise RunError(
+                f"{self.run.folder} began with other weights than {' and '.join(changed)} give now; put them "
+                "back as they were, or start anew in another --out"
+            )
 
     def _write(self, taken: Checkpoint, best: Best) -> Path:
         self._weights.wait()

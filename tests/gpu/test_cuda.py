@@ -1,5 +1,8 @@
 """What only a CUDA device can show; these run where there is one."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,26 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
             adamw.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_shards_give_the_losses_of_a_whole_copy(precision: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "fusion", "train", "bind_digits", "--tiny", f"train.precision={precision}"]
+    for name, launch in (("whole", []), ("shards", ["--launch", "fsdp2"])):
+        done = subprocess.run(
+            [*words, "train.steps=6", "train.log_every=1", "--out", str(tmp_path / name), *launch],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    whole, shards = (
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "shards")
+    )
+    assert len(whole) == 6
+    assert shards == pytest.approx(whole, rel=1e-3 if precision == "fp32" else 2e-2)
+    assert load(tmp_path / "shards").encode({"text": "seven"}).fused.isfinite().all()
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's compiler uses it
