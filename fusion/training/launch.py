@@ -32,8 +32,8 @@ def launch(train: Train) -> Accelerator:
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
-    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
-    if accumulated > 1:
+    accumulated = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if accumulated not in ("1", "auto"):  # "auto" is one of DeepSpeed's, which is refused below
         raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in SHARDED:
         raise TrainingError(
