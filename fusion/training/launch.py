@@ -59,8 +59,8 @@ def start(precision: str = "fp32") -> Accelerator:
             ],
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         )
-    accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
-    if accumulated > 1:
+    accumulated = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if accumulated not in ("1", "auto"):  # "auto" is one of DeepSpeed's, which is refused below
         raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in OTHERS:
         raise TrainingError(
