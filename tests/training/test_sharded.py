@@ -15,6 +15,7 @@ from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.errors import RunError
 from fusion.recipe_file import dump
 from fusion.training import shards
+from fusion.training.verify import verify
 from tests.training.test_ranks import ALIKE, OBJECTIVES
 
 SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
@@ -97,6 +98,13 @@ def test_every_rank_writes_its_part_and_nothing_is_pickled(two: Run) -> None:
                     2,
                     4,
                 ]
+
+
+def test_a_run_is_verified_file_by_file(two: Run, registry: Registry) -> None:
+    found = verify(two, registry)
+    assert found.whole
+    assert len([name for name in found.files if "/shard-0000" in name]) == 2 * 2
+    assert not any("optimizer.safetensors" in name for name in found.files)
 
 
 def test_resuming_on_as_many_processes_ends_with_the_same_bits(
@@ -234,7 +242,7 @@ for part in model.encoders.parameters():
             held[key] += value.to_local().numel()
 nothing = batch._replace(inputs={})
 told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
-told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": all(moved)}
+told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": any(moved)}
 told["of none"] = list(sharded.complete(nothing).inputs)
 with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
     json.dump(told, file)
