@@ -3,10 +3,10 @@
     python benchmarks/losses.py [rows ...]
 
 Forward and backward for two modalities of width 512 in fp32, for the vectors and the temperature. Memory is
-the peak above what is held before, which the inputs are part of and gradients are not. Seconds on a CPU are
-those that it worked. Each figure is of a process of its own, in turns; a warm-up on 1,100 rows is not counted.
-For 32,768 rows the plain ones take 16 GiB of memory; with a GPU the sizes are 8,192 to 65,536, and what does not
-fit is left out.
+the peak above what is held before, which the inputs are part of and gradients are not. On a CPU each figure
+is of a process of its own, in turns, its seconds are those that it worked, and 32,768 rows take the plain
+ones 16 GiB; with a GPU the sizes are 8,192 to 65,536, and what does not fit is left out. A warm-up is not
+counted.
 """
 
 import json
@@ -145,8 +145,8 @@ def step(loss: Loss, x: Tensor, y: Tensor) -> float:
     return value.item()
 
 
-def measure(way: str, rows: int) -> None:
-    """Print the seconds, the mebibytes and the loss of one way, as JSON."""
+def measure(way: str, rows: int) -> list[float]:
+    """Return the seconds, the mebibytes and the loss of one way."""
     torch.manual_seed(0)
     loss = WAYS[way]()
 
@@ -164,7 +164,7 @@ def measure(way: str, rows: int) -> None:
         began = clock()
         value = step(loss, *given)
         seconds.append(clock() - began)
-    print(json.dumps([sorted(seconds)[len(seconds) // 2], (peak() - before) / 2**20, value]))
+    return [sorted(seconds)[len(seconds) // 2], (peak() - before) / 2**20, value]
 
 
 def clock() -> float:
@@ -192,8 +192,15 @@ def status(key: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 
-def in_a_process(way: str, rows: int) -> list[float] | None:
+def figures(way: str, rows: int) -> list[float] | None:
     """Return the figures of one way, or None where they take more memory than there is."""
+    if GPU:
+        try:
+            return measure(way, rows)
+        except torch.OutOfMemoryError:
+            return None
+        finally:
+            torch.cuda.empty_cache()
     done = subprocess.run(
         [sys.executable, __file__, "measure", way, str(rows)], capture_output=True, text=True, check=False
     )
@@ -207,7 +214,7 @@ def in_a_process(way: str, rows: int) -> list[float] | None:
 
 def compare(mine: str, other: str, rows: int, memory: float | None, seconds: float | None) -> None:
     rounds = 3 if rows < 8192 or GPU else 1
-    turns = [(in_a_process(mine, rows), in_a_process(other, rows)) for _ in range(rounds)]
+    turns = [(figures(mine, rows), figures(other, rows)) for _ in range(rounds)]
     pairs = [(first, second) for first, second in turns if first and second]
     title = f"{mine}, {rows:,} rows, beside {other.removesuffix(' ' + mine)}"
     if not pairs:
@@ -217,9 +224,9 @@ def compare(mine: str, other: str, rows: int, memory: float | None, seconds: flo
         if "one direction" not in other and abs(first[2] - second[2]) > 1e-3:
             sys.exit(f"{title}: losses {first[2]} and {second[2]}")
     columns = list(zip(*pairs, strict=True))
-    row(f"time, {title}", *([figures[0] for figures in side] for side in columns), "s", seconds)
+    row(f"time, {title}", *([found[0] for found in side] for side in columns), "s", seconds)
     if rows > SMALL:
-        row(f"memory, {title}", *([figures[1] for figures in side] for side in columns), "MiB", memory)
+        row(f"memory, {title}", *([found[1] for found in side] for side in columns), "MiB", memory)
 
 
 def main(*sizes: int) -> None:
@@ -235,6 +242,6 @@ def main(*sizes: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
-        measure(sys.argv[2], int(sys.argv[3]))
+        print(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
     else:
         main(*(int(argument) for argument in sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -59,10 +59,20 @@ class Tune(Choice):
 
 
 class EncoderPick(Pick):
-    """An encoder for the modality under which it stands; `cache` keeps what it gives, None where it can."""
+    """An encoder for the modality under which it stands.
+
+    `cache` keeps what it gives, in fp32 or fp16; None: where it does not learn, on samples that do not vary.
+    """
 
     tune: Tune = Tune()
     cache: bool | Literal["fp16"] | None = None
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _be_one_of(cls, cache: Any) -> Any:
+        if not (cache is None or isinstance(cache, bool) or cache == "fp16"):
+            raise ValueError("give true (fp32), fp16, false, or null")
+        return cache
 
 
 class AugmentationPick(Pick):

@@ -48,9 +48,8 @@ class Filler:
         found: dict[int, Entry | str] = dict(enumerate(self._find(wanted)))
         for number in dict.fromkeys(one.number for one in wanted):
             missing = [place for place, one in enumerate(wanted) if one.number == number and not found[place]]
-            if missing:
-                made = self._fill([wanted[place] for place in missing])
-                found |= zip(missing, made, strict=True)
+            made = self._fill([wanted[place] for place in missing])  # another machine may lack some
+            found |= zip(missing, made, strict=True)
         return [(one, found[place]) for place, one in enumerate(wanted)]
 
     def _find(self, wanted: Sequence[Wanted]) -> list[Entry | str]:

@@ -50,10 +50,12 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
     def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
         found = logits(i, j, x, y, scale)
         from_x, from_y = found - of_x[i].unsqueeze(1), found - of_y[j]
-        matched = positive(i, j) * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
         # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
-        ones = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
-        result: Tensor = ones - matched.sum()
-        return result
+        ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
+        both = positive(i, j)
+        if both.device.type == "cpu" and not both.any():  # elsewhere to look would be to wait
+            return ones
+        matched: Tensor = both * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
+        return ones - matched.sum()
 
     return sum_over_tiles(measure, x, y, scale) - 2 * weight.sum()

@@ -89,32 +89,35 @@ class _Sum(torch.autograd.Function):
         gradients = [
             torch.zeros_like(part) if want else part for part, want in zip(given, wanted, strict=True)
         ]
-        values = []
-        for i, j in todo:
+        values = given[0].new_zeros(len(todo))  # one by one they would keep the memory of tiles from use
+        for number, (i, j) in enumerate(todo):
             parts = [
                 part.detach().requires_grad_(want)
                 for part, want in zip(_cut(given, i, j), wanted, strict=True)
             ]
             with torch.set_grad_enabled(any(wanted)):
                 value = measure(i, j, *parts)
-            values.append(value.detach())
+            values[number] = value.detach()
             if not any(wanted):
                 continue
             found = iter(torch.autograd.grad(value, [part for part in parts if part.requires_grad]))
             for total, want in zip(_cut(gradients, i, j), wanted, strict=True):
                 if want:
                     total += next(found)
-        result = torch.stack(values).sum()
+        result = values.sum()
         kept = [total if want else None for total, want in zip(gradients, wanted, strict=True)]
         whose.add_up(result, *(total for total in kept if total is not None))
-        ctx.save_for_backward(*kept)
+        ctx.kept = kept
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        kept = (None if total is None else gradient * total for total in ctx.saved_tensors)
-        return None, None, None, *kept
+        if ctx.kept is None:
+            raise RuntimeError("the gradient of a loss in tiles is handed out once; compute the loss again")
+        kept, ctx.kept = ctx.kept, None
+        # in place: a copy would be all that a backward takes
+        return None, None, None, *(None if total is None else total.mul_(gradient) for total in kept)
 
 
 def _cut(given: Sequence[Tensor], i: slice, j: slice) -> list[Tensor]:

@@ -2,9 +2,8 @@
 
 import time
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from accelerate.utils import send_to_device
 from fusion import run as runs
 from fusion.cache.cached import cached
 from fusion.data.loader import load
-from fusion.encoder import Encoder
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -32,18 +30,18 @@ from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
 from fusion.training.launch import launch, sharded
 from fusion.training.memory import peak_mb
+from fusion.training.notices import give_notice
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.profiled import profiled
 from fusion.training.progress import progress
-from fusion.training.saving import Saver, began_with
-from fusion.training.sharded_saving import ShardedSaver
+from fusion.training.saving import began_with
 from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.training.watch import together
+from fusion.training.whole import Whole
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
-from fusion.tuning import idle
 
 
 @together
@@ -98,40 +96,19 @@ def _train(
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    parts = Sharded(model, recipe, accelerator) if sharded() else None
-    prepared, adamw = parts, optimizer(model, recipe, anchors.held)
-    if parts is None:
-        prepared, adamw = accelerator.prepare(model, adamw)
-    else:
-        adamw = accelerator.prepare(adamw)
+    held = (Sharded if sharded() else Whole)(model, recipe, accelerator)
+    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
-    backward = Backward(prepared, settings, accelerator)
+    backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    made = Saver if parts is None else partial(ShardedSaver, parts)
     began_as = began_with(start, anchors)
     with (
         interrupt.between_steps(ranks) as agreement,
         progress(f"train {recipe.name}", settings.steps, main=main) as shown,
-        made(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+        held.saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
     ):
         journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
-        if start is not None:
-            shown.say(str(start))
-            for part in (part for part in start.mismatched if part.startswith("encoders.")):
-                shown.warn(f"init: nothing of {part} was taken, what there is does not fit")
-            for doubt in start.doubts:
-                shown.warn(f"init: {doubt}")
-        if recipe.prior is not None:
-            shown.say(f"prior {anchors}")
-        for name, tuning in model.tunings.items():
-            if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
-                shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
-        if fitted is not None:
-            shown.say(fitted)
-        for doubt in backward.doubts:
-            shown.warn(doubt)
-        for name in (name for name, rows in steps.order.sizes.items() if rows is None):
-            shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
+        give_notice(shown, recipe, model, start, anchors, steps.order, fitted, backward.doubts)
         selection = Selection(recipe, run, model, registry, accelerator, shown)
         with interrupt.at_once():
             first, seconds = saver.restore(journal) if resume else (0, 0.0)
@@ -151,15 +128,10 @@ def _train(
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-            on_host = loaded.batch if parts is None else parts.complete(loaded.batch)
-            batch = send_to_device(on_host, accelerator.device, non_blocking=True)
+            batch = send_to_device(held.complete(loaded.batch), accelerator.device, non_blocking=True)
             guard.keep()
             losses = backward(batch)
-            limit = settings.clip or float("inf")
-            if parts is None:
-                norm = accelerator.clip_grad_norm_(model.parameters(), limit)
-            else:
-                norm = parts.clip(limit)
+            norm = held.clip(settings.clip)
             guard.step(norm)
             adamw.zero_grad()
             done = step + 1
@@ -170,7 +142,7 @@ def _train(
             if due or stop or step == first or done % settings.log_every == 0:
                 journal.flush()
             saver.check()
-            if (due or stop) and (main or parts is not None):
+            if (due or stop) and (main or held.all_save):
                 saver.save(done, time.monotonic() - began, journal.presence, selection.best())
             if stop:
                 saver.wait()
@@ -198,8 +170,7 @@ def _train(
     }
     if ranks > 1:
         share_buffers(model)
-    if parts is not None:
-        model = parts.gathered()
+    model = held.gathered()
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
         finish(run, recipe, model, metrics, told, accelerator, registry)

@@ -12,15 +12,14 @@ from fusion.training.checkpoint import SHARDS, Best, optimizer_tensors
 from fusion.training.gather import share_buffers
 from fusion.training.journal import Journal
 from fusion.training.saving import Saver
-from fusion.training.sharding import Sharded
 
 
 class ShardedSaver(Saver):
     """Writes and reads checkpoints with all ranks, each its own shards."""
 
-    def __init__(self, sharded: Sharded, *given: Any) -> None:
+    def __init__(self, hosts: Any, *given: Any) -> None:
         super().__init__(*given)
-        self.hosts = sharded.hosts
+        self.hosts = hosts  # a group of all ranks that talks on the CPU
 
     def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
         """Save the state after this many steps and seconds; all ranks call it."""

@@ -22,6 +22,7 @@ from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.training import shards
 from fusion.training.reduce import average_gradients
+from fusion.training.sharded_saving import ShardedSaver
 from fusion.tuning import Tuning
 
 
@@ -31,6 +32,8 @@ class Sharded:
     Adam keeps its state in the same shards. Projections, fuser and objectives are small and may
     use their parameters as the rows of a rank want it, so they are whole on each, as they are without shards.
     """
+
+    all_save = True
 
     def __init__(self, model: Model, recipe: Recipe, accelerator: Accelerator) -> None:
         _expect_shardable(model, recipe)
@@ -72,7 +75,7 @@ class Sharded:
                 inputs.setdefault(name, lent[0])
         return batch._replace(inputs=inputs)
 
-    def clip(self, limit: float) -> Tensor:
+    def clip(self, limit: float | None) -> Tensor:
         """Average gradients of what is whole, scale all to a norm of at most `limit`; return that before."""
         parameters = list(self.model.parameters())
         average_gradients(part for part in parameters if not isinstance(part, DTensor))
@@ -85,9 +88,13 @@ class Sharded:
         square = _square(divided, self.accelerator.device)
         dist.all_reduce(square)
         norm = (square + _square(whole, self.accelerator.device)).sqrt()
-        factor = (limit / (norm + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(divided + whole, factor)
+        if limit is not None:
+            torch._foreach_mul_(divided + whole, (limit / (norm + 1e-6)).clamp(max=1.0))
         return norm
+
+    def saver(self, *given: Any) -> ShardedSaver:
+        """Return what writes checkpoints, given all that `Saver` is given."""
+        return ShardedSaver(self.hosts, *given)
 
     def gathered(self) -> Model:
         """Return the model with whole weights, on every rank; all ranks call it."""

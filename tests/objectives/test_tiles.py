@@ -191,6 +191,16 @@ def test_a_loss_without_gradient_is_the_same(random: Build) -> None:
     assert torch.equal(loss, objective(embeddings, fused, targets).detach())
 
 
+@pytest.mark.usefixtures("small")
+def test_a_second_backward_is_refused(random: Build) -> None:
+    embeddings, fused, targets = given(random)
+    embeddings.pooled["text"].requires_grad_()
+    loss = Contrastive(NAMES, WIDTH).double()(embeddings, fused, targets)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="is handed out once; compute the loss again"):
+        loss.backward()
+
+
 class Largest(TorchDispatchMode):
     """Finds the largest tensor that is made within it."""
 

@@ -172,6 +172,30 @@ def test_two_processes_share_the_work_and_train_what_one_does(
         assert together["loss"] == pytest.approx(alone["loss"], abs=1e-5)
 
 
+MACHINES = """
+import os
+os.environ["LOCAL_RANK"], os.environ["FUSION_CACHE"] = "0", os.environ["FUSION_CACHE"] + os.environ["RANK"]
+from fusion.cli import main
+main()
+"""
+
+
+def test_each_machine_fills_a_cache_of_its_own_also_where_only_one_lacks_something(
+    frozen: Make, torchrun: Any, tmp_path: Path
+) -> None:
+    recipe, script = tmp_path / "toy.yaml", tmp_path / "machines.py"
+    recipe.write_text(dump(frozen(SHORT).model_dump(mode="json")))
+    script.write_text(MACHINES)
+    for number in range(2):
+        done = torchrun(2, str(script), "train", str(recipe), "--out", str(tmp_path / f"run{number}"))
+        assert done.returncode == 0, done.stderr
+        for machine in range(2):
+            entries = list((tmp_path / f"cache{machine}").iterdir())
+            assert len(entries) == 4
+            assert all(not list(entry.glob("*-1.npy")) for entry in entries)
+        shutil.rmtree(tmp_path / "cache1")
+
+
 @pytest.mark.parametrize("array", ["pooled", "tokens", "counts", "faults", "target0"])
 def test_a_flipped_bit_is_found_before_anything_is_trained_on(
     array: str, trained: Trained, cache: Path, capsys: pytest.CaptureFixture[str]
@@ -323,6 +347,12 @@ def test_what_cannot_be_kept_is_refused_where_it_is_asked_for_and_computed_where
         run = train(made(given), tmp_path / f"run-{given}", registry=registry)
         assert "cache" not in run.manifest
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("given", ["fp32", "yes", 3, 1.0, {}])
+def test_a_cache_of_another_kind_is_refused(given: Any, frozen: Make) -> None:
+    with pytest.raises(RecipeError, match=r"encoders\.image\.cache: .*: give true \(fp32\), fp16, false, or"):
+        frozen({"encoders": {"image": {"name": "toy-image", "cache": given}}})
 
 
 def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(

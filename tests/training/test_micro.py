@@ -35,6 +35,7 @@ from fusion.training.launch import launch
 from fusion.training.memory import Graphs, limit, moments, used, weighed
 from fusion.training.micro import cached
 from fusion.training.steps import training_steps
+from fusion.training.whole import Whole
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]
@@ -270,9 +271,9 @@ def test_the_limit_is_what_is_given_or_a_part_of_what_is_free() -> None:
 def test_a_training_keeps_graphs_from_the_second_step_on(recipe: Make, registry: Registry) -> None:
     model, batch = made(recipe, registry, 4, STILL)
     for gigabytes, kept in ((1e-6, 0), (1e6, 3)):
-        step = Backward(
-            model, Train(steps=1, batch=12, micro_batch=4, memory_gb=gigabytes), Accelerator(cpu=True)
-        )
+        accelerator = Accelerator(cpu=True)
+        settings = Train(steps=1, batch=12, micro_batch=4, memory_gb=gigabytes)
+        step = Backward(Whole(model, recipe(), accelerator), settings, accelerator)
         calls: list[bool] = []
         hook = model.encoders["text"].register_forward_hook(
             lambda *given, calls=calls: calls.append(torch.is_grad_enabled())
