@@ -126,6 +126,12 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(state.pop("step"), model, optimizer, state)
 
 
+def parts(path: Path) -> tuple[str, ...]:
+    """Return the files that a checkpoint should have beside its manifest."""
+    shards = sorted(part.name for part in path.glob(SHARDS))
+    return (*shards, STATE) if shards else PARTS
+
+
 def damage(path: Path) -> dict[str, str]:
     """Compare every file with its SHA-256 in the manifest; return what is wrong, by the file's name.
 

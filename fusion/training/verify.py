@@ -68,7 +68,7 @@ def verify(run: Run, registry: Registry) -> Verified:
         ]
         versions += _plugins(record["plugins"], registry)
     for path in checkpoint.all_in(run.checkpoints):
-        found = dict.fromkeys((*checkpoint.PARTS, checkpoint.MANIFEST), "") | checkpoint.damage(path)
+        found = dict.fromkeys((*checkpoint.parts(path), checkpoint.MANIFEST), "") | checkpoint.damage(path)
         files |= {f"checkpoints/{path.name}/{name}": fault for name, fault in found.items()}
     return Verified(run.finished, files, versions)
 

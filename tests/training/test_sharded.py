@@ -15,6 +15,7 @@ from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.errors import RunError
 from fusion.recipe_file import dump
 from fusion.training import shards
+from fusion.training.verify import verify
 from tests.training.test_ranks import ALIKE, OBJECTIVES
 
 SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
@@ -97,6 +98,13 @@ def test_every_rank_writes_its_part_and_nothing_is_pickled(two: Run) -> None:
                     2,
                     4,
                 ]
+
+
+def test_a_run_is_verified_file_by_file(two: Run, registry: Registry) -> None:
+    found = verify(two, registry)
+    assert found.whole
+    assert len([name for name in found.files if "/shard-0000" in name]) == 2 * 2
+    assert not any("optimizer.safetensors" in name for name in found.files)
 
 
 def test_resuming_on_as_many_processes_ends_with_the_same_bits(
@@ -192,52 +200,57 @@ def test_a_torch_that_writes_no_shards_is_refused(
 
 COUNT = """
 import json, sys, torch
-from fusion import Recipe, Registry
+from fusion import Registry
 from fusion.build import build_model
-from fusion.batch import Batch
-from fusion.recipe import Recipe
 from fusion.recipe_file import read_recipe
 from fusion.training.guard import step_where
 from fusion.training.launch import launch
 from fusion.training.optimizer import optimizer
 from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
+from fusion.training.watch import together
 from torch.distributed.tensor import DTensor
 
-registry = Registry()
-recipe = read_recipe(sys.argv[1], registry=registry)
-accelerator = launch(recipe.train)
-torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
-model = build_model(recipe, registry)
-whole = sum(part.numel() for part in model.encoders.parameters())
-steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
-drawn = sum(part.double().abs().sum().item() for part in model.parameters())
-sharded = Sharded(model, recipe, accelerator)
-begun = sum(part.double().abs().sum().item() for part in sharded.gathered().parameters())
-adamw = optimizer(model, recipe)
-batch = steps[0].batch
-absent = [name for name in batch.present if name not in batch.inputs]
-completed = sharded.complete(batch)
-sharded(completed, None).total.backward()
-sharded.clip(1.0)
-before = [part.to_local().clone() for part in model.encoders.parameters()]
-step_where(torch.tensor(False), adamw)  # as on a GPU
-left = [part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
-step_where(torch.tensor(True), adamw)
-moved = [not part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
-held = {"parameters": 0, "gradients": 0, "exp_avg": 0, "exp_avg_sq": 0}
-for part in model.encoders.parameters():
-    assert isinstance(part, DTensor)
-    state = adamw.state[part]
-    for key, value in {"parameters": part, "gradients": part.grad, **state}.items():
-        if key in held:
-            held[key] += value.to_local().numel()
-nothing = batch._replace(inputs={})
-told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
-told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": all(moved)}
-told["of none"] = list(sharded.complete(nothing).inputs)
-with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
-    json.dump(told, file)
+
+@together
+def count():
+    registry = Registry()
+    recipe = read_recipe(sys.argv[1], registry=registry)
+    accelerator = launch(recipe.train)
+    torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
+    model = build_model(recipe, registry)
+    whole = sum(part.numel() for part in model.encoders.parameters())
+    steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
+    drawn = sum(part.double().abs().sum().item() for part in model.parameters())
+    sharded = Sharded(model, recipe, accelerator)
+    begun = sum(part.double().abs().sum().item() for part in sharded.gathered().parameters())
+    adamw = optimizer(model, recipe)
+    batch = steps[0].batch
+    absent = [name for name in batch.present if name not in batch.inputs]
+    completed = sharded.complete(batch)
+    sharded(completed, None).total.backward()
+    sharded.clip(1.0)
+    before = [part.to_local().clone() for part in model.encoders.parameters()]
+    step_where(torch.tensor(False), adamw)  # as on a GPU
+    left = [part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
+    step_where(torch.tensor(True), adamw)
+    moved = [not part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
+    held = {"parameters": 0, "gradients": 0, "exp_avg": 0, "exp_avg_sq": 0}
+    for part in model.encoders.parameters():
+        assert isinstance(part, DTensor)
+        state = adamw.state[part]
+        for key, value in {"parameters": part, "gradients": part.grad, **state}.items():
+            if key in held:
+                held[key] += value.to_local().numel()
+    nothing = batch._replace(inputs={})
+    told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
+    told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": any(moved)}
+    told["of none"] = list(sharded.complete(nothing).inputs)
+    with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
+        json.dump(told, file)
+
+
+count()
 """
 
 
