@@ -195,7 +195,7 @@ def status(key: str) -> int:
 
 @functools.cache
 def once(way: str, rows: int) -> list[float] | None:
-    """Return the figures of one way, measured once: for many rows a second time takes minutes."""
+    """Return the figures of one way, measured once: on a CPU a second time takes minutes."""
     return in_a_process(way, rows)
 
 
@@ -213,7 +213,7 @@ def in_a_process(way: str, rows: int) -> list[float] | None:
 
 
 def compare(mine: str, other: str, rows: int, memory: float | None, seconds: float | None) -> None:
-    rounds, figures = (3, in_a_process) if rows < 8192 or GPU else (1, once)
+    rounds, figures = (3, in_a_process) if GPU else (1, once)
     turns = [(figures(mine, rows), figures(other, rows)) for _ in range(rounds)]
     pairs = [(first, second) for first, second in turns if first and second]
     title = f"{mine}, {rows:,} rows, beside {other.removesuffix(' ' + mine)}"
