@@ -59,7 +59,7 @@ class DistillRelations(Objective):
             return slice(i.start + 1, i.stop + n)
 
         used = (place[:b, None] < count) & (place[:n] + 1 < count)  # (b, n)
-        size = max(1, 4 * edge(rows.device) ** 2 // (n * (n + self.width)))  # rows of a tile
+        size = max(1, 2 * edge(rows.device) ** 2 // (n * (n + self.width)))  # rows of a tile
         vertices = [(i, beside(i)) for i in blocks(range(b), size)]
         used = used & _have_direction(student, used, vertices) & _have_direction(teacher, used, vertices)
         sides = used.sum(dim=1)

@@ -27,8 +27,11 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
 
     def at_once(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
         found, both = logits(i, j, x, y, scale), positive(i, j)  # (b, b)
-        each = weight / both.sum(dim=1)
+        count = both.sum(dim=1, dtype=torch.int32)
         from_x, from_y = found.log_softmax(dim=1), found.log_softmax(dim=0)
+        if count.device.type == "cpu" and not (count > 1).any():  # elsewhere to look would be to wait
+            return -(weight * (from_x.diagonal() + from_y.diagonal())).sum()
+        each = weight / count
         matched = both * (each.unsqueeze(1) * from_x + each * from_y)
         return -matched.sum()
 
@@ -53,7 +56,7 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
         ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
         both = positive(i, j)
-        if both.device.type == "cpu" and not both.any():  # elsewhere to look would be to wait
+        if both.device.type == "cpu" and not both.any():  # as above
             return ones
         matched: Tensor = both * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
         return ones - matched.sum()

@@ -16,7 +16,7 @@ Measure = Callable[..., Tensor]
 Beside = Callable[[slice], slice]
 
 WHOLE = {"cpu": 1024, "cuda": 4096}  # up to so many rows one tile with all of them is faster
-EDGE = 512  # rows of a tile on a CPU, whose numbers then stay in its cache
+EDGE = 768  # rows of a tile on a CPU: less repeat more work on the side, more take more memory
 LEAST, MOST = 1024, 4096  # rows of a tile on a GPU: fewer leave it idle, more gain little
 HELD = 64  # bytes for every two rows of a tile, with its gradient
 SHARE = 8  # one part in so many of the free memory is for a tile

@@ -225,7 +225,7 @@ def test_the_largest_tensor_of_a_plain_loss_is_found(random: Build) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_no_objective_takes_b_x_b_numbers(name: str, random: Build) -> None:
-    rows = 2100
+    rows = 2400
     objective = make(name)
     embeddings, targets = random([(True, True, True)] * rows), some_targets(objective, rows)
     with Largest() as largest:
