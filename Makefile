@@ -21,15 +21,8 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/loop.py
-	$(BIN)/python benchmarks/encoders.py
-	$(BIN)/python benchmarks/tuning.py
-	$(BIN)/python benchmarks/merge.py
-	$(BIN)/python benchmarks/prior.py
-	$(BIN)/python benchmarks/cache.py
-	$(BIN)/python benchmarks/checkpoint.py
+bench: .venv/installed-bench
+	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/damage.py
 	$(BIN)/python benchmarks/kill.py 50 1
 	$(BIN)/python benchmarks/kill.py 50 2
@@ -55,4 +48,8 @@ clean:
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ .venv/installed
+
+.venv/installed-bench: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@ .venv/installed

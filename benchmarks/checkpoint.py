@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from table import row
 
 from fusion import Recipe, Registry, read_recipe, train
 from fusion.build import build_model
@@ -80,8 +81,7 @@ def main(rounds: int = 5, steps: int = 201) -> None:
     whole = median(pair[3] for pair in pairs) * EVERY / steps
     print(f"one checkpoint: {1000 * stood:.1f} ms of standing still, {1000 * took:.1f} ms of the processor")
     print(f"of {EVERY} steps ({whole:.1f} s): {stood / whole:.2%} and {took / whole:.2%}")
-    cost = 1 + took / whole
-    print(f"bind_digits with a checkpoint in {EVERY} steps | {cost:.4f} | 1 | {cost:.4f} | at most 1.02")
+    row(f"{EVERY} steps of bind_digits with a checkpoint, beside none", [whole + took], [whole], "s", 1.02)
 
 
 if __name__ == "__main__":

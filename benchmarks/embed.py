@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from table import row
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -133,11 +134,11 @@ def main(texts: int = 1000, rounds: int = 3) -> None:
             turn = [ours, theirs] if number % 2 else [theirs, ours]
             pairs.append(dict(zip(turn, map(seconds, turn), strict=True)))
             print(f"  {pairs[-1][ours]:.2f} s {pairs[-1][theirs]:.2f} s", flush=True)
-        mine, peers = (median(pair[which] for pair in pairs) for which in (ours, theirs))
-        ratio = median(pair[ours] / pair[theirs] for pair in pairs)
-        print(f"embed against sentence-transformers | {mine:.2f} s | {peers:.2f} s | {ratio:.3f} | 0.952")
-        first = seconds(given)
-        print(f"embed against the given order | {mine:.2f} s | {first:.2f} s | {mine / first:.3f} | 0.333")
+        mine, peers = ([pair[which] for pair in pairs] for which in (ours, theirs))
+        row(f"embedding {texts:,} texts, beside sentence-transformers", mine, peers, "s", 1 / 1.05)
+        row(
+            f"embedding {texts:,} texts, beside the given order", [median(mine)], [seconds(given)], "s", 1 / 3
+        )
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     python benchmarks/encoders.py [rounds]
 
-Towers of the usual size with random weights. Prints the median milliseconds of both and the median ratio,
-each pair measured one after the other, in turns, and how far the vectors are apart.
+Towers of the usual size with random weights; each pair is measured one after the other, in turns. A row says
+how far the vectors are apart.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from fusion_timm.image import TimmImage
 from fusion_transformers.audio import HfAudio
 from fusion_transformers.image import HfImage
 from fusion_transformers.text import HfText
+from table import row
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -148,9 +148,8 @@ def measure(case: Case, rounds: int) -> None:
         both: list[Callable[[], object]] = [lambda: encoder(**inputs), lambda: case.direct(inputs)]
         seconds = [_seconds(both[place]) for place in ((0, 1) if number % 2 else (1, 0))]
         pairs.append((seconds[0], seconds[1]) if number % 2 else (seconds[1], seconds[0]))
-    ours, theirs = (1000 * median(column) for column in zip(*pairs, strict=True))
-    ratio = median(first / second for first, second in pairs)
-    print(f"{case.name:36} {ours:9.1f} {theirs:9.1f} {ratio:7.3f} {far:10.1e}")
+    ours, theirs = ([1000 * seconds for seconds in column] for column in zip(*pairs, strict=True))
+    row(f"{case.name}, at most {far:.1e} apart", ours, theirs, "ms", 1.05)
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -161,7 +160,6 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def main(rounds: int = 15) -> None:
     print(f"{rounds} rounds of {ROWS} rows, {torch.get_num_threads()} threads")
-    print(f"{'encoder':36} {'ours, ms':>9} {'library':>9} {'ratio':>7} {'apart':>10}")
     for case in cases():
         measure(case, rounds)
 

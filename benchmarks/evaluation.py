@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from table import row
 from torch import Tensor
 
 from fusion import Component, DataError, Encoder, Encoding, Processor, Recipe, Registry, hookimpl
@@ -124,8 +125,7 @@ def main(rows: int = 40_000, processes: int = 1) -> None:
     print(f"{rows} rows on {processes} processes, {many[0]['seconds']:.0f} s; recall@10 {many[0]['recall']}")
     for small, large in zip(few, many, strict=True):
         each = (large["bytes"] - small["bytes"]) / (rows - rows // 4)
-        name = f"bytes kept of a row by rank {large['rank']}, against its vectors"
-        print(f"{name} | {each:.0f} | {once:.0f} | {each / once:.2f} | 2")
+        row(f"evaluation on rank {large['rank']}, bytes of a row beside its vectors", [each], [once], "B", 2)
         print(f"  {small['bytes'] / 2**20:.0f} MiB with a quarter, {large['bytes'] / 2**20:.0f} MiB with all")
 
 

@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from fusion_openclip.text import OpenClipText
+from table import row
 
 from fusion.data.collate import Collator
 from fusion.data.order import Slots
@@ -49,9 +49,8 @@ def compare(name: str, goal: float, pair: Sequence[Callable[[], float]], rounds:
         order = (0, 1) if number % 2 else (1, 0)
         found = {place: pair[place]() for place in order}
         pairs.append((found[0], found[1]))
-    mine, theirs = (1000 * median(column) for column in zip(*pairs[1:], strict=True))
-    ratio = median(first / second for first, second in pairs[1:])
-    print(f"{name} | {mine:.0f} ms | {theirs:.0f} ms | {ratio:.2f} | {goal}", flush=True)
+    mine, theirs = ([1000 * seconds for seconds in column] for column in zip(*pairs[1:], strict=True))
+    row(name, mine, theirs, "ms", goal)
 
 
 def main(rounds: int = 3) -> None:
@@ -67,9 +66,9 @@ def main(rounds: int = 3) -> None:
     print(f"{rounds} rounds of {ROWS} rows, {torch.get_num_threads()} threads")
     whole = 10**9  # no second bucket is worth this
     mixed_pair = [lambda: step(encoder, mixed), lambda: step(encoder, mixed, whole)]
-    compare("buckets, against padding", 0.8, mixed_pair, rounds)
+    compare("step of a text tower in buckets, beside padding", 0.8, mixed_pair, rounds)
     half_pair = [lambda: step(encoder, half, whole), lambda: step(encoder, full, whole)]
-    compare("half of the texts absent, against none", 0.55, half_pair, rounds)
+    compare("step of a text tower, half of the texts absent, beside none", 0.55, half_pair, rounds)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 
 from safetensors.torch import load_file
+from table import row
 
 from fusion import Recipe, train
 
@@ -60,13 +61,14 @@ def main(*counts: int) -> None:
         print(f"model {model / 1e6:.0f} MB; one model and two of its largest tensor: {1 + 2 * largest:.2f}")
         for count in counts:
             found = (peak(TOGETHER, *runs[:count]) - peak(TOGETHER, *[small] * count)) / model
-            print(f"{'all in memory':16} {count:3} runs {found:6.2f}")
+            print(f"all of {count} runs in memory: {found:.2f}")
             for method in METHODS:
                 if method != "slerp" or count == 2:
                     outs = [folder / f"{method}{count}", folder / f"small-{method}{count}"]
-                    found = peak(MERGE, *runs[:count], outs[0], method)
+                    merged = peak(MERGE, *runs[:count], outs[0], method)
                     nothing = peak(MERGE, *[small] * count, outs[1], method)
-                    print(f"{method:16} {count:3} runs {(found - nothing) / model:6.2f}")
+                    title = f"memory to merge {count} runs by {method}, beside one model"
+                    row(title, [(merged - nothing) / 1e6], [model / 1e6], "MB", 1.08)
 
 
 if __name__ == "__main__":

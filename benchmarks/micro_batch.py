@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from fusion_scratch.text import ScratchText
+from table import row
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -162,12 +163,13 @@ def main(rounds: int = 5) -> None:
         print(
             f"{name:36} {seconds:7.2f} {ratios[name]:7.2f} {float(told.stdout.split()[-1]):7.0f}", flush=True
         )
-    print("what | ours | peer | ratio | goal")
-    mine, theirs = ratios["half of them"], ratios["sentence-transformers, cached"]
-    print(
-        f"a step in micro-batches, half of the graphs kept, of one without | {mine:.2f} | {theirs:.2f} | "
-        f"{mine / theirs:.2f} | 1.25 of the whole batch"
+    half, whole, cached = (
+        [turn[name] for turn in turns]
+        for name in ("half of them", "whole batch", "sentence-transformers, cached")
     )
+    row("step in micro-batches, half of the graphs kept, beside the whole batch", half, whole, "s", 1.25)
+    theirs = [turn["sentence-transformers, whole batch"] for turn in turns]
+    row("the same of sentence-transformers, with none kept", cached, theirs, "s")
 
 
 if __name__ == "__main__":

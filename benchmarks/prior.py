@@ -17,6 +17,7 @@ from fusion_scratch.audio import ScratchAudio
 from fusion_scratch.image import ScratchImage
 from fusion_scratch.text import ScratchText
 from fusion_timm.image import TimmImage
+from table import row
 from torch import Tensor, nn
 
 from fusion import Encoder, Pull
@@ -77,7 +78,6 @@ class Trainer:
 
 def main(rounds: int = 15) -> None:
     print(f"{rounds} rounds, {torch.get_num_threads()} threads")
-    print(f"{'model':10} {'parameters':>12} {'prior':6} {'ms':>8} {'pull':>8} {'ratio':>7}")
     for model in MODELS:
         trainers = {prior: Trainer(model, prior) for prior in PRIORS}
         for trainer in trainers.values():
@@ -87,10 +87,14 @@ def main(rounds: int = 15) -> None:
             order = list(trainers)[:: 1 if number % 2 else -1]  # nobody is always first
             turns.append({prior: trainers[prior].seconds() for prior in order})
         for prior, trainer in trainers.items():
-            ms = 1000 * median(turn[prior] for turn in turns)
-            ratio = median(turn[prior] / turn["none"] for turn in turns)
+            if prior == "none":
+                continue
             pull = 1000 * median(trainer.pull() for _ in range(rounds))
-            print(f"{model:10} {trainer.size:12,} {prior:6} {ms:8.1f} {pull:8.2f} {ratio:7.3f}")
+            with_prior, without = ([1000 * turn[name] for turn in turns] for name in (prior, "none"))
+            title = (
+                f"step of {model} with {trainer.size:,} parameters and {prior}, of it {pull:.2f} ms to pull"
+            )
+            row(f"{title}, beside none", with_prior, without, "ms", 1.03)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 import time
-from statistics import median
+
+from table import row
 
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -21,9 +22,9 @@ def seconds(command: list[str]) -> float:
 
 def main(runs: int = 11) -> None:
     rounds = [[seconds(command) for command in COMMANDS.values()] for _ in range(runs + 1)][1:]
-    medians = [median(column) for column in zip(*rounds, strict=True)]
-    for name, value in zip(COMMANDS, medians, strict=True):
-        print(f"{name:20} {value:6.3f} s  {value / medians[0]:5.1f} x an empty Python")
+    empty, *commands = zip(*rounds, strict=True)
+    for name, column in zip(list(COMMANDS)[1:], commands, strict=True):
+        row(f"{name}, beside an empty Python", column, empty, "s")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from statistics import median
 import torch
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "loop", "encoders", "tuning", "merge", "prior", "fault", "cache", "losses")
+SCRIPTS = (
+    *("startup", "loop", "trainers", "losses", "loss_ranks", "micro_batch", "cache", "embed", "lengths"),
+    *("evaluation", "checkpoint", "fault", "encoders", "tuning", "prior", "merge"),
+)
 HEAD = "| what | ours | peer | ratio | goal | |\n|---|--:|--:|--:|--:|---|"
 LIBRARIES = ("torch", "accelerate", "transformers", "open_clip_torch", "sentence-transformers")
 

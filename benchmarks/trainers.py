@@ -228,7 +228,8 @@ class _Collated(Sequence[tuple[Tensor, Tensor]]):
 
     @staticmethod
     def _pair(batch: Any) -> tuple[Tensor, Tensor]:
-        return batch.inputs["image"]["x"], batch.inputs["text"]["ids"]
+        text = batch.inputs["text"]  # all of one length, in one bucket
+        return batch.inputs["image"]["x"], text["ids_0"][text["order"]]
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ the median milliseconds, the median ratio to `full`, measured in turns, and how 
 
 import sys
 import time
-from statistics import median
 
 import torch
 from fusion_transformers.text import HfText
+from table import row
 
 from fusion import Encoder, Registry, Tuning
 
@@ -53,12 +53,10 @@ def main(rounds: int = 7) -> None:
         trainer.seconds()  # makes the state of the optimiser
     turns = [{mode: trainer.seconds() for mode, trainer in trainers.items()} for _ in range(rounds)]
     print(f"{rounds} rounds, {torch.get_num_threads()} threads")
-    print(f"{'tuning':10} {'ms':>8} {'ratio':>7} {'learning':>12}")
     for mode, trainer in trainers.items():
-        ms = 1000 * median(turn[mode] for turn in turns)
-        ratio = median(turn[mode] / turn["full"] for turn in turns)
         learning = sum(part.numel() for part in trainer.learning)
-        print(f"{mode:10} {ms:8.1f} {ratio:7.3f} {learning:12,}")
+        some, full = ([1000 * turn[name] for turn in turns] for name in (mode, "full"))
+        row(f"step with {mode}, {learning:,} parameters, beside full", some, full, "ms")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Read the rows of a step or of a sweep, in loader workers, and hand them over as batches."""
 
+import atexit
+import multiprocessing
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,6 +161,9 @@ def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterat
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
     )
+    if workers:
+        atexit.unregister(_end_workers)
+        atexit.register(_end_workers)
     for loaded in loader:
         if isinstance(loaded, FusionError):
             raise loaded
@@ -185,3 +190,10 @@ def _as_it_is(item: Item) -> Item:
 def _ignore_signals(worker: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the main process answers
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    """End those that are left when the program ends: for SIGTERM, by which they would be, they do not."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
