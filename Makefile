@@ -28,6 +28,11 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/merge.py
 	$(BIN)/python benchmarks/prior.py
+	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/damage.py
+	$(BIN)/python benchmarks/kill.py 50 1
+	$(BIN)/python benchmarks/kill.py 50 2
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

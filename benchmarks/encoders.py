@@ -52,7 +52,7 @@ def cases() -> Iterator[Case]:
 
     def open_clip_text(inputs: dict[str, Tensor]) -> Tensor:
         full = torch.nn.functional.pad(
-            inputs["ids"], (0, words.tower.context_length - inputs["ids"].shape[1])
+            inputs["ids_0"], (0, words.tower.context_length - inputs["ids_0"].shape[1])
         )
         return words.tower(full)[0]  # type: ignore[no-any-return]
 

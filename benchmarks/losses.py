@@ -3,10 +3,10 @@
     python benchmarks/losses.py [rows ...]
 
 Forward and backward for two modalities of width 512 in fp32, for the vectors and the temperature. Memory is
-the peak above what is held before, which the inputs are part of and gradients are not. Seconds on a CPU are
-those that it worked. Each figure is of a process of its own, in turns; a warm-up on 1,100 rows is not
-counted. For 32,768 rows the plain ones take 16 GiB of memory; with a GPU the sizes are 8,192 to 65,536, and
-what does not fit is left out.
+the peak above what is held before, which the inputs are part of and gradients are not. On a CPU each figure
+is of a process of its own, in turns, its seconds are those that it worked, and 32,768 rows take the plain
+ones 16 GiB; with a GPU the sizes are 8,192 to 65,536, and what does not fit is left out. A warm-up is not
+counted.
 """
 
 import functools
@@ -146,8 +146,8 @@ def step(loss: Loss, x: Tensor, y: Tensor) -> float:
     return value.item()
 
 
-def measure(way: str, rows: int) -> None:
-    """Print the seconds, the mebibytes and the loss of one way, as JSON."""
+def measure(way: str, rows: int) -> list[float]:
+    """Return the seconds, the mebibytes and the loss of one way."""
     torch.manual_seed(0)
     loss = WAYS[way]()
 
@@ -165,7 +165,7 @@ def measure(way: str, rows: int) -> None:
         began = clock()
         value = step(loss, *given)
         seconds.append(clock() - began)
-    print(json.dumps([sorted(seconds)[len(seconds) // 2], (peak() - before) / 2**20, value]))
+    return [sorted(seconds)[len(seconds) // 2], (peak() - before) / 2**20, value]
 
 
 def clock() -> float:
@@ -196,11 +196,18 @@ def status(key: str) -> int:
 @functools.cache
 def once(way: str, rows: int) -> list[float] | None:
     """Return the figures of one way, measured once: on a CPU a second time takes minutes."""
-    return in_a_process(way, rows)
+    return figures(way, rows)
 
 
-def in_a_process(way: str, rows: int) -> list[float] | None:
+def figures(way: str, rows: int) -> list[float] | None:
     """Return the figures of one way, or None where they take more memory than there is."""
+    if GPU:
+        try:
+            return measure(way, rows)
+        except torch.OutOfMemoryError:
+            return None
+        finally:
+            torch.cuda.empty_cache()
     done = subprocess.run(
         [sys.executable, __file__, "measure", way, str(rows)], capture_output=True, text=True, check=False
     )
@@ -213,8 +220,8 @@ def in_a_process(way: str, rows: int) -> list[float] | None:
 
 
 def compare(mine: str, other: str, rows: int, memory: float | None, seconds: float | None) -> None:
-    rounds, figures = (3, in_a_process) if GPU else (1, once)
-    turns = [(figures(mine, rows), figures(other, rows)) for _ in range(rounds)]
+    rounds, measured = (3, figures) if GPU else (1, once)
+    turns = [(measured(mine, rows), measured(other, rows)) for _ in range(rounds)]
     pairs = [(first, second) for first, second in turns if first and second]
     title = f"{mine}, {rows:,} rows, beside {other.removesuffix(' ' + mine)}"
     if not pairs:
@@ -242,6 +249,6 @@ def main(*sizes: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
-        measure(sys.argv[2], int(sys.argv[3]))
+        print(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
     else:
         main(*(int(argument) for argument in sys.argv[1:]))

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 
 HERE = Path(__file__).parent
-SCRIPTS = ("startup", "loop", "encoders", "tuning", "merge", "prior", "fault", "losses")
+SCRIPTS = ("startup", "loop", "encoders", "tuning", "merge", "prior", "fault", "cache", "losses")
 HEAD = "| what | ours | peer | ratio | goal | |\n|---|--:|--:|--:|--:|---|"
 LIBRARIES = ("torch", "accelerate", "transformers", "open_clip_torch", "sentence-transformers")
 

@@ -15,6 +15,7 @@ from fusion.errors import (
     ProcessError,
     RecipeError,
     RunError,
+    Stopped,
     TrainingError,
 )
 from fusion.hookspecs import hookimpl
@@ -123,6 +124,7 @@ __all__ = [
     "Run",
     "RunError",
     "Source",
+    "Stopped",
     "Stored",
     "Stream",
     "Target",

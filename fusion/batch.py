@@ -49,6 +49,10 @@ class Target(NamedTuple):
         """The mark of a row without this target: -100 in integers, NaN in floats."""
         return float("nan") if self.dtype.is_floating_point else -100
 
+    def blank(self, rows: int) -> Tensor:
+        """Return the values of so many rows of which none is known, (rows, ...)."""
+        return torch.full((rows, *self.shape), self.missing, dtype=self.dtype)
+
 
 def missing(target: Tensor) -> Tensor:
     """Return which values of a batch's target are not known, bool of its shape."""

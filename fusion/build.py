@@ -8,7 +8,8 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
-from fusion.recipe import Pick, PriorPick, Recipe, SourcePick, Tune
+from fusion.recipe import Recipe
+from fusion.recipe_picks import Pick, PriorPick, SourcePick, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without

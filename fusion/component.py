@@ -13,7 +13,7 @@ from fusion.errors import PluginError
 API = 1
 """Version of the contract between the core and its plugins; a plugin may state its own as FUSION_API."""
 
-CORE_KEYS = frozenset({"name", "weight", "without", "tune", "modality_dropout", "chance"})
+CORE_KEYS = frozenset({"name", "weight", "without", "tune", "cache", "modality_dropout", "chance"})
 """What the core reads where a component is picked; the other keys are the component's options."""
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+GIVEN = "given/"
+"""How inputs begin that are no parameters of an encoder, but what it has given."""
+
 
 class Encoding(NamedTuple):
     """One modality, the n present rows only."""
@@ -16,6 +19,16 @@ class Encoding(NamedTuple):
     pooled: Tensor  # (n, d)
     tokens: Tensor | None = None  # (n, t, d)
     mask: Tensor | None = None  # (n, t) bool, True where a token is real; None: all are
+
+    def as_inputs(self) -> dict[str, Tensor]:
+        """Return it as the inputs of a batch that stand for what the encoder would give."""
+        return {f"{GIVEN}{name}": part for name, part in self._asdict().items() if part is not None}
+
+    @classmethod
+    def of_inputs(cls, inputs: Mapping[str, Tensor]) -> "Encoding | None":
+        """Return what `as_inputs` was given; None for the inputs of an encoder."""
+        parts = {name.removeprefix(GIVEN): part for name, part in inputs.items() if name.startswith(GIVEN)}
+        return cls(**parts) if parts else None
 
 
 class Processor(ABC):
@@ -36,17 +49,25 @@ class Processor(ABC):
         """
         return {"x": torch.stack([torch.as_tensor(sample) for sample in samples])}
 
+    def count_tokens(self, sample: Any) -> int:
+        """Return how long a decoded sample is: its tokens, or what else the work of the encoder grows with.
+
+        Where the order is free, rows of similar length are encoded together. 1 by default: all are alike.
+        """
+        return 1
+
 
 class Encoder(nn.Module, ABC):
     """Encodes samples of one modality. Options are the keyword-only parameters of `__init__`.
 
     A subclass sets `dim`, the width d of its vectors, and `processor`. One with pretrained weights also
     sets `origin`, which the manifest of a run keeps: where they come from, as "model", "revision" and the
-    "sha256" of their file.
+    "sha256" of their file. Where `tokens_read` is false nobody looks at its tokens, and it may spare them.
     """
 
     dim: int
     processor: Processor
+    tokens_read: bool = True
     origin: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

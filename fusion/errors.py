@@ -33,6 +33,10 @@ class ProcessError(FusionError):
     """Another process of the job has ended."""
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM ended a training that can go on: it is no failure, and the exit code is 0."""
+
+
 class Problem(NamedTuple):
     """One thing wrong in a recipe: its dotted path, and its line where there is one."""
 

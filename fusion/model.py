@@ -57,6 +57,8 @@ class Model(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.align = nn.ModuleDict({name: Align(encoder.dim, width) for name, encoder in encoders.items()})
         self.fuser = fuser
+        for encoder in encoders.values():
+            encoder.tokens_read = fuser.reads_tokens
         self.objectives = nn.ModuleDict(objectives)
         self.width = width
         self.weights = dict(weights)
@@ -112,7 +114,7 @@ class Model(nn.Module):
             }
         total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
         if torch.is_grad_enabled() and not total.requires_grad:  # no row of the batch could be read
-            total = total + 0 * next(weight for weight in self.parameters() if weight.requires_grad).sum()
+            total = total + 0 * next(self.align.parameters()).sum()
         # backward hands a factor of NaN to every gradient: a loss that is not finite trains nothing
         total = total * torch.where(total.isfinite(), 1.0, float("nan"))
         vectors = {f"encoders.{name}": pooled for name, pooled in rows.embeddings.pooled.items()}
@@ -211,10 +213,10 @@ class Model(nn.Module):
         return merged
 
     def encode(self, name: str, inputs: Mapping[str, Tensor]) -> Encoding:
-        """Return what an encoder gives, before it is aligned; tokens only where the fuser reads them."""
+        """Return what an encoder gives, or gave, before it is aligned; tokens where the fuser reads them."""
         encoder = self.encoders[name]
         assert isinstance(encoder, Encoder)
-        encoding = encoder(**inputs)
+        encoding = Encoding.of_inputs(inputs) or encoder(**inputs)
         self._check(name, encoding, len(next(iter(inputs.values()))), encoder.dim)
         return encoding if self.fuser.reads_tokens else Encoding(encoding.pooled)
 

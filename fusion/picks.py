@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
-from fusion.recipe import Recipe, Tune
+from fusion.recipe import Recipe
+from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 
 TUNE = frozenset(Tune.model_fields)
@@ -31,18 +32,19 @@ class Named(NamedTuple):
 
 def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     """Yield every place of a recipe, as plain data that may be malformed, where a component is picked."""
-    evaluation = recipe.get("evaluate")
     sections = [
         ("sources", "source", recipe.get("sources"), {"weight", "without"}),
-        ("encoders", "encoder", recipe.get("encoders"), {"tune"}),
+        ("encoders", "encoder", recipe.get("encoders"), {"tune", "cache"}),
         ("objectives", "objective", recipe.get("objectives"), {"weight"}),
     ]
     augmented = recipe.get("augment")
     for modality, steps in augmented.items() if isinstance(augmented, Mapping) else ():
         if isinstance(steps, list):
             sections.append((f"augment.{modality}", "augmentation", dict(enumerate(steps)), {"chance"}))
-    if isinstance(evaluation, Mapping):
-        sections.append(("evaluate.sources", "source", evaluation.get("sources"), set()))
+    for name in ("evaluate", "best"):
+        section = recipe.get(name)
+        if isinstance(section, Mapping):
+            sections.append((f"{name}.sources", "source", section.get("sources"), set()))
     for path, kind, section, core in sections:
         for key, given in section.items() if isinstance(section, Mapping) else ():
             if not isinstance(given, dict):

@@ -4,95 +4,25 @@ import json
 from itertools import combinations, permutations
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic import ValidatorFunctionWrapHandler as Check
 
 from fusion.errors import Problem, RecipeError
+from fusion.recipe_picks import (
+    AugmentationPick,
+    EncoderPick,
+    Fraction,
+    FuserPick,
+    ObjectivePick,
+    Pick,
+    PriorPick,
+    Section,
+    SourcePick,
+)
 from fusion.recipe_problems import reference_problems, schema_problems
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
 Positive = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A part of a recipe that has exactly these keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Choice(BaseModel):
-    """A component and its options, which are the keys that the core does not know."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-
-class Pick(Choice):
-    """A component picked by name."""
-
-    name: str
-
-
-class SourcePick(Pick):
-    """A source; `weight` is its share of the rows, relative to the other sources.
-
-    `without` names keys of its rows, modalities or targets, that the training is not to know.
-    """
-
-    weight: float = Field(default=1.0, gt=0)
-    without: list[str] = Field(default_factory=list)
-
-
-class Tune(Choice):
-    """How an encoder learns: `mode` picks a tuning; the learning rate is `lr_scale` times `train.lr`.
-
-    It shrinks by `layer_decay` with every layer from the output to the input. Without `align` the
-    projection to the shared space does not learn. With `recompute` the backward computes the encoder's
-    blocks again: less memory, more time.
-    """
-
-    mode: str = "full"
-    align: bool = True
-    lr_scale: float = Field(default=1.0, gt=0)
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
-    recompute: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.mode
-
-
-class EncoderPick(Pick):
-    """An encoder for the modality under which it stands."""
-
-    tune: Tune = Tune()
-
-
-class AugmentationPick(Pick):
-    """An augmentation of the modality under which it stands; a row gets it with this probability."""
-
-    chance: float = Field(default=1.0, gt=0, le=1)
-
-
-class FuserPick(Pick):
-    """A fuser; in training each present modality is hidden from it with this probability, never all."""
-
-    name: str = "mean"
-    modality_dropout: Fraction = 0.0
-
-
-class ObjectivePick(Pick):
-    """An objective; its loss enters the sum with this weight."""
-
-    weight: float = Field(default=1.0, ge=0)
-
-
-class PriorPick(Pick):
-    """What pulls the parameters that learn back, beside the losses."""
 
 
 class Train(Section):
@@ -159,7 +89,24 @@ class Evaluate(Section):
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     batch: Positive = 256
+    tokens: Positive = 16_384
     limit: Positive | None = None
+
+
+class Best(Section):
+    """By what the best checkpoint is kept and becomes the run: a key of metrics.json, measured on these rows.
+
+    "-KEY" says that less is better.
+    """
+
+    by: str | None = None
+    sources: dict[Name, Pick] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _have_rows(self) -> "Best":
+        if (self.by is None) != (not self.sources):
+            raise ValueError("give both `by`, a key of metrics.json, and `sources`, rows that are held back")
+        return self
 
 
 class Study(Section):
@@ -212,6 +159,7 @@ class Recipe(Section):
     prior: PriorPick | None = None
     train: Train
     evaluate: Evaluate = Evaluate()
+    best: Best = Best()
     study: Study = Study()
 
     def __init__(self, **data: Any) -> None:

@@ -18,6 +18,8 @@ from fusion.recipe_file import dump, parse
 from fusion.registry import Registry
 
 RUNS = Path("runs")
+LIBRARIES = ("torch", "accelerate", "numpy", "safetensors")
+"""Those whose versions a manifest has."""
 
 
 class Run:
@@ -163,14 +165,13 @@ def manifest(
 ) -> dict[str, Any]:
     """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
     used = {registry.find(pick.kind, pick.name).origin for pick in picks(recipe.model_dump(mode="json"))}
-    libraries = ("torch", "accelerate", "numpy", "safetensors")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.train.seed,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "fusion": version("fusion-bind"),
-        **{name: version(name) for name in libraries},
+        **{name: version(name) for name in LIBRARIES},
         "plugins": {
             origin.plugin: {"distribution": origin.distribution, "version": origin.version}
             for origin in sorted(used)

@@ -1,5 +1,6 @@
 """Tensors in files of safetensors: written one after the other, read in parts, never all in memory."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -85,8 +86,8 @@ def stored(path: Path) -> dict[str, Stored]:
     }
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a file of safetensors; a storage that several share is written for each name.
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+    """Write a file of safetensors and return its SHA-256; shared storage is written for each name.
 
     Raises CheckpointError for a type of numbers that the format does not have.
     """
@@ -108,10 +109,15 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         place = bounds[1]
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    begin = len(text).to_bytes(8, "little") + text
+    digest = hashlib.sha256(begin)
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(begin)
         for name in names:
-            file.write(_bytes(tensors[name].detach().cpu().contiguous()))
+            part = _bytes(tensors[name].detach().cpu().contiguous())
+            file.write(part)
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -108,7 +108,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "width: 16",
             "widht: 16",
-            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, classes, "
+            "mine.yaml:8: widht: unknown key 'widht'; did you mean 'width'? known: augment, best, classes, "
             "encoders, evaluate, fuser, init, name, objectives, prior, sources, study, teacher, train, "
             "width",
         ),
@@ -587,6 +587,7 @@ def test_the_recipe_of_a_run_is_complete_and_gives_the_same_recipe(tiny_run: Run
         "align": True,
         "lr_scale": 1.0,
         "layer_decay": 1.0,
+        "recompute": False,
     }
     assert data["sources"]["seen"]["split"] == "train"
 
@@ -615,6 +616,11 @@ def test_shrink_keeps_the_experiment_and_makes_it_small(registry: Registry) -> N
     few = read_recipe("bind_digits", ["train.steps=3", "train.batch=4", "evaluate.limit=5"], registry)
     assert (shrink(few, registry).train.steps, shrink(few, registry).train.batch) == (3, 4)
     assert shrink(few, registry).evaluate.limit == 5
+    auto = read_recipe("bind_digits", ["train.batch=auto"], registry)
+    assert auto.train.batch == "auto"
+    assert shrink(auto, registry).train.batch == 16
+    with pytest.raises(RecipeError, match=r"train\.batch: 'auto' is found by training only; give a number"):
+        _ = auto.train.rows
 
 
 def test_subsets_and_pairs_follow_the_order_of_the_recipe() -> None:

@@ -6,6 +6,7 @@ import sys
 import click
 
 from fusion.cli import (
+    cache,
     check,
     compare,
     data,
@@ -21,9 +22,10 @@ from fusion.cli import (
     report,
     study,
     train,
+    verify,
 )
 from fusion.cli.show import warn
-from fusion.errors import DataError, FusionError, ProcessError
+from fusion.errors import DataError, FusionError, ProcessError, Stopped
 from fusion.registry import Registry
 
 COMMANDS = (
@@ -37,8 +39,10 @@ COMMANDS = (
     rank,
     merge,
     fisher,
+    verify,
     data,
     check,
+    cache,
     recipes,
     plugins,
     doctor,
@@ -72,7 +76,10 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line: exit code 0, 1 for an error in one message, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run the command line: exit code 0, 1 for an error in one message, 2 for wrong usage, 130 for Ctrl-C.
+
+    A training that SIGTERM has ended, and that can go on, is no failure: 0.
+    """
     try:
         registry = Registry()
         registry.notify("fusion_commands", cli=cli)
@@ -90,6 +97,8 @@ def main() -> None:
             click.echo(f"error (process {rank}): {error}", err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt) as error:  # click's name for Ctrl-C, and one while plugins load
-        click.echo(str(error.__cause__ or "") or "interrupted", err=True)
-        sys.exit(130)
+        ended = error.__cause__ or error
+        if os.environ.get("RANK", "0") == "0":
+            click.echo(str(ended) or "interrupted", err=True)
+        sys.exit(0 if isinstance(ended, Stopped) else 130)
     sys.exit(code if isinstance(code, int) else 0)  # of a command that ended by `context.exit(code)`

@@ -41,3 +41,8 @@ measured_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
+launch_option = click.option(
+    "--launch",
+    metavar="NAME|FILE",
+    help="On several processes: cpu2, ddp, fsdp2, or a file that `accelerate config` wrote.",
+)

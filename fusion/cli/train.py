@@ -1,12 +1,14 @@
 """fusion train: train, evaluate and report a recipe."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.arguments import launch_option, overrides_argument, recipe_argument
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, warn
+from fusion.launch.start import start
 from fusion.registry import Registry
 
 
@@ -19,6 +21,7 @@ from fusion.registry import Registry
 )
 @click.option("--profile", is_flag=True, help="Write a trace of some steps, and say where their time goes.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@launch_option
 @json_option
 @registry_argument
 def command(
@@ -29,6 +32,7 @@ def command(
     resume: bool,
     profile: bool,
     out: Path | None,
+    launch: str | None,
     as_json: bool,
 ) -> None:
     """Train RECIPE, evaluate it and write its report.
@@ -39,13 +43,16 @@ def command(
     \b
     fusion train bind_digits
     fusion train bind_digits train.steps=100 encoders.audio.tune.mode=frozen
-    torchrun --standalone --nproc-per-node 2 -m fusion train bind_digits
+    fusion train bind_digits --launch cpu2
     """
     from fusion.picks import shrink
     from fusion.recipe_file import read_recipe
-    from fusion.training.loop import train
 
     wanted = read_recipe(recipe, overrides, registry)
+    if launch is not None:
+        start(launch, sys.argv[1:])
+    from fusion.training.loop import train
+
     if tiny and wanted.init is not None:
         warn(f"--tiny leaves out init ({wanted.init}), whose weights are not of tiny encoders")
     if tiny and wanted.prior is not None:

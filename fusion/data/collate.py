@@ -74,6 +74,10 @@ class Collator:
         content = {name: fingerprint(one) for name, one in (told or raw).items()}
         return Sample(decoded, frozenset(raw), content, targets)
 
+    def count_tokens(self, sample: Sample) -> dict[str, int]:
+        """Return how long what a row has is, by modality."""
+        return {name: self.processors[name].count_tokens(decoded) for name, decoded in sample.decoded.items()}
+
     def stack(self, samples: Sequence[Sample], slots: Slots) -> Batch:
         """Stack b decoded rows into a batch."""
         inputs = {}
@@ -83,7 +87,7 @@ class Collator:
                 inputs[name] = processor.collate(decoded)
         targets = {}
         for name, target in self.targets.items():
-            targets[name] = torch.full((len(samples), *target.shape), target.missing, dtype=target.dtype)
+            targets[name] = target.blank(len(samples))
             for place, sample in enumerate(samples):
                 if name in sample.targets:
                     targets[name][place] = sample.targets[name]

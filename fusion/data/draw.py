@@ -52,7 +52,7 @@ class Draw:
 
     def __call__(self, row: Row, modalities: Sequence[str], turn: Turn, other: Callable[[int], Row]) -> Drawn:
         """Draw for a row; `other` returns the row of its source that any number stands for, to mix with."""
-        streams = {name: 2 * number for number, name in enumerate(modalities, start=1)}
+        streams = streams_of(modalities)
         chosen = {name: turn.choose(some, streams[name]) for name, some in choices(row, modalities).items()}
         varied = {
             name: self._vary(name, raw, turn.rng(streams[name] + 1), other)
@@ -71,6 +71,11 @@ class Draw:
                 with naming(name):
                     raw = augmentation(raw, rng, partial(_partner, name, rng, other))
         return raw
+
+
+def streams_of(modalities: Sequence[str]) -> dict[str, int]:
+    """Return the stream in which each modality is chosen; the one after it varies it, and 0 hides some."""
+    return {name: 2 * number for number, name in enumerate(modalities, start=1)}
 
 
 def choices(row: Row, modalities: Sequence[str]) -> dict[str, Choices]:

@@ -2,15 +2,27 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 
+class Kept(NamedTuple):
+    """What stands in a row for a sample of which features are kept: where they are, or why there are none."""
+
+    raw: Any
+    number: int  # its fingerprint when they were computed
+    source: int
+    place: int  # among all samples of the source
+    fault: str | None
+
+
 def fingerprint(raw: Any) -> int:
     """Return a number that is equal for equal samples in every process; 0 for types it cannot compare."""
     match raw:
+        case Kept():
+            return raw.number
         case str() | Path():
             data = str(raw).encode("utf-8", "surrogatepass")  # a file's name may hold any byte
         case bytes():

@@ -3,7 +3,8 @@
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from fusion.data.order import Order, Slots
 from fusion.data.parts import together
 from fusion.data.stream import Tap
 from fusion.errors import DataError, FusionError
+
+Item = TypeVar("Item")
 
 
 class Loaded(NamedTuple):
@@ -43,25 +46,22 @@ class Reader:
 
     def __call__(self, slots: Slots) -> Loaded:
         """Read the rows of k slots; one that cannot be read is there without anything."""
-        samples: list[Sample] = []
+        read, bad = self.read(slots)
+        places = Slots(*(np.repeat(column, [len(samples) for samples in read]) for column in slots))
+        return Loaded(self.collator.stack([sample for samples in read for sample in samples], places), bad)
+
+    def read(self, slots: Slots) -> tuple[list[list[Sample]], list[BadRow]]:
+        """Return the samples of each of k slots, one or more, and the rows that cannot be read."""
+        every: list[list[Sample]] = []
         bad: list[BadRow] = []
-        filled: list[int] = []
         for source, row, epoch in zip(*(column.tolist() for column in slots), strict=True):
-            try:
-                read = self._read(source, row, epoch)
-            except (DataError, OSError) as error:
-                read = [UNREADABLE]
-                bad.append(BadRow(self.names[source], row, str(error)))
-            except Exception as error:  # a fault of the source or of a processor, not of the row
-                at = traceback.extract_tb(error.__traceback__)[-1]
-                raise DataError(
-                    f"source {self.names[source]!r} failed at row {row}: {error!r}, raised by {at.name} in "
-                    f"{at.filename}:{at.lineno}"
-                ) from error
-            samples += read
-            filled.append(len(read))
-        places = Slots(*(np.repeat(column, filled) for column in slots))
-        return Loaded(self.collator.stack(samples, places), bad)
+            with blaming(self.names[source], row):
+                try:
+                    every.append(self._read(source, row, epoch))
+                except (DataError, OSError) as error:
+                    every.append([UNREADABLE])
+                    bad.append(BadRow(self.names[source], row, str(error)))
+        return every, bad
 
     def _read(self, number: int, row: int, epoch: int) -> list[Sample]:
         source = self.sources[number]
@@ -73,6 +73,19 @@ class Reader:
             before, found = self.taps[number].last, next(self.taps[number])
             return [self.collator.draw(found, self.draw, turn, lambda _: before or found)]
         return [self.collator.draw(source[row], self.draw, turn, lambda n: source[n % len(source)])]
+
+
+@contextmanager
+def blaming(source: str, row: int) -> Iterator[None]:
+    """Let a fault of a source or of a processor, which is not that of the row, say where it is."""
+    try:
+        yield
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"source {source!r} failed at row {row}: {error!r}, raised by {at.name} in "
+            f"{at.filename}:{at.lineno}"
+        ) from error
 
 
 class Steps(Dataset[Loaded]):
@@ -121,6 +134,8 @@ class Sweep(Dataset[Loaded]):
             for size in [min(len(source), limit or len(source))]
             for start in range(0, size, batch)
         ]
+        self.rows = sum(stop - start for _, start, stop in spans)  # of all ranks
+        self.rounds = -(-len(spans) // ranks)  # in which each rank reads a batch, in the last one some
         self.spans = spans[rank::ranks]
 
     def __len__(self) -> int:
@@ -132,14 +147,15 @@ class Sweep(Dataset[Loaded]):
         return self.reader(Slots(np.full_like(row, source), row, np.zeros_like(row)))
 
 
-def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iterator[Loaded]:
-    """Yield the batches of these indices, in order. Raises what reading them raised, also in a worker."""
+def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterator[Item]:
+    """Yield the items of these indices, in order. Raises what reading them raised, also in a worker."""
     loader = DataLoader(
         _Carried(dataset),
         batch_size=None,
         sampler=indices,
         num_workers=workers,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
+        collate_fn=_as_it_is,
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
     )
@@ -149,20 +165,23 @@ def load(dataset: Dataset[Loaded], indices: Sequence[int], workers: int) -> Iter
         yield loaded
 
 
-class _Carried(Dataset[Loaded | FusionError]):
+class _Carried(Dataset[Item | FusionError]):
     """Hands an error over as an item: a DataLoader would wrap its message in the worker's traceback."""
 
-    def __init__(self, dataset: Dataset[Loaded]) -> None:
+    def __init__(self, dataset: Dataset[Item]) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, index: int) -> Loaded | FusionError:
+    def __getitem__(self, index: int) -> Item | FusionError:
         try:
             return self.dataset[index]
         except FusionError as error:
             return error
 
 
-def _ignore_interrupts(worker: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the main process answers it
+def _as_it_is(item: Item) -> Item:
+    return item
+
+
+def _ignore_signals(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the main process answers
+        signal.signal(number, signal.SIG_IGN)

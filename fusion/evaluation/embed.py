@@ -1,37 +1,62 @@
-"""Encode a whole source into a parquet file, batch by batch."""
+"""Encode a whole source into parquet files: sharded over ranks, resumable, in batches of similar length."""
 
-from collections import Counter
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from accelerate.utils import send_to_device
-from torch import Tensor
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, send_to_device
 
-from fusion.batch import Batch, Target, missing
+from fusion.batch import Target
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
-from fusion.data.loader import Reader, Sweep, load
-from fusion.embeddings import Embeddings
+from fusion.data.loader import Reader
+from fusion.data.windows import Span, room, windows
 from fusion.errors import DataError, unknown
+from fusion.evaluation.columns import Vectors, schema, table
+from fusion.evaluation.parts import Parts
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 
+EACH = 16_384
+"""Rows of a part."""
+
+
+class Embedded(NamedTuple):
+    """The rows in all files, those that cannot be read, the files, and how many were there before."""
+
+    rows: int
+    bad: list[BadRow]
+    parts: int
+    kept: int
+
 
 @torch.no_grad()
-def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry) -> tuple[int, list[BadRow]]:
-    """Write one row per row of a source of the recipe; return how many, and the rows that cannot be read.
-
-    Of a sample with choices the first is taken.
+def embed(
+    model: Model,
+    recipe: Recipe,
+    name: str,
+    out: Path,
+    registry: Registry,
+    accelerator: Accelerator,
+    *,
+    weights: str,
+    each: int = EACH,
+    say: Callable[[str], None] = lambda _: None,
+) -> Embedded:
+    """Write one row per row of a source of the recipe. All ranks call it.
 
     Columns: `source`, `row`, the target of `evaluate.target`, one list<float> per modality, and `fused`;
-    null where a target or a modality is absent. `out` is written whole or not at all. Raises DataError
-    for a source that the recipe does not have, for two columns of one name, and where the file cannot be
-    written.
+    null where a target or a modality is absent. Of a sample with choices the first is taken; rows that cannot
+    be read are left out.
+
+    An `out` that ends in .parquet is one file, written by one process, whole or not at all. Any other is a
+    folder of parts of `each` rows, of which a rank takes every n-th that is not there yet; parts of other
+    `weights`, by their SHA-256, or of other rows are refused. Raises DataError for that, for a source that
+    the recipe does not have, for two columns of one name, and where a file cannot be written.
     """
     offered = {**recipe.sources, **recipe.evaluate.sources}
     if name not in offered:
@@ -39,67 +64,58 @@ def embed(model: Model, recipe: Recipe, name: str, out: Path, registry: Registry
     sources = build_tables({name: offered[name]}, registry, "sources")
     label = recipe.evaluate.target
     target = model.targets().get(label, Target(torch.long))
-    sweep = Sweep(Reader(sources, Collator(model.processors, {label: target})), recipe.evaluate.batch)
-    schema = _schema(model, label, target)
-    device = next(model.parameters()).device
-    written, bad = 0, []
-    stage = out.with_name(f".{out.name}.partial")
-    try:
-        with pq.ParquetWriter(stage, schema) as file:
-            for loaded in load(sweep, range(len(sweep)), recipe.train.workers):
-                batch = send_to_device(loaded.batch, device)
-                embeddings = model.embed(batch)
-                table = _table(name, label, batch, embeddings, model.fuse(embeddings, batch.shown), schema)
-                unread = {row.row for row in loaded.bad}
-                row = batch.row.cpu().numpy()
-                first = np.concatenate([[True], row[1:] != row[:-1]])  # of a sample with choices, the first
-                table = table.filter(pa.array(first & ~np.isin(row, list(unread))))
-                file.write_table(table)
-                written += len(table)
-                bad += loaded.bad
-        stage.replace(out)
-    except OSError as error:
-        raise DataError(f"cannot write {out}: {error}") from error
-    finally:
-        stage.unlink(missing_ok=True)
-    return written, bad
+    columns = schema(model, label, target)
+    reader = Reader(sources, Collator(model.processors, {label: target}))
+    rows, batch, tokens = len(sources[name]), recipe.evaluate.batch, recipe.evaluate.tokens
+    made = {
+        "weights": weights,
+        "source": name,
+        "options": offered[name].model_dump(mode="json"),
+        "rows": rows,
+        "evaluate.target": label,
+        "evaluate.batch": batch,
+        "evaluate.tokens": tokens,
+        "rows of a part": each,
+    }
+    parts = Parts(out, rows, each, made)
+    missing = _missing(parts, accelerator)
+    mine = missing[accelerator.process_index :: accelerator.num_processes]
+    window = room(reader, Span(0, 0, rows), batch) if rows and mine else batch
+    spans = {number: Span(0, *parts.bounds[number]).split(window) for number in mine}
+    every = [span for some in spans.values() for span in some]
+    loaded = windows(reader, every, batch, tokens, recipe.train.workers)
+    model.eval()
+    for number, some in spans.items():
+        with parts.write(number, columns) as part:
+            for batches in islice(loaded, len(some)):
+                found = [
+                    Vectors.of(model, send_to_device(one.batch, accelerator.device), label) for one in batches
+                ]
+                bad = [row for one in batches for row in one.bad]
+                part.writer.write_table(table(name, found, [row.row for row in bad], columns))
+                part.bad.extend(bad)
+        if not parts.single:
+            say(f"{parts.paths[number].name} is written")
+    if not accelerator.is_main_process:
+        return Embedded(0, [], 0, 0)
+    footers = list(parts.footers())
+    bad = [row for footer in footers for row in footer.bad]
+    return Embedded(sum(footer.rows for footer in footers), bad, len(footers), len(footers) - len(missing))
 
 
-def _schema(model: Model, label: str, target: Target) -> pa.Schema:
-    kind = pa.float32() if target.dtype.is_floating_point else pa.int64()
-    for _ in target.shape:
-        kind = pa.list_(kind)
-    vector = pa.list_(pa.float32(), model.width)
-    columns = [("source", pa.string()), ("row", pa.int64()), (label, kind)]
-    columns += [(modality, vector) for modality in (*model.modalities, "fused")]
-    for name, count in Counter(name for name, _ in columns).items():
-        if count > 1:
-            raise DataError(f"two columns would be named {name!r}; choose another evaluate.target")
-    return pa.schema(columns)
-
-
-def _table(
-    name: str, label: str, batch: Batch, embeddings: Embeddings, fused: Tensor, schema: pa.Schema
-) -> pa.Table:
-    some = torch.stack(list(batch.present.values())).any(dim=0).cpu()
-    columns = [
-        pa.array([name] * len(some)),
-        pa.array(batch.row.cpu().numpy()),
-        pa.array(_plain(batch.targets[label].cpu()), schema.field(label).type),
-        *(_lists(embeddings.pooled[modality], present) for modality, present in embeddings.present.items()),
-        _lists(fused, some),
-    ]
-    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(cast, schema=schema)
-
-
-def _plain(target: Tensor) -> list[Any]:
-    """Return a target as Python numbers, None where it is missing."""
-    numbers = target.numpy().astype(object)
-    numbers[missing(target).numpy()] = None
-    return numbers.tolist()  # type: ignore[no-any-return]
-
-
-def _lists(vectors: Tensor, present: Tensor) -> pa.Array:
-    flat = pa.array(vectors.float().cpu().numpy().reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=pa.array((~present).cpu().numpy()))
+def _missing(parts: Parts, accelerator: Accelerator) -> list[int]:
+    """Return the parts to write, as the first rank sees them. Raises DataError on all ranks."""
+    if parts.single and accelerator.num_processes > 1:
+        raise DataError(f"{parts.out} is one file; give a folder, to which several processes can write parts")
+    found: list[list[int] | DataError] = [[]]
+    if accelerator.is_main_process:
+        try:
+            found = [parts.missing()]
+        except DataError as error:
+            found = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    [missing] = found
+    if isinstance(missing, DataError):
+        raise missing
+    return missing

@@ -8,15 +8,18 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
-from fusion.batch import Source, Target, missing
+from fusion.batch import Source, Target
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError
 from fusion.evaluation import showcase
+from fusion.evaluation.crew import Crew
 from fusion.evaluation.gap import gap
-from fusion.evaluation.retrieval import retrieval
-from fusion.evaluation.sweep import Rows, collect, join
+from fusion.evaluation.kept import Keeper, Kept
+from fusion.evaluation.retrieval import retrieval, search
+from fusion.evaluation.sweep import collect
+from fusion.evaluation.tally import Tally, tallies
 from fusion.evaluation.zero_shot import accuracy, prototypes
 from fusion.model import Model
 from fusion.recipe import Evaluate, Recipe
@@ -40,9 +43,11 @@ def evaluate(
 ) -> Evaluation:
     """Measure retrieval, zero-shot classification and every subset, over all rows and per source.
 
-    All ranks call it, each reads its part of the rows. `trained` are the metrics of the training, which
-    say what modalities were seen together: retrieval between others is marked emergent. Raises DataError
-    for a source that is empty or of which no row can be read.
+    All ranks call it, each reads its part of the batches. The first one counts what tasks answer, batch by
+    batch in their order, and keeps the vectors; all share the search. So what is measured is the same on any
+    number of ranks. `trained` are the metrics of the training, which say what modalities were seen together:
+    retrieval between others is marked emergent. Raises DataError for a source that is empty or of which no
+    row can be read.
     """
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [])
@@ -58,96 +63,70 @@ def evaluate(
         recipe.evaluate.limit,
     )
     model.eval()
-    parts: list[Rows] = []
+    crew = Crew(accelerator)
+    keeper = Keeper(model.modalities, recipe.evaluate.target, sweep.rows)
+    every, *by_source = tallies(model, recipe.evaluate.target, recipe.classes, len(sources))
     bad: list[BadRow] = []
-    for loaded in load(sweep, range(len(sweep)), recipe.train.workers):
-        batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
-        parts.append(collect(model, batch, recipe.subsets()))
-        bad += loaded.bad
+    loaded = load(sweep, range(len(sweep)), recipe.train.workers)
+    for _ in range(sweep.rounds):
+        one, rows = next(loaded, None), None
+        if one is not None:
+            batch = send_to_device(one.batch, accelerator.device, non_blocking=True)
+            rows = collect(model, batch, recipe.subsets())
+            bad += one.bad
+        for found in filter(None, crew.gather(rows)):  # in the order of the batches
+            keeper.add(found)
+            number = int(found.place["source"][0])
+            for tally in (every, *by_source[number : number + 1]):
+                tally.add(found)
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
     _expect_some(sources, bad, recipe)
-    rows = join(parts, accelerator.num_processes)
-    _expect_target(rows, recipe)
-    if not accelerator.is_main_process:  # the other ranks' part is done
+    if not accelerator.is_main_process:
+        crew.follow(search)
         return Evaluation({}, {}, bad)
-    classes = _class_vectors(model, recipe)
-    whole = rows.whole
-    metrics = {"evaluate/rows": len(whole.place["row"]), "evaluate/bad_rows": len(bad)}
-    metrics |= measure(model, recipe, rows, classes, trained)
-    for number, name in enumerate(sources if len(sources) > 1 else ()):
-        part = rows.where(rows.place["source"] == number)
-        found = measure(model, recipe, part, classes, trained)
-        metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
-    details = showcase.details(model, recipe, whole, list(sources.values()), metrics)
+    with crew.leading():
+        kept = keeper.kept()
+        metrics = {"evaluate/rows": int(kept.first.sum()), "evaluate/bad_rows": len(bad)}
+        _expect_target(every, recipe)
+        classes = _class_vectors(model, recipe)
+        metrics |= measure(recipe, kept, every, classes, trained, crew)
+        for number, (name, tally) in enumerate(zip(sources, by_source, strict=False)):
+            found = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
+            metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
+    details = showcase.details(recipe, kept.whole, every.confusion, list(sources.values()), metrics)
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
 
 def measure(
-    model: Model, recipe: Recipe, rows: Rows, classes: Tensor | None, trained: Mapping[str, Any]
+    recipe: Recipe,
+    kept: Kept,
+    tally: Tally,
+    classes: Tensor | None,
+    trained: Mapping[str, Any],
+    crew: Crew,
 ) -> dict[str, Any]:
     """Return the metrics of these rows; `classes` are the vectors of the classes, (classes, w)."""
-    device = next(model.parameters()).device
     metrics: dict[str, Any] = {}
-    items = {
-        name: rows.of(name, recipe.evaluate.target).to(device)
-        for name in recipe.modalities
-        if rows.present[name].any()
-    }
-    rows = rows.whole
+    items = {name: kept.items(name) for name in recipe.modalities if len(kept.at[name])}
+    whole = kept.whole
     for query, gallery in recipe.retrieval_pairs():
         if query in items and gallery in items:
-            found: dict[str, Any] = retrieval(items[query], items[gallery])
+            found: dict[str, Any] = retrieval(items[query], items[gallery], crew)
             if found:
-                found |= {"rows": int(rows.having((query, gallery)).sum())}
+                found |= {"rows": int(whole.having((query, gallery)).sum())}
                 found["emergent"] = _emergent(trained, query, gallery)
                 found["gap"] = gap(items[query], items[gallery])
             metrics |= {f"retrieval/{query}->{gallery}/{key}": value for key, value in found.items()}
-    labels = rows.labels(recipe.evaluate.target)
     if classes is not None and recipe.evaluate.zero_shot is not None:
         for name in recipe.modalities:
-            known = rows.present[name] & (labels != -100)
+            labels = whole.labels[whole.at[name]]
+            known = labels != -100
             if name != recipe.evaluate.zero_shot.modality and known.any():
-                metrics[f"zero_shot/{name}/accuracy"] = accuracy(
-                    rows.vectors[name][known], labels[known], classes
-                )
+                right = accuracy(whole.vectors[name][known], labels[known], classes)
+                metrics[f"zero_shot/{name}/accuracy"] = right
                 metrics[f"zero_shot/{name}/rows"] = int(known.sum())
-    return metrics | _tasks(model, rows)
-
-
-def _tasks(model: Model, rows: Rows) -> dict[str, Any]:
-    """Every task for every subset, over the rows that have all of the subset and the target."""
-    metrics: dict[str, Any] = {}
-    for answered, score in rows.scores.items():
-        given, _, name = answered.partition("/")
-        subset = given.split("+")
-        task = model.tasks[name]
-        target = rows.targets[task.target]
-        having = rows.having(subset)
-        chosen = having & ~missing(target).reshape(len(target), -1).all(dim=1)
-        key = f"subsets/{given}" + (f"/{name}" if len(model.tasks) > 1 else "")
-        if having.any():
-            metrics |= {f"{key}/{words}": value for words, value in task.unlabelled(score[having]).items()}
-        if not chosen.any():
-            continue
-        answers = {"": score}
-        if len(subset) > 1 and all(f"{single}/{name}" in rows.scores for single in subset):
-            # the baseline that needs no fuser: the single modalities' answers, averaged
-            answers["averaged/"] = task.average([rows.scores[f"{single}/{name}"] for single in subset])
-        for kind, answer in answers.items():
-            collection = task.metrics()
-            for metric in collection.values():
-                metric.distributed_available_fn = _alone  # all rows are here, and no other rank computes
-            collection.update(answer[chosen], target[chosen])
-            metrics |= {
-                f"{key}/{kind}{metric}": value.item() for metric, value in collection.compute().items()
-            }
-        metrics[f"{key}/rows"] = int(chosen.sum())
-    return metrics
-
-
-def _alone() -> bool:
-    return False
+    return metrics | tally.metrics()
 
 
 def _class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
@@ -170,12 +149,11 @@ def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: R
             )
 
 
-def _expect_target(rows: Rows, recipe: Recipe) -> None:
+def _expect_target(tally: Tally, recipe: Recipe) -> None:
     """A target that is asked for by name, or by zero-shot classification, has to be there."""
     evaluation = recipe.evaluate
     asked = evaluation.zero_shot is not None or evaluation.target != Evaluate().target
-    target = rows.targets[evaluation.target]
-    if asked and bool(missing(target).all()):
+    if asked and not tally.labelled:
         raise DataError(
             f"no row of evaluate.sources has the target {evaluation.target!r}; name another in "
             "evaluate.target (a trained run then goes on with --resume)"

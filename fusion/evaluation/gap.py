@@ -1,5 +1,7 @@
 """The modality gap: how far apart two modalities lie in the space that they share."""
 
+import torch
+
 from fusion.evaluation.retrieval import Items
 
 
@@ -8,5 +10,5 @@ def gap(one: Items, other: Items) -> float:
 
     Vectors have unit length, so it lies between 0 and 2. Every distinct sample counts once.
     """
-    means = [items.vectors.double().mean(dim=0) for items in (one, other)]
+    means = [items.vectors.mean(dim=0, dtype=torch.float64) for items in (one, other)]
     return float((means[0] - means[1]).norm())

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from fusion.batch import Source
 from fusion.data.draw import choices
-from fusion.evaluation.sweep import Rows
-from fusion.model import Model
+from fusion.evaluation.kept import Kept
 from fusion.recipe import Recipe
 from fusion.report.media import Described, describe
 
@@ -20,58 +19,41 @@ PAIRS, QUERIES, RESULTS = 4, 3, 3
 
 
 def details(
-    model: Model, recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
+    recipe: Recipe,
+    kept: Kept,
+    confusion: Mapping[str, Tensor],
+    sources: Sequence[Source],
+    metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return evaluation.json: plain data from which the report is drawn."""
-    labels = rows.labels(recipe.evaluate.target)
+    """Return evaluation.json: plain data from which the report is drawn.
+
+    The confusions, by "subset/task", are counts by true class (row) and predicted class (column).
+    """
     return {
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
-        "confusion": _confusion(model, recipe, rows, labels),
-        "map": _map(rows, recipe.evaluate.target, recipe.modalities),
-        "examples": _examples(recipe, rows, sources, metrics),
+        "confusion": {given.partition("/")[0]: counts.tolist() for given, counts in confusion.items()},
+        "map": _map(kept, recipe.modalities),
+        "examples": _examples(recipe, kept, sources, metrics),
     }
 
 
-def _confusion(model: Model, recipe: Recipe, rows: Rows, labels: Tensor) -> dict[str, list[list[int]]]:
-    """Counts by true class (row) and predicted class (column), for tasks that predict the label.
-
-    Each modality alone, and all together.
-    """
-    matrices = {}
-    for answered, score in rows.scores.items():
-        given, _, name = answered.partition("/")
-        subset = given.split("+")
-        if (
-            len(subset) not in (1, len(recipe.modalities))
-            or model.tasks[name].target != recipe.evaluate.target
-        ):
-            continue
-        chosen = rows.having(subset) & (labels != -100)
-        classes = score.shape[1] if score.ndim == 2 else 0
-        if classes == len(recipe.classes) and chosen.any():
-            cells = labels[chosen] * classes + score[chosen].argmax(dim=1)
-            counts = torch.bincount(cells, minlength=classes * classes).view(classes, classes)
-            matrices[given] = counts.tolist()
-    return matrices
-
-
-def _map(rows: Rows, target: str, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+def _map(kept: Kept, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """t-SNE (van der Maaten 2008) of the cosine distances between a sample of all modalities."""
     from sklearn.manifold import TSNE
 
-    picked, kept = {}, []
+    picked, chosen = {}, []
     for name in modalities:
-        if rows.present[name].any():
-            items = rows.of(name, target)
+        if len(kept.at[name]):
+            items = kept.items(name)
             spread = torch.linspace(0, len(items.labels) - 1, min(POINTS, len(items.labels))).long()
             picked[name] = items.labels[spread]
-            kept.append(items.vectors[spread])
-    if sum(map(len, kept)) < 4:
+            chosen.append(items.vectors[spread])
+    if sum(map(len, chosen)) < 4:
         return {}
-    vectors = torch.cat(kept).numpy()
+    vectors = torch.cat(chosen).numpy()
     tsne = TSNE(metric="cosine", init="random", perplexity=min(30, len(vectors) - 1), random_state=0)
-    points = torch.split(torch.from_numpy(tsne.fit_transform(vectors)), [len(part) for part in kept])
+    points = torch.split(torch.from_numpy(tsne.fit_transform(vectors)), [len(part) for part in chosen])
     return {
         name: {"x": part[:, 0].tolist(), "y": part[:, 1].tolist(), "label": _known(picked[name])}
         for name, part in zip(picked, points, strict=True)
@@ -79,7 +61,7 @@ def _map(rows: Rows, target: str, modalities: Sequence[str]) -> dict[str, dict[s
 
 
 def _examples(
-    recipe: Recipe, rows: Rows, sources: Sequence[Source], metrics: Mapping[str, Any]
+    recipe: Recipe, kept: Kept, sources: Sequence[Source], metrics: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The first results of a few queries, for pairs that never met in training before the others."""
     pairs = [
@@ -90,20 +72,21 @@ def _examples(
     pairs.sort(key=lambda pair: not metrics[f"retrieval/{pair[0]}->{pair[1]}/emergent"])
     examples = []
     for query, gallery in pairs[:PAIRS]:
-        asked, held = rows.where(rows.present[query]), rows.where(rows.present[gallery])
-        wanted, known = (_known(part.labels(recipe.evaluate.target)) for part in (asked, held))
+        wanted, known = (_known(kept.labels[kept.at[name]]) for name in (query, gallery))
         for index in _spread(wanted):
-            similarity = held.vectors[gallery] @ asked.vectors[query][index]
+            similarity = kept.vectors[gallery] @ kept.vectors[query][index]
             results: list[dict[str, Any]] = []
             seen: set[int] = set()
             for found in similarity.argsort(descending=True).tolist():
-                content = int(held.content[gallery][found])
-                if content in seen or len(results) == RESULTS:
+                content = int(kept.content[gallery][found])
+                if len(results) == RESULTS:
+                    break
+                if content in seen:
                     continue
                 seen |= {content} - {0}
-                media = _media(held, found, gallery, sources)
+                media = _media(kept, found, gallery, sources)
                 results.append({"media": media, "label": known[found], "score": similarity[found].item()})
-            media = _media(asked, index, query, sources)
+            media = _media(kept, index, query, sources)
             examples.append(
                 {
                     "pair": f"{query}->{gallery}",
@@ -128,8 +111,8 @@ def _known(labels: Tensor) -> list[int | None]:
     return [None if label == -100 else label for label in labels.tolist()]
 
 
-def _media(rows: Rows, index: int, modality: str, sources: Sequence[Source]) -> Described:
-    source, row = int(rows.place["source"][index]), int(rows.place["row"][index])
+def _media(kept: Kept, index: int, modality: str, sources: Sequence[Source]) -> Described:
+    source, row = kept.place[:, kept.at[modality][index]].tolist()
     [raw, *_] = choices(sources[source][row], [modality])[modality]
     if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
         held = describe(Path(raw).read_bytes())

@@ -1,14 +1,12 @@
-"""Pass once over the evaluation rows: embeddings of every modality, answers for every subset of them."""
+"""Run the model on evaluation rows: embeddings of every modality, answers for every subset of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from fusion.batch import Batch
-from fusion.evaluation.retrieval import Items, distinct
 from fusion.model import Model
 
 Subset = tuple[str, ...]
@@ -39,12 +37,6 @@ class Rows(NamedTuple):
         first[1:] = (place[:, 1:] != place[:, :-1]).any(dim=0)
         return self.where(first)
 
-    def of(self, modality: str, target: str) -> "Items":
-        """Return what the rows hold of a modality, for retrieval."""
-        held = self.where(self.present[modality])
-        place = torch.stack([held.place["source"], held.place["row"]])
-        return distinct(held.vectors[modality], held.labels(target), held.content[modality], place)
-
     def labels(self, target: str) -> Tensor:
         """Return a target as class indices, (r,) long; a target of another kind labels no row."""
         given = self.targets[target]
@@ -73,14 +65,11 @@ def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
     return Rows(*({name: part.cpu() for name, part in field.items()} for field in rows))
 
 
-def join(parts: Sequence[Rows], ranks: int) -> Rows:
-    """Concatenate what all ranks collected, in the order of sources and rows; each row is there once."""
-    every: list[Rows] = gather_object(list(parts)) if ranks > 1 else list(parts)
-    whole = Rows(
+def join(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all parts, one after the other."""
+    return Rows(
         *(
-            {name: torch.cat([part[index][name] for part in every]) for name in every[0][index]}
+            {name: torch.cat([part[index][name] for part in parts]) for name in parts[0][index]}
             for index in range(len(Rows._fields))
         )
     )
-    by_row = whole.place["row"].argsort(stable=True)
-    return whole.where(by_row[whole.place["source"][by_row].argsort(stable=True)])

@@ -13,6 +13,8 @@ from fusion.model import Model
 
 BATCH = 256
 """Sentences that are encoded at once: a thousand classes in eighty templates do not fit in memory."""
+ROWS = 4_096
+"""Rows that are compared with the classes at once."""
 
 
 @torch.no_grad()
@@ -36,4 +38,8 @@ def prototypes(model: Model, modality: str, classes: Sequence[str], templates: S
 
 def accuracy(vectors: Tensor, labels: Tensor, classes: Tensor) -> float:
     """Return how often the nearest class is the label; `vectors` (r, w), `labels` (r,), `classes` (c, w)."""
-    return ((vectors @ classes.T).argmax(dim=1) == labels).double().mean().item()
+    right = 0
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        right += int(((vectors[part] @ classes.T).argmax(dim=1) == labels[part]).sum())
+    return right / len(vectors)

@@ -171,10 +171,8 @@ def _run(trial: Trial, state: str, registry: Registry) -> Run:
         return Run(trial.folder)
     try:
         return train(trial.recipe, trial.folder, resume=state == STOPPED, registry=registry)
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
-            f"{trial.folder} is stopped; the same command goes on with the study"
-        ) from error
+    except KeyboardInterrupt as error:  # of Ctrl-C or of SIGTERM
+        raise type(error)(f"{trial.folder} is stopped; the same command goes on with the study") from error
 
 
 def _states(trials: Sequence[Trial], ranks: int, main: bool) -> list[str]:

@@ -54,6 +54,9 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
         f"collate gave {name!r}, its first, of shape {tuple(first.shape)} for {len(samples)} samples",
         f"({len(samples)}, ...)",
     )
+    counts = [processor.count_tokens(processor.decode(sample)) for sample in samples]
+    whole = all(isinstance(count, int) and count > 0 for count in counts)
+    expect(whole, f"count_tokens gave {counts}", "whole numbers from 1 on")
     same = all(same_bits(inputs, _inputs(processor, samples)) for _ in range(TIMES))
     expect(same, "decode gives other numbers each time", "the same bits for the same sample")
     same = same_bits(inputs, _inputs(pickle.loads(pickled), samples))

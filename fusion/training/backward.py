@@ -1,33 +1,31 @@
 """Compute the losses of a batch, and the gradient of every parameter."""
 
-from typing import Any
-
 import torch
 from accelerate import Accelerator
 
 from fusion.batch import Batch
 from fusion.errors import TrainingError
 from fusion.losses import Losses
-from fusion.model import Model
 from fusion.recipe import Train
 from fusion.recompute import counting
 from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, peak
 from fusion.training.micro import cached
 from fusion.training.reduce import average_gradients
+from fusion.training.sharding import Sharded
+from fusion.training.whole import Whole
 
 
 class Backward:
     """Returns the losses of the rows of all ranks and adds their gradients to the parameters.
 
-    `prepared` is the model as Accelerate has wrapped it; a batch holds the rows of this rank. With
+    `held` is the model as the ranks hold it; a batch has the rows of this rank. With
     micro-batches the first step keeps no graph and shows how much memory it leaves for those of later steps.
     Raises TrainingError where a batch does not fit into the device's memory.
     """
 
-    def __init__(self, prepared: Any, train: Train, accelerator: Accelerator) -> None:
-        self.prepared, self.train, self.accelerator = prepared, train, accelerator
-        self.model: Model = accelerator.unwrap_model(prepared)
+    def __init__(self, held: Whole | Sharded, train: Train, accelerator: Accelerator) -> None:
+        self.held, self.model, self.train, self.accelerator = held, held.model, train, accelerator
         self.gather = gather if accelerator.num_processes > 1 else None
         self.rows = train.rows // accelerator.num_processes
         self.graphs: Graphs | None = None
@@ -50,7 +48,7 @@ class Backward:
         try:
             if batch.parts:
                 return self._in_parts(batch)
-            losses: Losses = self.prepared(batch, self.gather)
+            losses = self.held(batch, self.gather)
             self.accelerator.backward(losses.total)
         except torch.OutOfMemoryError as error:
             raise TrainingError(self._too_large(error)) from error
@@ -62,12 +60,12 @@ class Backward:
         device = self.accelerator.device
         graphs = Graphs(self.model, 0, device)
         with peak(device) as most:
-            losses = self._cached(batch, graphs)
+            losses = self._cached(batch, graphs, compare=True)
         graphs.room = limit(device, self.train.memory_gb) - most[0] - moments(self.model)
         self.graphs = graphs
         return losses
 
-    def _cached(self, batch: Batch, graphs: Graphs) -> Losses:
+    def _cached(self, batch: Batch, graphs: Graphs, compare: bool = False) -> Losses:
         if self.gather is not None:
             share_buffers(self.model)  # as the wrapper does, which is not called here
         losses = cached(
@@ -77,6 +75,7 @@ class Backward:
             gather=self.gather,
             backward=self.accelerator.backward,
             autocast=self.accelerator.autocast,
+            compare=compare,
         )
         if self.gather is not None:
             average_gradients(self.model.parameters())

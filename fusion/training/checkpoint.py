@@ -4,12 +4,13 @@ Tensors are safetensors, the rest is JSON; nothing is pickled. Since order, augm
 state are functions of (seed, step), a checkpoint needs no state of loaders and generators.
 """
 
+import fnmatch
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,21 @@ from fusion.errors import CheckpointError
 from fusion.tensors import write
 
 NAME = re.compile(r"step-\d{8}")
+MODEL, OPTIMIZER, STATE, MANIFEST = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "manifest.json",
+)
+PARTS = (MODEL, OPTIMIZER, STATE)
+SHARDS = "shard-*.safetensors"
+"""What a checkpoint has in place of the first two where each rank has written its shards."""
+Best = Callable[[int], int | None]
+CHANGED = "is not what was written"
+
+
+def _none(until: int) -> None:
+    return None
 
 
 class Checkpoint(NamedTuple):
@@ -33,37 +49,54 @@ class Checkpoint(NamedTuple):
     state: dict[str, Any]
 
 
-def save(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) -> Path:
     """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
 
-    Raises CheckpointError when it cannot be written; what was there before is untouched.
+    The best one up to each that is kept, which `best` tells by its step, is kept too: newer ones may turn out
+    to be damaged. Raises CheckpointError when it cannot be written; what was there before is untouched.
     """
     final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
     try:
-        for leftover in folder.glob(".step-*.partial"):  # of a training that was killed while it saved
+        for leftover in folder.glob(".step-*"):  # of a training that was killed while it saved
             shutil.rmtree(leftover, ignore_errors=True)
         stage.mkdir(parents=True)
-        write_tensors(stage / "model.safetensors", checkpoint.model)
-        write_tensors(stage / "optimizer.safetensors", checkpoint.optimizer)
-        (stage / "state.json").write_text(json.dumps({"step": checkpoint.step, **checkpoint.state}), "utf-8")
-        digests = {path.name: sha256(path) for path in sorted(stage.iterdir())}
-        (stage / "manifest.json").write_text(json.dumps(digests, indent=1), "utf-8")
+        state = json.dumps({"step": checkpoint.step, **checkpoint.state}).encode()
+        (stage / STATE).write_bytes(state)
+        digests = {
+            MODEL: write_tensors(stage / MODEL, checkpoint.model),
+            OPTIMIZER: write_tensors(stage / OPTIMIZER, checkpoint.optimizer),
+            STATE: hashlib.sha256(state).hexdigest(),
+        }
+        (stage / MANIFEST).write_bytes(_manifest(digests))
         for path in (*stage.iterdir(), stage):
-            _fsync(path)
-        shutil.rmtree(final, ignore_errors=True)
+            fsync(path)
+        if final.exists():
+            _delete(final)
         stage.rename(final)
-        _fsync(folder)
+        for path in (folder, folder.parent):
+            fsync(path)
     except (OSError, CheckpointError) as error:
         shutil.rmtree(stage, ignore_errors=True)
-        kept = _newest_first(folder)
+        kept = all_in(folder)
         left = f"{kept[0].name} is untouched" if kept else "there was none before"
         raise CheckpointError(f"cannot save checkpoint {final}: {error}; {left}") from error
-    # one of a later step is damaged, otherwise the training would have gone on from there
-    older = [path for path in _newest_first(folder) if path.name < final.name]
-    for path in {*_newest_first(folder)} - {final, *older[: keep - 1]}:
-        shutil.rmtree(path)
+    prune(final, keep, best)
     return final
+
+
+def prune(final: Path, keep: int, best: Best = _none) -> None:
+    """Delete what is neither among the `keep` newest up to this checkpoint nor the best up to one of them."""
+    folder = final.parent
+    # one of a later step is damaged, otherwise the training would have gone on from there
+    older = [path for path in all_in(folder) if path.name < final.name]
+    kept = [final, *older[: keep - 1]]
+    chosen = [step for path in kept if (step := best(int(path.name[-8:]))) is not None]
+    for path in {*all_in(folder)} - {*kept, *(place(folder, step) for step in chosen)}:
+        try:
+            _delete(path)
+        except OSError as error:
+            raise CheckpointError(f"cannot delete checkpoint {path}: {error}; delete it yourself") from error
 
 
 def place(folder: Path, step: int) -> Path:
@@ -74,7 +107,7 @@ def place(folder: Path, step: int) -> Path:
 def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint that is what was written, and what is wrong with newer ones."""
     damaged: list[str] = []
-    for path in _newest_first(folder):
+    for path in all_in(folder):
         try:
             return load(path), damaged
         except CheckpointError as error:
@@ -84,21 +117,53 @@ def latest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises CheckpointError when any bit of it differs from what was written."""
-    verify(path)
-    state = json.loads((path / "state.json").read_text("utf-8"))
-    model, optimizer = (load_file(path / f"{part}.safetensors") for part in ("model", "optimizer"))
+    found = damage(path)
+    if found:
+        told = ", ".join(name if fault == CHANGED else f"{name} ({fault})" for name, fault in found.items())
+        raise CheckpointError(f"checkpoint {path} is damaged: {told}")
+    state = json.loads((path / STATE).read_bytes())
+    model, optimizer = (load_file(path / part) for part in (MODEL, OPTIMIZER))
     return Checkpoint(state.pop("step"), model, optimizer, state)
 
 
-def verify(path: Path) -> None:
-    """Compare every file with its SHA-256 in the manifest. Raises CheckpointError."""
+def damage(path: Path) -> dict[str, str]:
+    """Compare every file with its SHA-256 in the manifest; return what is wrong, by the file's name.
+
+    The manifest itself has to be, to the byte, what is written for what it says.
+    """
     try:
-        digests = json.loads((path / "manifest.json").read_text("utf-8"))
-        wrong = [name for name, digest in digests.items() if sha256(path / name) != digest]
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
-    if wrong or not digests:
-        raise CheckpointError(f"checkpoint {path} is damaged: {', '.join(wrong) or 'the manifest is empty'}")
+        written = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        return {MANIFEST: str(error.strerror)}
+    try:
+        digests = json.loads(written)
+    except ValueError:
+        return {MANIFEST: CHANGED}
+    if written != _manifest(digests) or not isinstance(digests, dict) or not _complete({*digests}):
+        return {MANIFEST: CHANGED}
+    faults = {name: fault(path / name, digest) for name, digest in digests.items()}
+    hidden = (part.name for part in path.iterdir() if not part.name.startswith("."))
+    return {name: wrong for name, wrong in faults.items() if wrong} | dict.fromkeys(
+        sorted({*hidden} - {MANIFEST, *digests}), "does not belong there"
+    )
+
+
+def _complete(names: set[str]) -> bool:
+    return names == {*PARTS} or (STATE in names and 1 < len(names) == 1 + len(fnmatch.filter(names, SHARDS)))
+
+
+def fault(path: Path, digest: str) -> str:
+    """Return what is wrong with a file that should have this SHA-256, "" if nothing is."""
+    try:
+        return "" if sha256(path) == digest else CHANGED
+    except OSError as error:
+        return str(error.strerror)
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Return the checkpoints that are there, whole or not, the newest first."""
+    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, reverse=True)
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -127,12 +192,21 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizer, tensors: Mapping[s
 
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write tensors as safetensors; shared storage is written for each name. Raises CheckpointError."""
+) -> str:
+    """Write tensors as safetensors and return the SHA-256. Raises CheckpointError."""
     try:
-        write(path, tensors, metadata)
+        return write(path, tensors, metadata)
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error}") from error
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file or the entries of a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256(path: Path) -> str:
@@ -140,14 +214,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    whole = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(whole, reverse=True)
+def _manifest(digests: object) -> bytes:
+    return json.dumps(digests, indent=1).encode()
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _delete(path: Path) -> None:
+    """Delete a checkpoint; when it is killed meanwhile, no half of one is left to be taken for damaged."""
+    gone = path.with_name(f".{path.name}.gone")
+    path.rename(gone)
+    shutil.rmtree(gone)

@@ -1,5 +1,6 @@
 """Build a recipe, run one step of it, and say what it takes; nothing is kept."""
 
+import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,9 @@ import torch
 
 from fusion import build
 from fusion.batch import Batch, Target
+from fusion.cache.fill import Filler
+from fusion.cache.folder import Folder
+from fusion.cache.machine import Machine
 from fusion.data.collate import Collator
 from fusion.data.loader import Loaded, Reader, Steps, Sweep
 from fusion.errors import DataError
@@ -22,8 +26,9 @@ from fusion.training.memory import Graphs, limit, moments, peak_mb, used
 from fusion.training.micro import cached
 from fusion.training.optimizer import optimizer
 from fusion.training.steps import training_steps
-from fusion.training.teach import outputs_of
+from fusion.training.teach import learn
 from fusion.transfer.initial import initial_model
+from fusion.transfer.outputs import Outputs
 from fusion.transfer.teacher import Teacher, open_teacher
 
 CPU = torch.device("cpu")
@@ -92,7 +97,7 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     teacher = open_teacher(recipe, model, registry)
     anchors = anchor(recipe, model, start, registry)
     steps = training_steps(recipe, model, registry)
-    loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe)
+    loaded, lesson = (steps[0], None) if teacher is None else _taught(teacher, steps, recipe, registry)
     if len(loaded.bad) == recipe.train.rows:
         first = loaded.bad[0]
         raise DataError(
@@ -144,20 +149,22 @@ def _step(model: Model, batch: Batch, graphs: Graphs) -> Losses:
     return losses
 
 
-def _taught(teacher: Teacher, steps: Steps, recipe: Recipe) -> tuple[Loaded, Lesson]:
+def _taught(teacher: Teacher, steps: Steps, recipe: Recipe, registry: Registry) -> tuple[Loaded, Lesson]:
     """Return the first batch with what the teacher gives for it, and what all of its outputs will take."""
     with TemporaryDirectory() as place:
-        first, every = (
-            outputs_of(teacher, steps, recipe, count, Path(place) / "teacher")
+        folder, outputs = Folder(Path(place) / "cache", sys.maxsize), Outputs(teacher, CPU)
+        filler = Filler(folder, Machine(), recipe.evaluate.batch, 0, _unheard, _unheard)
+        began = time.monotonic()
+        taught, _ = learn(filler, outputs, steps, recipe, registry, 1)
+        seconds = time.monotonic() - began
+        tried, rows = (
+            sum(len(steps.order.rows(number, count)) for number in range(len(steps.reader.names)))
             for count in (1, recipe.train.steps)
         )
-        first.lay_out()
-        began = time.monotonic()
-        first.compute(recipe.evaluate.batch, 0, "cpu")
-        seconds = time.monotonic() - began
-        first.finish()
-        rows, tried = (sum(map(len, outputs.rows)) for outputs in (every, first))
-        return first.taught()[0], Lesson(rows, seconds * rows / tried, every.bytes / 1e6)
+        return taught[0], Lesson(rows, seconds * rows / tried, outputs.row_bytes * rows / 1e6)
+
+
+def _unheard(message: str) -> None: ...
 
 
 def _groups(model: Model, adamw: torch.optim.AdamW) -> list[Group]:

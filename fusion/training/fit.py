@@ -103,6 +103,7 @@ def settle(
         return fit(recipe, registry, accelerator.device, accelerator.num_processes, accelerator.autocast)
 
     found = agreed(decide, accelerator)
+    gc.collect()  # what was tried must not take memory from what is trained
     return with_batch(recipe, found.batch), found.told
 
 

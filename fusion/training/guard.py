@@ -20,7 +20,8 @@ class Guard:
         self.adamw, self.scaler = adamw, accelerator.scaler
         alike: dict[torch.dtype, list[Tensor]] = {}
         for buffer in model.buffers():
-            alike.setdefault(buffer.dtype, []).append(buffer)
+            if not _expanded(buffer):
+                alike.setdefault(buffer.dtype, []).append(buffer)
         self.buffers = list(alike.values())
         self.before: list[Tensor] = []
 
@@ -55,6 +56,11 @@ def step_where(finite: Tensor, optimizer: Optimizer) -> None:
     """
     vars(optimizer).update(grad_scale=None, found_inf=(~finite).float())
     optimizer.step()
+
+
+def _expanded(tensor: Tensor) -> bool:
+    """Tell whether several places of a tensor are one in memory: torch writes into none such."""
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _flat(tensors: list[Tensor]) -> Tensor:

@@ -42,7 +42,6 @@ class _Heard(NamedTuple):
     bad: list[BadRow]
     presence: Counter[str]
     suspects: list[Suspects]  # of each step that was left out
-    stop: bool
 
 
 class Journal:
@@ -82,14 +81,14 @@ class Journal:
         self._bad += loaded.bad
         self._seen.update(_presence(loaded))
 
-    def flush(self, stop: bool) -> bool:
+    def flush(self) -> None:
         """Write down what is pending; every rank calls it at the same step.
 
-        Returns whether any rank wants to stop. Raises TrainingError for too many steps in a row that were
-        left out, and DataError for too many bad rows, on all ranks.
+        Raises TrainingError for too many steps in a row that were left out, and DataError for too many bad
+        rows, on all ranks.
         """
         lines, found = self._lines()
-        ranks = [_Heard(self._bad, self._seen, found, stop)]
+        ranks = [_Heard(self._bad, self._seen, found)]
         if self.accelerator.num_processes > 1:
             ranks = gather_object(ranks)
         self._bad, self._seen = [], Counter()
@@ -107,7 +106,6 @@ class Journal:
             )
         self._warn(lines)
         self._follow(lines)
-        return any(heard.stop for heard in ranks)
 
     def close(self) -> None:
         """Say at the end what was left out. Raises TrainingError when all steps were."""

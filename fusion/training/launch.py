@@ -13,6 +13,7 @@ from accelerate.utils import (
     DistributedType,
     GradientAccumulationPlugin,
     InitProcessGroupKwargs,
+    patch_environment,
 )
 
 from fusion.errors import TrainingError
@@ -22,48 +23,69 @@ from fusion.training import watch
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait while the first process evaluates or saves; a death is noticed before."""
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+OTHERS = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+FSDP = "ACCELERATE_USE_FSDP"
 
 
 def launch(train: Train) -> Accelerator:
     """Return the accelerator. Raises TrainingError when world size, batch or precision do not fit."""
+    accelerator = start(train.precision)
+    if train.batch != "auto" and train.batch % accelerator.num_processes:
+        raise TrainingError(
+            f"train.batch ({train.batch}) must be divisible by the number of processes "
+            f"({accelerator.num_processes}); it counts the rows of all of them"
+        )
+    return accelerator
+
+
+def start(precision: str = "fp32") -> Accelerator:
+    """Return the accelerator, also for what is no training. Raises TrainingError when it is not as asked."""
     asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if train.precision == "fp16" and not torch.cuda.is_available():
+    if precision == "fp16" and not torch.cuda.is_available():
         raise TrainingError("train.precision fp16 needs a GPU; use bf16 or fp32 on this machine")
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
     atexit.register(_leave)
-    accelerator = Accelerator(
-        # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
-        cpu=asked > 1 and not torch.cuda.is_available(),
-        mixed_precision="no" if train.precision == "fp32" else train.precision,
-        # a rank whose rows lack a modality has no gradient for its encoder
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(find_unused_parameters=True),
-            InitProcessGroupKwargs(timeout=PATIENCE),
-        ],
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-    )
+    sharded()  # or refused
+    with patch_environment(**{FSDP: "false"}):  # the sharding is fusion's own
+        accelerator = Accelerator(
+            # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
+            cpu=asked > 1 and not torch.cuda.is_available(),
+            mixed_precision="no" if precision == "fp32" else precision,
+            # a rank whose rows lack a modality has no gradient for its encoder
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=True),
+                InitProcessGroupKwargs(timeout=PATIENCE),
+            ],
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        )
     accumulated = int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"))
     if accumulated > 1:
         raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
-    if accelerator.distributed_type in SHARDED:
+    if accelerator.distributed_type in OTHERS:
         raise TrainingError(
-            f"launched with {accelerator.distributed_type.value}, which shards the model; fusion trains "
-            "whole copies of it: choose multi-GPU without FSDP or DeepSpeed in `accelerate config`"
+            f"launched with {accelerator.distributed_type.value}, which fusion does not support; "
+            "choose multi-GPU, or FSDP with version 2, in `accelerate config`"
         )
     if accelerator.num_processes != asked:
         raise TrainingError(
             f"launched as {asked} processes, but Accelerate runs {accelerator.num_processes}; on a CPU "
             "launch with `torchrun --standalone --nproc-per-node N -m fusion train RECIPE`"
         )
-    if train.batch != "auto" and train.batch % accelerator.num_processes:
-        raise TrainingError(
-            f"train.batch ({train.batch}) must be divisible by the number of processes "
-            f"({accelerator.num_processes}); it counts the rows of all of them"
-        )
     watch.begin(accelerator)
     return accelerator
+
+
+def sharded() -> bool:
+    """Return whether the launcher asked for FSDP2. Raises TrainingError where it asked for FSDP1."""
+    if os.environ.get(FSDP, "false").lower() != "true":
+        return False
+    if os.environ.get("FSDP_VERSION", "1") != "2":
+        raise TrainingError("launched with FSDP1; fusion shards by FSDP2: give `fsdp_version: 2`")
+    for key in ("offload_params", "activation_checkpointing"):
+        if os.environ.get(f"FSDP_{key.upper()}", "false").lower() == "true":
+            raise TrainingError(f"launched with fsdp_{key}, which fusion does not support; leave it out")
+    return True
 
 
 def _leave() -> None:

@@ -3,7 +3,7 @@
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device
 
 from fusion import run as runs
+from fusion.cache.cached import cached
 from fusion.data.loader import load
-from fusion.encoder import Encoder
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -20,6 +20,7 @@ from fusion.run import Run
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
+from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.fit import settle
@@ -27,18 +28,20 @@ from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
-from fusion.training.launch import launch
+from fusion.training.launch import launch, sharded
 from fusion.training.memory import peak_mb
+from fusion.training.notices import give_notice
 from fusion.training.optimizer import learning_rate, optimizer
 from fusion.training.profiled import profiled
 from fusion.training.progress import progress
-from fusion.training.saving import Saver, began_with
+from fusion.training.saving import began_with
+from fusion.training.sharding import Sharded
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.training.watch import together
+from fusion.training.whole import Whole
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
-from fusion.tuning import idle
 
 
 @together
@@ -58,10 +61,17 @@ def train(
     all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
-    checkpoint and raise KeyboardInterrupt.
+    checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    recipe, out = complete(recipe, registry), Path(out) if out else None
+    with Interrupt() as interrupt:
+        recipe = complete(recipe, registry)
+        return _train(recipe, Path(out) if out else None, resume, profile, registry, interrupt)
+
+
+def _train(
+    recipe: Recipe, out: Path | None, resume: bool, profile: bool, registry: Registry, interrupt: Interrupt
+) -> Run:
     accelerator = launch(recipe.train)
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
@@ -74,40 +84,35 @@ def train(
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
-    told = {} if start is None else {"init": start.record()}
+    interrupt.folder = run.folder
+    told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
+    told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
-        steps, told["teacher"] = teach(teacher, steps, recipe, run.folder / "teacher", accelerator)
+        steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
+    steps, kept = cached(steps, recipe, model, registry, accelerator)
+    told |= kept
 
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    prepared, adamw = accelerator.prepare(model, optimizer(model, recipe, anchors.held))
+    held = (Sharded if sharded() else Whole)(model, recipe, accelerator)
+    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
-    backward = Backward(prepared, settings, accelerator)
+    backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    title = f"train {recipe.name}"
-    with Interrupt() as interrupt, progress(title, settings.steps, main=main) as shown:
+    began_as = began_with(start, anchors)
+    with (
+        interrupt.between_steps(ranks) as agreement,
+        progress(f"train {recipe.name}", settings.steps, main=main) as shown,
+        held.saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
+    ):
         journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
-        saver = Saver(run, settings.keep, model, adamw, accelerator, journal, began_with(start, anchors))
-        if start is not None:
-            shown.say(str(start))
-            for part in (part for part in start.mismatched if part.startswith("encoders.")):
-                shown.warn(f"init: nothing of {part} was taken, what there is does not fit")
-            for doubt in start.doubts:
-                shown.warn(f"init: {doubt}")
-        if recipe.prior is not None:
-            shown.say(f"prior {anchors}")
-        for name, tuning in model.tunings.items():
-            if idle(tuning, cast(Encoder, model.encoders[name]), settings.steps):
-                shown.warn(f"encoders.{name}.tune: nothing of it learns within {settings.steps} steps")
-        if fitted is not None:
-            shown.say(fitted)
-        for doubt in backward.doubts:
-            shown.warn(doubt)
-        for name in (name for name, rows in steps.order.sizes.items() if rows is None):
-            shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
-        first, seconds = saver.restore() if resume else (0, 0.0)
+        give_notice(shown, recipe, model, start, anchors, steps.order, fitted, backward.doubts)
+        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        with interrupt.at_once():
+            first, seconds = saver.restore(journal) if resume else (0, 0.0)
+            selection.begin(first)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -123,27 +128,33 @@ def train(
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-            batch = send_to_device(loaded.batch, accelerator.device, non_blocking=True)
+            batch = send_to_device(held.complete(loaded.batch), accelerator.device, non_blocking=True)
             guard.keep()
             losses = backward(batch)
-            norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip or float("inf"))
+            norm = held.clip(settings.clip)
             guard.step(norm)
             adamw.zero_grad()
             done = step + 1
             journal.note(done, rate, losses, norm, loaded, batch)
 
-            last = done == settings.steps
-            due = last or done % settings.checkpoint_every == 0
-            stop = False
-            if due or step == first or done % settings.log_every == 0 or (ranks == 1 and interrupt.requested):
-                stop = journal.flush(interrupt.requested)
-            if (due or stop) and main:
-                saver.save(done, time.monotonic() - began)
-            if stop and not last:
-                raise KeyboardInterrupt(f"stopped after step {done}; go on with --resume --out {run.folder}")
+            stop = agreement(interrupt.requested)
+            due = done == settings.steps or done % settings.checkpoint_every == 0
+            if due or stop or step == first or done % settings.log_every == 0:
+                journal.flush()
+            saver.check()
+            if (due or stop) and (main or held.all_save):
+                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
+            if stop:
+                saver.wait()
+                accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
+                raise interrupt.ended(stop, f"stopped after step {done}")
+            if due:
+                with interrupt.at_once():
+                    began += selection.measure(done)
         seconds = time.monotonic() - began
         journal.close()
 
+    chosen = selection.take()
     rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
@@ -155,9 +166,11 @@ def train(
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
         **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
+        **chosen,
     }
     if ranks > 1:
         share_buffers(model)
+    model = held.gathered()
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
         finish(run, recipe, model, metrics, told, accelerator, registry)

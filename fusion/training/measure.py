@@ -9,7 +9,7 @@ from fusion.inference import Predictor, load
 from fusion.recipe_file import Draft
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.training.launch import launch
+from fusion.training.launch import start
 from fusion.training.watch import together
 
 
@@ -26,7 +26,7 @@ def measure(
     registry = registry or Registry()
     recipe = given.recipe if isinstance(given, Predictor) else _run(given).recipe
     # evaluation is in fp32, also of what a GPU trained in fp16
-    accelerator = launch(recipe.train.model_copy(update={"precision": "fp32"}))
+    accelerator = start()
     if isinstance(given, Predictor):
         model, trained = given.model.to(accelerator.device), {}
     else:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 SHARE_OF_DEVICE = 0.8  # the rest is for what the allocator cannot use, and for larger steps
-LOOK = 0.001  # seconds between looks at what is held
 SHARE_OF_HOST = 0.5  # others want memory, too, and may want more
+LOOK = 0.001  # seconds between looks at what is held
 
 
 def peak_mb(device: torch.device) -> float:

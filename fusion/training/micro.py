@@ -1,6 +1,6 @@
 """The gradient of a batch that is larger than memory: micro-batch by micro-batch, and exact."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.embeddings import Embeddings
+from fusion.errors import PluginError
 from fusion.losses import Losses, Rows
 from fusion.model import Model
 from fusion.recompute import unmoved
 from fusion.training.memory import Graphs
+
+REPEATED = 1e-2  # by which vectors may differ that are computed twice: some kernels add up in any order
 
 
 def cached(
@@ -24,13 +27,15 @@ def cached(
     gather: Callable[[Rows], Rows] | None = None,
     backward: Callable[[Tensor], Any] = Tensor.backward,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
+    compare: bool = False,
 ) -> Losses:
     """Return the losses of a batch in micro-batches and add their gradients to the parameters.
 
     Gradient caching (Gao et al. 2021, GradCache): all rows are encoded and fused, the losses of the whole
     batch give the gradient of these vectors, and each micro-batch takes its part of that back to the
     parameters. The graphs of the first micro-batches are kept, as many as `graphs` has room for; the others
-    are encoded once more, with the same random numbers, so that no bit depends on how many were kept.
+    are encoded once more, with the same random numbers, so that no bit depends on how many were kept. With
+    `compare`, which waits for the device, PluginError is raised for what then gives other vectors.
     """
     *seeds, last = torch.randint(2**32, (len(batch.parts) + 1,)).tolist()
     kept: list[list[Tensor] | None] = []
@@ -59,6 +64,8 @@ def cached(
             with unmoved(model):
                 graph = _encode(model, part, seed, autocast)
         stop = start + len(part.row)
+        if compare:
+            _expect_repeated(model, graph, [leaf[start:stop] for leaf in leaves])
         pairs = [
             (vector, leaf.grad[start:stop])
             for vector, leaf in zip(graph, leaves, strict=True)
@@ -78,3 +85,15 @@ def _encode(
     with autocast():  # one for each: it keeps the weights that it has cast, and whether they have a gradient
         rows = model.rows(part)
     return [*rows.embeddings.pooled.values(), rows.fused]
+
+
+def _expect_repeated(model: Model, again: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    """Raise PluginError for the first part of the model that is another function when it is called again."""
+    parts = [*(f"encoders.{name}" for name in model.modalities), "fuser"]
+    for part, now, then in zip(parts, again, before, strict=True):
+        if not torch.allclose(now, then, rtol=REPEATED, atol=REPEATED, equal_nan=True):
+            raise PluginError(
+                f"{part} ({model.origins[part]}) gave other vectors when the same rows were encoded again, "
+                "as train.micro_batch does: it must draw random numbers from torch, and keep nothing from "
+                "one call for the next"
+            )

@@ -18,15 +18,16 @@ def optimizer(model: Model, recipe: Recipe, held: Container[nn.Parameter] = froz
     Vectors are not decayed, nor is what a prior has `held`: it is pulled there already.
     """
     scales = learning_rate_scales(model, recipe)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    # one operation takes whole parameters or shards, not both
+    groups: dict[tuple[float, float, type], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and parameter not in held
             decay = recipe.train.weight_decay if decays else 0.0
-            groups.setdefault((scales.get(parameter, 1.0), decay), []).append(parameter)
+            groups.setdefault((scales.get(parameter, 1.0), decay, type(parameter)), []).append(parameter)
     described: list[dict[str, Any]] = [
         {"params": parameters, "lr_scale": scale, "weight_decay": decay}
-        for (scale, decay), parameters in groups.items()
+        for (scale, decay, _), parameters in groups.items()
     ]
     return torch.optim.AdamW(described, lr=recipe.train.lr, fused=True)
 

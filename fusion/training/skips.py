@@ -35,6 +35,8 @@ def clues(losses: Losses, batch: Batch, host: Batch) -> Clues:
     sums: dict[str, list[Tensor]] = {}
     for part in batch.parts or (batch,):
         for name, inputs in part.inputs.items():
+            if not host.present[name].any():  # lent by another rank
+                continue
             rows = len(next(iter(inputs.values())))  # others may hold buckets, of fewer
             floats = [one for one in inputs.values() if one.is_floating_point() and len(one) == rows]
             if floats:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fusion import build
 from fusion.batch import Stream
+from fusion.cache.choose import cacheable
 from fusion.data.collate import Collator
 from fusion.data.draw import Draw
 from fusion.data.loader import Reader, Steps
@@ -30,6 +31,7 @@ def training_steps(recipe: Recipe, model: Model, registry: Registry, rank: int =
                 f"sources.{name} is a stream, of whose rows a teacher's outputs cannot be kept; "
                 "give random access, or leave out `teacher`"
             )
+    cacheable(recipe, model, sources)  # what cannot be is said before a run folder is made
     lengths = {name: None if isinstance(source, Stream) else len(source) for name, source in sources.items()}
     weights = {name: pick.weight for name, pick in recipe.sources.items()}
     seed = recipe.train.seed

@@ -5,8 +5,6 @@ A process that dies closes its sockets, which is noticed at once; a machine that
 
 import json
 import os
-import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,19 +16,16 @@ from threading import Event, Thread
 from typing import ParamSpec, TypeVar, cast
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
-from fusion.errors import FusionError, ProcessError, TrainingError
+from fusion.errors import FusionError, ProcessError
+from fusion.training.peers import connect
 
 BEAT = 1.0
 """Seconds between two signs of life."""
-SILENT = 40
+SILENT = 30
 """Beats without one, as who listens counts them: a job that was halted and goes on has missed none."""
-GRACE = 5.0
-"""Seconds in which a process may end by itself, as when all meet the same error, before it is ended."""
-
-PATIENCE = 60.0
-"""Seconds in which the processes have to meet."""
+GRACE = 15.0
+"""Seconds in which a process may end by itself, with its own error, and write what it writes."""
 KILLED = "it was killed, or its machine has failed; go on with --resume"
 ALIVE, DONE, FAILED, LOST = "alive", "done", "failed", "lost"
 
@@ -48,17 +43,18 @@ class Watch:
     def __init__(self) -> None:
         self.lost: str | None = None
         self.rank = 0
+        self._killed = False  # who is lost, without a word
         self._peers: dict[Connection, str] = {}  # and what they are called
         self._missed: dict[Connection, int] = {}
         self._stop = Event()
         self._thread = Thread(target=self._listen, daemon=True, name="watch")
 
     def begin(self, accelerator: Accelerator) -> None:
-        """Connect the processes and listen from now on; each calls it. Raises TrainingError."""
+        """Connect the processes and listen from now on; each calls it."""
         self.rank, ranks = accelerator.process_index, accelerator.num_processes
         if ranks == 1 or self._thread.ident is not None:
             return
-        self._peers = _connect(self.rank, ranks)
+        self._peers = connect(self.rank, ranks)
         self._missed = dict.fromkeys(self._peers, 0)
         self._thread.start()
 
@@ -72,12 +68,21 @@ class Watch:
         elif isinstance(error, ProcessError):
             self._tell(LOST, str(error))
         else:
-            self._tell(FAILED, str(error) if isinstance(error, FusionError) else repr(error))
+            plain = isinstance(error, FusionError | KeyboardInterrupt) and str(error)
+            self._tell(FAILED, plain or repr(error))
         self._hear_until(lambda: not self._peers, 2 * GRACE)
 
-    def wait(self) -> str | None:
-        """Return what `lost` says within a moment, which a failed communication may have been faster than."""
-        self._thread.join(2 * BEAT if self.lost is None else 0)
+    def why(self, error: RuntimeError | KeyboardInterrupt) -> str | None:
+        """Return what `lost` says if the error may come of that, or nothing.
+
+        A collective raises RuntimeError, perhaps before it is known who has gone. Where one is killed, a
+        launcher interrupts the others; when all are interrupted, nobody is lost.
+        """
+        if isinstance(error, KeyboardInterrupt):
+            return self.lost if self._killed else None
+        limit = time.monotonic() + 2 * BEAT
+        while self._peers and self.lost is None and time.monotonic() < limit:
+            time.sleep(BEAT / 20)
         return self.lost
 
     def _listen(self) -> None:
@@ -114,11 +119,13 @@ class Watch:
         if kind == ALIVE:
             self._missed[peer] = 0
             return
-        peer.close()
-        name = self._peers.pop(peer)
+        name = self._peers[peer]
         if kind != DONE and self.lost is None:
+            self._killed = not reason
             told = f"{name} has ended: {reason}" if reason else f"{name} has ended without a word: {KILLED}"
             self.lost = reason if kind == LOST else told
+        peer.close()
+        del self._peers[peer]
 
 
 _open: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -136,9 +143,9 @@ def together(function: Callable[P, T]) -> Callable[P, T]:
         failed: BaseException | None = None
         try:
             return function(*args, **kwargs)
-        except RuntimeError as error:  # as a collective raises it, when another process has gone
+        except (RuntimeError, KeyboardInterrupt) as error:
             failed = error
-            lost = watch.wait()
+            lost = watch.why(error)
             if lost is not None:
                 failed = ProcessError(lost)
                 raise failed from error
@@ -158,42 +165,3 @@ def begin(accelerator: Accelerator) -> None:
     watch = _open.get()
     if watch is not None:
         watch.begin(accelerator)
-
-
-def _connect(rank: int, ranks: int) -> dict[Connection, str]:
-    """Return the connections of a process by name: those of the first one to all others, or the one to it."""
-    host = socket.gethostname()
-    server = socket.create_server((_listening(), 0), backlog=ranks) if rank == 0 else None
-    place = [] if server is None else [server.getsockname()[1], secrets.token_hex(), host]
-    told = [place]
-    broadcast_object_list(told)
-    [port, key, first] = told[0]
-    try:
-        if server is not None:
-            return _accept(server, ranks - 1, key)
-        reached = socket.create_connection((os.environ["MASTER_ADDR"], port), timeout=PATIENCE)
-        reached.settimeout(None)
-        peer = Connection(reached.detach())
-        peer.send_bytes(json.dumps([key, rank, host]).encode())
-        return {peer: f"process 0 on {first}"}
-    except OSError as error:
-        raise TrainingError(f"process {rank} on {host} cannot reach process 0 on {first}: {error}") from error
-
-
-def _listening() -> str:
-    """Return the address for the first process to listen on: no other machine hears a job of one machine."""
-    address = socket.gethostbyname(os.environ["MASTER_ADDR"])
-    return address if address.startswith("127.") else ""
-
-
-def _accept(server: socket.socket, count: int, key: str) -> dict[Connection, str]:
-    """Wait for the other processes; who does not know the key is none."""
-    peers: dict[Connection, str] = {}
-    server.settimeout(PATIENCE)
-    with server:
-        while len(peers) < count:
-            peer = Connection(server.accept()[0].detach())
-            known, rank, host = json.loads(peer.recv_bytes()) if peer.poll(PATIENCE) else ("", 0, "")
-            if known == key:
-                peers[peer] = f"process {rank} on {host}"
-    return peers

@@ -11,8 +11,9 @@ from fusion.errors import RecipeError, RunError, unknown
 from fusion.merging import Merging
 from fusion.model import Model
 from fusion.picks import complete
-from fusion.recipe import Recipe, Tune
+from fusion.recipe import Recipe
 from fusion.recipe_file import read_recipe
+from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.dry_run import try_evaluation

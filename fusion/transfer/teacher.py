@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,10 +26,13 @@ Shape = tuple[int, ...]
 class Teacher:
     """Gives the outputs that are `wanted`, by row key and shape, for any rows."""
 
-    def __init__(self, model: Model, origin: Mapping[str, str], wanted: Mapping[str, Shape]) -> None:
+    def __init__(
+        self, model: Model, origin: Mapping[str, str], wanted: Mapping[str, Shape], key: Mapping[str, Any]
+    ) -> None:
         self.model = model.eval()
         self.origin = dict(origin)  # "teacher": what the recipe says, and the "sha256" of its weights
         self.wanted = dict(wanted)
+        self.key = dict(key)  # all that its outputs follow from
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -84,8 +88,11 @@ def open_teacher(recipe: Recipe, model: Model, registry: Registry) -> Teacher | 
         problems = [Problem("teacher", f"no objective reads an output of {recipe.teacher}; it gives {known}")]
     if problems:
         raise RecipeError(problems)
-    origin = {"teacher": recipe.teacher, "sha256": run.manifest["files"][run.model_file.name]}
-    return Teacher(taught, origin, {key: shape for (_, key), shape in wanted.items()})
+    files = run.manifest["files"]
+    origin = {"teacher": recipe.teacher, "sha256": files[run.model_file.name]}
+    made = run.recipe.model_dump(mode="json", include={"encoders", "width", "fuser", "objectives"})
+    follows = {"files": files, "made": made, "origins": taught.origins, "torch": torch.__version__}
+    return Teacher(taught, origin, {key: shape for (_, key), shape in wanted.items()}, follows)
 
 
 def _offered(model: Model) -> dict[str, Shape]:

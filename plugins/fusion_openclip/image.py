@@ -55,9 +55,9 @@ class OpenClipImage(Encoder):
         """Encode images x (n, 3, height, width)."""
         match self.tower:
             case VisionTransformer():
-                return _transformer(self.tower, x)
+                return _transformer(self.tower, x, self.tokens_read)
             case TimmModel():
-                return _timm(self.tower, x)
+                return _timm(self.tower, x, self.tokens_read)
             case _:  # ModifiedResNet
                 return Encoding(self.tower(x))
 
@@ -76,17 +76,21 @@ class OpenClipImage(Encoder):
         save(self.checkpoint, folder, text_cfg=NO_TEXT)
 
 
-def _transformer(tower: VisionTransformer, x: Tensor) -> Encoding:
+def _transformer(tower: VisionTransformer, x: Tensor, tokens_read: bool) -> Encoding:
     pooled, tokens = tower(x)  # (n, d), (n, t, width): only the first is projected
+    if not tokens_read:
+        return Encoding(pooled)
     if tower.final_ln_after_pool and tower.attn_pool is None:
         tokens = tower.ln_post(tokens)
     return Encoding(pooled, tokens @ tower.proj)
 
 
-def _timm(tower: TimmModel, x: Tensor) -> Encoding:
+def _timm(tower: TimmModel, x: Tensor, tokens_read: bool) -> Encoding:
     trunk = tower.trunk
     features = trunk.forward_features(x)
     pooled = tower.head(trunk.forward_head(features))  # (n, d)
+    if not tokens_read:
+        return Encoding(pooled)
     prefix = getattr(trunk, "num_prefix_tokens", 0)  # class tokens; 0 for feature maps
     pool = getattr(trunk, "global_pool", "avg")
     if pool == "map":

@@ -8,6 +8,7 @@ from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from fusion import Encoder, Encoding
+from fusion.buckets import restore, unpack
 from fusion_openclip.checkpoint import CONFIG, Checkpoint, read
 from fusion_openclip.tokenizing import TextProcessor
 from fusion_openclip.towers import NO_IMAGE, Towers, load, projection_last, save
@@ -47,14 +48,22 @@ class OpenClipText(Encoder):
         config = self.checkpoint.config["text_cfg"]
         self.processor = TextProcessor.of(config, self.checkpoint.tokenizer, trim)
 
-    def forward(self, ids: Tensor, length: Tensor) -> Encoding:
-        """Encode tokens ids (n, t), of which the first `length` (n,) are text and the others padding."""
+    def forward(self, order: Tensor, **buckets: Tensor) -> Encoding:
+        """Encode the buckets ids_0 (n, t), length_0 (n,), ids_1 ...; `order` (n,) undoes the buckets.
+
+        The first `length` tokens are text and the others padding.
+        """
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+
+    def _encode(self, ids: Tensor, length: Tensor) -> Encoding:
         mask = torch.arange(ids.shape[1], device=ids.device) < length[:, None]  # (n, t)
         if isinstance(self.tower, HFTextEncoder):
-            return _transformers(self.tower, ids, mask)
+            return _transformers(self.tower, ids, mask, self.tokens_read)
         if self.causal:
-            return _causal(self.tower, ids, mask)
+            return _causal(self.tower, ids, mask, self.tokens_read)
         pooled, tokens = self.tower(ids)
+        if not self.tokens_read:
+            return Encoding(pooled)
         if self.tower.cls_emb is not None:
             tokens = self.tower.ln_final(tokens)
         return Encoding(pooled, _project(self.tower, tokens), mask)
@@ -82,17 +91,19 @@ def _sees_no_padding(tower: TextTransformer) -> bool:
     return tower.attn_mask is not None and tower.cls_emb is None and tower.pool_type in _INSIDE
 
 
-def _causal(tower: TextTransformer, ids: Tensor, mask: Tensor) -> Encoding:
+def _causal(tower: TextTransformer, ids: Tensor, mask: Tensor, tokens_read: bool) -> Encoding:
     """Encode as the tower itself does, but of any length: it insists on its full context."""
     t = ids.shape[1]
     x = tower.token_embedding(ids) + tower.positional_embedding[:t]  # (n, t, width)
     x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask[:t, :t]))
-    tokens = _project(tower, x)
-    return Encoding(text_global_pool(tokens, ids, tower.pool_type, tower.eos_id), tokens, mask)
+    pooled = _project(tower, text_global_pool(x, ids, tower.pool_type, tower.eos_id))
+    return Encoding(pooled, _project(tower, x), mask) if tokens_read else Encoding(pooled)
 
 
-def _transformers(tower: HFTextEncoder, ids: Tensor, mask: Tensor) -> Encoding:
+def _transformers(tower: HFTextEncoder, ids: Tensor, mask: Tensor, tokens_read: bool) -> Encoding:
     pooled, tokens = tower(ids)  # (n, d), (n, t, width): only the first is projected
+    if not tokens_read:
+        return Encoding(pooled)
     if type(tower.pooler) is ClsPooler:  # the first token is left out
         mask = mask[:, 1:]
     return Encoding(pooled, tower.proj(tokens), mask)

@@ -11,6 +11,7 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleToken
 from torch import Tensor
 
 from fusion import Processor, decode
+from fusion.buckets import overhead, pack, plan
 from fusion_openclip.checkpoint import Tokenizer
 
 FILES = ["*.json", "*.txt", "*.model"]  # of a tokenizer, whatever its kind
@@ -25,7 +26,8 @@ class TextProcessor(Processor):
     context: int
     pad: int
     closed: bool  # whether the token that ends a text is the padding's, as SigLIP has it
-    trim: bool  # whether the tower sees nothing of padding, so that only the longest text of a batch matters
+    trim: bool  # whether the tower sees nothing of padding, so that a text need not be filled up to `context`
+    overhead: int  # of a bucket, in tokens
 
     @classmethod
     def of(cls, config: Mapping[str, Any], source: Tokenizer | None, trim: bool) -> Self:
@@ -34,7 +36,8 @@ class TextProcessor(Processor):
         options = {"context_length": context} | (config.get("tokenizer_kwargs") or {})
         options.pop("reduction_mask", None)  # drops tokens of long texts at random
         if source is None:
-            return cls(SimpleTokenizer(**options), context, pad=0, closed=False, trim=trim)
+            tokenizer = SimpleTokenizer(**options)
+            return cls(tokenizer, context, pad=0, closed=False, trim=trim, overhead=overhead())
         options["trust_remote_code"] = False  # whatever the configuration of a stranger's model says
         try:
             tokenizer = HFTokenizer(_folder(source), tokenizer_mode=config.get("tokenizer_mode"), **options)
@@ -47,7 +50,7 @@ class TextProcessor(Processor):
         pad, end = tokenizer.tokenizer.pad_token_id, tokenizer.tokenizer.eos_token_id
         if pad is None:
             raise ValueError(f"the tokenizer {source.place} has no token for padding")
-        return cls(tokenizer, context, pad, closed=pad == end, trim=trim)
+        return cls(tokenizer, context, pad, closed=pad == end, trim=trim, overhead=overhead())
 
     def decode(self, raw: object) -> Tensor:
         """Return the ids (context,) of a text, padded."""
@@ -55,13 +58,24 @@ class TextProcessor(Processor):
         return ids[0]
 
     def collate(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Return ids (n, t) and the length (n,) of each text, in tokens."""
+        """Return ids (n, t) and the length (n,) of each text, in tokens, in buckets of similar length."""
+        buckets = plan([self.count_tokens(ids) for ids in samples], self.overhead)
+        return pack(buckets, [self._stack([samples[row] for row in bucket]) for bucket in buckets])
+
+    def count_tokens(self, sample: Tensor) -> int:
+        return int(self._length(sample)) if self.trim else self.context
+
+    def _stack(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:
         ids = torch.stack(list(samples))
+        length = self._length(ids)
+        return {"ids": ids[:, : int(length.max())] if self.trim else ids, "length": length}
+
+    def _length(self, ids: Tensor) -> Tensor:
+        """Return how many of the last dimension of ids (..., context) are text."""
         places = torch.arange(1, self.context + 1)
         # up to the last that is not padding: CLIP's id of padding is also that of a "!" inside a word
-        length = torch.where(ids != self.pad, places, 0).amax(1)
-        length = (length + int(self.closed)).clamp(1, self.context)
-        return {"ids": ids[:, : int(length.max())] if self.trim else ids, "length": length}
+        length = torch.where(ids != self.pad, places, 0).amax(-1)
+        return (length + int(self.closed)).clamp(1, self.context)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer, unless it is the one that open_clip brings along."""

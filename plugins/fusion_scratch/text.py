@@ -26,6 +26,9 @@ class TextProcessor(Processor):
         rows = [torch.tensor(list(sample)) for sample in samples]
         return {"ids": pad_sequence(rows, batch_first=True, padding_value=PAD)}
 
+    def count_tokens(self, sample: bytes) -> int:
+        return len(sample)
+
 
 class ScratchText(Encoder):
     """Encodes the first `max_length` bytes of a text in any script; a token is a byte."""

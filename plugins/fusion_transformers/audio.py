@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoFeatureExtractor
 
 from fusion import Encoder, Encoding, Processor, decode
-from fusion_transformers.buckets import pack, plan, restore, unpack
+from fusion.buckets import pack, plan, restore, unpack
 from fusion_transformers.configuration import describe
 from fusion_transformers.frontend import Frontend
 from fusion_transformers.frontends import frontend_of
@@ -32,6 +32,11 @@ class Sound(NamedTuple):
     features: dict[str, Tensor]
     samples: int
 
+    @property
+    def length(self) -> int:
+        """How much of it there is where rows differ in length, in the unit of what comes first."""
+        return len(next(iter(self.features.values())))
+
 
 @dataclass(frozen=True)
 class AudioProcessor(Processor):
@@ -47,9 +52,11 @@ class AudioProcessor(Processor):
         return Sound(self.frontend.extract(wave), len(wave))
 
     def collate(self, samples: Sequence[Sound]) -> dict[str, Tensor]:
-        lengths = [len(next(iter(sound.features.values()))) for sound in samples]
-        buckets = plan(lengths, self.frontend.overhead)
+        buckets = plan([sound.length for sound in samples], self.frontend.overhead)
         return pack(buckets, [_stack([samples[row] for row in bucket]) for bucket in buckets])
+
+    def count_tokens(self, sample: Sound) -> int:
+        return max(1, sample.length // self.frontend.per_token)
 
 
 class HfAudio(Encoder):
@@ -96,7 +103,7 @@ class HfAudio(Encoder):
 
         `order` (n,) puts the rows back in order.
         """
-        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)], self.tokens_read)
 
     def _encode(self, samples: Tensor, **features: Tensor) -> Encoding:
         output = self.frontend.run(self.model, samples, **features)

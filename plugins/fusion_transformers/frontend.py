@@ -18,12 +18,14 @@ class Frontend(ABC):
 
     `rate` is in Hz, `seconds` the longest sound that the model takes. A sound of fewer than `least` samples
     is filled up with silence, which then counts as real. `overhead` is what one more bucket costs, in the
-    unit of what `extract` gives first; 0 where rows of different length cannot share a forward pass.
+    unit of what `extract` gives first, of which `per_token` make about a token; 0 where rows of different
+    length cannot share a forward pass.
     """
 
     seconds: float = float("inf")
     least: int = 1
     overhead: int = 0
+    per_token: int = 1
 
     def __init__(self, config: PretrainedConfig, extractor: Any) -> None:
         self.config, self.extractor = config, extractor

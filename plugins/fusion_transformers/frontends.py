@@ -26,12 +26,13 @@ from transformers import (
 )
 from transformers.utils import ModelOutput
 
-from fusion_transformers.buckets import overhead
+from fusion.buckets import overhead
 from fusion_transformers.frontend import Frontend, Waveform, first
 from fusion_transformers.weights import quiet
 
 FRAME, HOP = 400, 160  # samples: the spectrogram of AST
 LEAST = 0.1  # s, for models of which nothing is known
+PER_SECOND = 50  # tokens of such a model, as wav2vec2 has them
 
 
 class Unknown(Frontend):
@@ -40,6 +41,7 @@ class Unknown(Frontend):
     def __init__(self, config: PretrainedConfig, extractor: Any) -> None:
         super().__init__(config, extractor)
         self.least = round(LEAST * self.rate)
+        self.per_token = self.rate // PER_SECOND
 
     @classmethod
     def default(cls, config: PretrainedConfig) -> Any:
@@ -67,8 +69,9 @@ class Waveforms(Frontend):
             self.least = (self.least - 1) * stride + kernel
         settings = config.to_dict()
         leaks = settings.get("add_adapter") or settings.get("conv_pos_batch_norm")
+        self.per_token = math.prod(config.conv_stride)
         if config.feat_extract_norm == "layer" and not leaks:
-            self.overhead = overhead() * math.prod(config.conv_stride)
+            self.overhead = overhead() * self.per_token
 
     @classmethod
     def default(cls, config: PretrainedConfig) -> Any:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fusion import DataError, Encoder, Encoding, Processor, decode
-from fusion_transformers.buckets import overhead, pack, plan, restore, unpack
+from fusion.buckets import overhead, pack, plan, restore, unpack
 from fusion_transformers.configuration import describe
 from fusion_transformers.loading import class_of, load
 from fusion_transformers.pooling import POOLINGS, read_pooling, write_pooling
@@ -47,6 +47,9 @@ class TextProcessor(Processor):
         lengths = [len(ids) for ids in samples]
         buckets = plan([self.length or length for length in lengths], self.overhead)
         return pack(buckets, [self._stack([samples[row] for row in bucket]) for bucket in buckets])
+
+    def count_tokens(self, sample: list[int]) -> int:
+        return self.length or len(sample)
 
     def _stack(self, samples: Sequence[list[int]]) -> dict[str, Tensor]:
         lengths = torch.tensor([len(ids) for ids in samples])
@@ -111,7 +114,7 @@ class HfText(Encoder):
 
     def forward(self, order: Tensor, **buckets: Tensor) -> Encoding:
         """Encode the buckets ids_0 (n, t), mask_0 (n, t), ids_1 ...; `order` (n,) undoes the buckets."""
-        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)])
+        return restore(order, [self._encode(**bucket) for bucket in unpack(buckets)], self.tokens_read)
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Encoding:
         output = self.model(input_ids=ids, attention_mask=None if self.tower.full else mask.long())

@@ -9,7 +9,7 @@ import torch
 
 from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
 from fusion.mergings.average import Average
-from fusion.recipe import FuserPick, Tune
+from fusion.recipe_picks import FuserPick, Tune
 from fusion.registry import HOOKS, Offer
 from fusion.transfer.rank import SORTING
 

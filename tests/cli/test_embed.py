@@ -60,6 +60,24 @@ def test_unreadable_rows_are_left_out_and_said(
     assert found.err.startswith("warning: 3 rows of test cannot be read, such as row 0: text: text of ")
 
 
+def test_a_folder_gets_parts_and_the_same_command_goes_on(fusion: Fusion, tiny_run: Run) -> None:
+    command = ["embed", tiny_run.folder, "-o", "parts", "--part", "2", "evaluate.sources.test.limit=5"]
+    found = fusion(*command)
+    assert (found.code, found.out) == (0, "5 rows of test in parts\n")
+    names = [f"part-{number:05}-of-00003.parquet" for number in range(3)]
+    assert found.err == "".join(f"{name} is written\n" for name in names)
+    assert sorted(path.name for path in Path("parts").iterdir()) == names
+    whole = pq.read_table("parts")
+    assert whole["row"].to_pylist() == [0, 1, 2, 3, 4]
+    Path("parts", names[1]).unlink()
+    found = fusion(*command)
+    assert found == (0, "5 rows of test in parts; 2 of 3 parts were there\n", f"{names[1]} is written\n")
+    assert pq.read_table("parts").equals(whole)
+    found = fusion(*command, "evaluate.tokens=7")
+    assert found.code == 1
+    assert "was made from something else; what differs: evaluate.tokens" in found.err
+
+
 def test_two_columns_of_one_name_are_refused(fusion: Fusion, tiny_run: Run) -> None:
     found = fusion("embed", tiny_run.folder, "-o", "vectors.parquet", "evaluate.target=text")
     assert found.code == 1
@@ -70,6 +88,6 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(fusion: Fusion, tiny_r
     Path("vectors.parquet").write_bytes(b"before")
     assert fusion("embed", tiny_run.folder, "-o", "vectors.parquet", "--source", "nowhere").code == 1
     assert Path("vectors.parquet").read_bytes() == b"before"
-    Path("folder").mkdir()
-    assert fusion("embed", tiny_run.folder, "-o", "folder", "evaluate.sources.test.limit=3").code == 1
-    assert sorted(path.name for path in Path().iterdir()) == ["folder", "vectors.parquet"]
+    Path("taken.parquet").mkdir()
+    assert fusion("embed", tiny_run.folder, "-o", "taken.parquet", "evaluate.sources.test.limit=3").code == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["taken.parquet", "vectors.parquet"]

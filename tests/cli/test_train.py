@@ -69,19 +69,73 @@ def test_nothing_is_made_of_a_recipe_with_an_error(fusion: Fusion) -> None:
     assert list(Path().iterdir()) == []
 
 
+STOPPING = """
+import os, signal
+from pathlib import Path
+from fusion import hookimpl, read_recipe
+from fusion_digits.source import Digits
+
+class Rows(Digits):
+    # a signal comes after the last step; before the first one the rows are only tried
+    def __getitem__(self, index):
+        if Path("runs/mine/checkpoints/step-00000004").exists() and not Path("told").exists():
+            Path("told").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(index)
+
+@hookimpl
+def fusion_sources():
+    from fusion import Component
+    return [Component("stopping", Rows)]
+
+@hookimpl
+def fusion_step_end(step):
+    if step == 2 and not Path("stopped").exists():
+        Path("stopped").touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+recipe = read_recipe("bind_digits")
+recipe = recipe.model_copy(update={"name": "mine"})
+"""
+
+
+def test_sigterm_ends_with_0_at_a_step_and_in_the_evaluation(fusion: Fusion) -> None:
+    Path("mine.py").write_text(STOPPING)
+    rows = "evaluate.sources={test: {name: stopping, view: image-audio-text, split: test}}"
+    start = ("train", "mine.py", "--tiny", "train.steps=4", rows, "--out", "runs/mine")
+    found = fusion(*start)
+    assert (found.code, found.out) == (0, "")
+    assert found.err.endswith("stopped after step 3; go on with --resume --out runs/mine\n")
+    again = fusion(*start, "--resume")
+    assert (again.code, again.out) == (0, "")
+    assert again.err.endswith("stopped outside of the steps; go on with --resume --out runs/mine\n")
+    assert not Run("runs/mine").finished
+    assert fusion(*start, "--resume").code == 0
+    assert Run("runs/mine").finished
+
+
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_resuming_finishes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fusion", "train", "bind_digits", *SMALL, "train.steps=150"]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_to_all_processes_says_how_to_go_on_and_resuming_finishes(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    given = [*SMALL, "train.steps=150", "train.workers=2"]
+    command = [sys.executable, "-m", "fusion", "train", "bind_digits", *given]
     command += ["--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
     ) as training:
         assert training.stderr is not None
         assert "step 1/150" in training.stderr.readline()
-        training.send_signal(signal.SIGINT)
+        os.killpg(training.pid, number)
         out, err = training.communicate(timeout=120)
-    assert training.returncode == 130
+    assert training.returncode == code
     assert out == ""
     stopped = re.search(rf"stopped after step (\d+); go on with .*--resume --out {tmp_path / 'run'}", err)
     assert stopped

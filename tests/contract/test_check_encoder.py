@@ -153,6 +153,11 @@ class PooledWaves(Waves):
         return super().collate(samples) | {"x": torch.from_numpy(np.concatenate(samples))}
 
 
+class UncountedWaves(Waves):
+    def count_tokens(self, sample: Wave) -> int:
+        return len(sample) - 3
+
+
 class NoWaves(Waves):
     def collate(self, samples: Sequence[Wave]) -> dict[str, Tensor]:
         return {}
@@ -240,6 +245,7 @@ def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
         (RandomForward, "forward in evaluation gives other numbers each time"),
         (processed_by(RandomWaves), "decode gives other numbers each time"),
         (processed_by(GreedyWaves), "decode gives other numbers each time"),
+        (processed_by(UncountedWaves), r"count_tokens gave \[.*0.*\]; expected whole numbers from 1 on"),
         (processed_by(NoWaves), "collate gave nothing; expected the keyword arguments of forward"),
         (
             processed_by(PooledWaves),

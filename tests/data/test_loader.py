@@ -20,9 +20,13 @@ LABEL = Target(torch.long)
 
 
 def parts(batch: Batch) -> dict[str, torch.Tensor]:
-    """Return every tensor of a batch by its path."""
+    """Return every tensor of a batch, and of its micro-batches, by its path."""
     flat: dict[str, torch.Tensor] = {}
+    for number, part in enumerate(batch.parts):
+        flat |= {f"{number}.{path}": tensor for path, tensor in parts(part).items()}
     for field, value in batch._asdict().items():
+        if field == "parts":
+            continue
         for name, part in value.items() if isinstance(value, dict) else [("", value)]:
             for key, tensor in part.items() if isinstance(part, dict) else [("", part)]:
                 flat[f"{field}.{name}.{key}"] = tensor
@@ -40,13 +44,15 @@ def slots(*rows: tuple[int, int, int]) -> Slots:
 
 @pytest.fixture
 def steps(collator: Build, table: Make, noisy: Make) -> Callable[..., Steps]:
-    def build(rank: int = 0, ranks: int = 1, seed: int = 0, dropout: float = 0.5) -> Steps:
+    def build(
+        rank: int = 0, ranks: int = 1, seed: int = 0, dropout: float = 0.5, micro: int | None = None
+    ) -> Steps:
         sources = {
             "seen": table({3: {"image": "torn", "text": [1, 1]}}, length=9),
             "heard": table({n: {"audio": [n, 0], "label": n} for n in range(7)}),
         }
         order = Order({"seen": 9, "heard": 7}, {"seen": 2, "heard": 1}, 6, seed)
-        return Steps(Reader(sources, collator(label=LABEL), noisy(seed, dropout)), order, rank, ranks)
+        return Steps(Reader(sources, collator(label=LABEL), noisy(seed, dropout)), order, rank, ranks, micro)
 
     return build
 
@@ -130,10 +136,13 @@ def test_rows_that_are_not_drawn_are_read_as_they_are(collator: Build, table: Ma
     assert batch.inputs["audio"]["x"].tolist() == [[3, 2], [4, 2]]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_change_no_bit_of_any_batch(steps: Callable[..., Steps], workers: int) -> None:
-    plain = list(load(steps(), range(2, 9), 0))
-    loaded = list(load(steps(), range(2, 9), workers))
+@pytest.mark.parametrize(("workers", "micro"), [(1, None), (2, None), (2, 4)])
+def test_workers_change_no_bit_of_any_batch(
+    steps: Callable[..., Steps], workers: int, micro: int | None
+) -> None:
+    plain = list(load(steps(micro=micro), range(2, 9), 0))
+    loaded = list(load(steps(micro=micro), range(2, 9), workers))
+    assert {len(item.batch.parts) for item in plain} == ({0} if micro is None else {2})
     assert len(plain) == len(loaded) == 7
     assert sum(len(item.bad) for item in plain) > 0
     for one, two in zip(plain, loaded, strict=True):

@@ -36,6 +36,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "decisions.md": set(),
     "results.md": {"console"},
     "transfer.md": {"console", "yaml"},
+    "scale.md": {"console", "bash"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }
@@ -301,7 +302,6 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "ledger.jsonl",
         "encoders",
         "notes.json",
-        "teacher",
         "fisher.safetensors",
         "retention.json",
         "profile.json",

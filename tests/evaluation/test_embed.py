@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+from accelerate import Accelerator
 
 from fusion import Model, Predictor, Recipe, Registry
 from fusion.evaluation.embed import embed
@@ -19,7 +20,9 @@ def test_absent_modalities_and_targets_are_null_and_unreadable_rows_left_out(
 ) -> None:
     recipe = toy_recipe(batch=5)
     model = toy_model(recipe)
-    written, bad = embed(model, recipe, "test", tmp_path / "toys.parquet", toys)
+    written, bad, *_ = embed(
+        model, recipe, "test", tmp_path / "toys.parquet", toys, Accelerator(cpu=True), weights=""
+    )
     assert written == 11
     assert [(row.source, row.row) for row in bad] == [("test", 10)]
     columns = pq.read_table(tmp_path / "toys.parquet").to_pydict()
@@ -41,7 +44,9 @@ def test_a_target_that_a_task_reads_keeps_its_kind(
 ) -> None:
     objectives: dict[str, Any] = {"size": {"name": "regress", "target": "amount"}}
     recipe = toy_recipe({"test": [0, 3, 9]}, objectives, target="amount")
-    embed(toy_model(recipe), recipe, "test", tmp_path / "toys.parquet", toys)
+    embed(
+        toy_model(recipe), recipe, "test", tmp_path / "toys.parquet", toys, Accelerator(cpu=True), weights=""
+    )
     amounts = pq.read_table(tmp_path / "toys.parquet").to_pydict()["amount"]
     torch.testing.assert_close(torch.tensor(amounts), torch.tensor([0.0, 0.3, 0.9]))
 
@@ -50,7 +55,9 @@ def test_a_row_with_nothing_in_it_is_kept_as_nulls(
     toys: Registry, toy_recipe: MakeRecipe, toy_model: MakeModel, tmp_path: Path
 ) -> None:
     recipe = toy_recipe({"test": [0, 12, 9]})
-    written, bad = embed(toy_model(recipe), recipe, "test", tmp_path / "toys.parquet", toys)
+    written, bad, *_ = embed(
+        toy_model(recipe), recipe, "test", tmp_path / "toys.parquet", toys, Accelerator(cpu=True), weights=""
+    )
     assert (written, bad) == (3, [])
     row = pq.read_table(tmp_path / "toys.parquet").to_pylist()[1]
     assert row == {

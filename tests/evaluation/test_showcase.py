@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from fusion.evaluation.kept import Kept
 from fusion.evaluation.showcase import _media
-from fusion.evaluation.sweep import Rows
 
-ONE = Rows({}, {}, {}, {}, {}, {"source": torch.tensor([0]), "row": torch.tensor([0])})
+AT = {"image": torch.tensor([0]), "text": torch.tensor([0])}
+ONE = Kept({}, {}, AT, torch.tensor([-100]), torch.zeros(2, 1, dtype=torch.long))
 
 
 @pytest.mark.parametrize("kind", [str, Path])

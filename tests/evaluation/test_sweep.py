@@ -1,4 +1,4 @@
-"""One pass over the rows: each encoder once, every subset, joined in the order of sources and rows."""
+"""One pass over the rows: each encoder once, every subset."""
 
 from collections.abc import Callable
 from typing import Any
@@ -67,12 +67,11 @@ def test_a_subset_hides_the_other_modalities(toy_recipe: MakeRecipe, toy_model: 
     assert not torch.equal(both.scores["sight/colour"], both.scores["text/colour"])
 
 
-def test_ranks_are_joined_in_the_order_of_sources_and_rows() -> None:
-    joined = join([rows([0, 0, 1], [2, 3, 1]), rows([1, 0], [0, 1])], ranks=1)
-    assert joined.place["source"].tolist() == [0, 0, 0, 1, 1]
-    assert joined.place["row"].tolist() == [1, 2, 3, 0, 1]
-    assert joined.vectors["sight"].tolist() == [1, 2, 3, 10, 11]
-    assert joined.scores["sight/colour"].tolist() == [2, 4, 6, 20, 22]
+def test_parts_are_joined_one_after_the_other() -> None:
+    joined = join([rows([0, 0], [2, 3]), rows([1], [0])])
+    assert joined.place["row"].tolist() == [2, 3, 0]
+    assert joined.vectors["sight"].tolist() == [2, 3, 10]
+    assert joined.scores["sight/colour"].tolist() == [4, 6, 20]
 
 
 def test_chosen_rows_are_picked_in_every_field() -> None:

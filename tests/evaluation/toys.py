@@ -1,12 +1,27 @@
 """Three toy modalities whose vectors are known: a sample names one of three directions, or several."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fusion import Choices, DataError, Encoder, Encoding, Processor, Stream
+from fusion import (
+    Choices,
+    Component,
+    DataError,
+    Encoder,
+    Encoding,
+    Model,
+    Processor,
+    Recipe,
+    Registry,
+    Stream,
+    hookimpl,
+)
+from fusion.build import build_model
+from fusion.picks import complete
 
 COLOURS = ["red", "green", "blue"]
 
@@ -78,3 +93,52 @@ class Endless(Stream):
     def rows(self, part: int, parts: int, seed: int) -> Iterator[Mapping[str, Any]]:
         for number in range(part, 100, parts):
             yield {"sight": str(number % 3)}
+
+
+def registry() -> Registry:
+    @hookimpl
+    def fusion_encoders() -> list[Component]:
+        return [Component(f"toy-{name}", Toy, name) for name in ("sight", "sound", "text")]
+
+    @hookimpl
+    def fusion_sources() -> list[Component]:
+        return [
+            Component("toy-rows", ToyRows),
+            Component("toy-captions", Captions),
+            Component("toy-stream", Endless),
+        ]
+
+    plugin = ModuleType("toy")
+    plugin.fusion_encoders = fusion_encoders  # type: ignore[attr-defined]
+    plugin.fusion_sources = fusion_sources  # type: ignore[attr-defined]
+    return Registry({"toy": plugin})
+
+
+def recipe(
+    registry: Registry,
+    sources: Mapping[str, Sequence[int] | None] | None = None,
+    objectives: Mapping[str, Mapping[str, Any]] | None = None,
+    **evaluate: Any,
+) -> Recipe:
+    """A recipe over the toys; evaluation sources by name, objectives and sections of `evaluate`."""
+    chosen = {"test": None} if sources is None else sources
+    evaluate["sources"] = {name: {"name": "toy-rows", "rows": rows} for name, rows in chosen.items()}
+    made = Recipe(
+        sources={"train": {"name": "toy-rows"}},
+        encoders={name: {"name": f"toy-{name}"} for name in ("sight", "sound", "text")},
+        width=8,
+        objectives=objectives or {"colour": {"name": "classify", "classes": 3}},
+        classes=COLOURS,
+        train={"steps": 1, "batch": 4},
+        evaluate=evaluate,
+    )
+    return complete(made, registry)
+
+
+def model(recipe: Recipe, registry: Registry) -> Model:
+    """A model in which equal samples of different modalities get equal vectors."""
+    torch.manual_seed(0)
+    made = build_model(recipe, registry).eval()
+    for name in made.modalities:
+        made.align[name].load_state_dict(made.align["text"].state_dict())
+    return made

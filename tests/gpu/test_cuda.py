@@ -1,5 +1,8 @@
 """What only a CUDA device can show; these run where there is one."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,12 @@ from fusion.training.fit import fit
 from fusion.training.memory import Graphs, peak
 from fusion.training.micro import cached
 from fusion.training.optimizer import optimizer
+from fusion.training.snapshot import Snapshot
 from fusion.training.steps import training_steps
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
@@ -30,7 +35,6 @@ def test_a_recipe_trains_in_every_precision(precision: str, registry: Registry, 
     assert load(run, registry=registry).encode({"text": "seven"}).fused.isfinite().all()
 
 
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
     recipe = shrink(read_recipe("bind_digits", registry=registry), registry)
     model = build_model(recipe, registry).cuda()
@@ -53,6 +57,26 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
             adamw.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_shards_give_the_losses_of_a_whole_copy(precision: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "fusion", "train", "bind_digits", "--tiny", f"train.precision={precision}"]
+    for name, launch in (("whole", []), ("shards", ["--launch", "fsdp2"])):
+        done = subprocess.run(
+            [*words, "train.steps=6", "train.log_every=1", "--out", str(tmp_path / name), *launch],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    whole, shards = (
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "shards")
+    )
+    assert len(whole) == 6
+    assert shards == pytest.approx(whole, rel=1e-3 if precision == "fp32" else 2e-2)
+    assert load(tmp_path / "shards").encode({"text": "seven"}).fused.isfinite().all()
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")  # torch's compiler uses it
@@ -126,3 +150,19 @@ def test_recomputed_blocks_need_less_memory_and_change_no_bit(registry: Registry
         found.append((most[0], model.encoders["text"].bytes.weight.grad))
     assert found[1][0] < found[0][0]
     torch.testing.assert_close(found[0][1], found[1][1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_copy_for_a_checkpoint_is_of_the_step_at_which_it_was_taken_and_waits_for_nothing() -> None:
+    state = torch.arange(50_000_000, device="cuda", dtype=torch.float32)
+    snapshot = Snapshot()
+    torch.cuda.synchronize()
+    for number in range(2):  # the second time into memory that is there
+        torch.cuda.set_sync_debug_mode("error" if number else "default")
+        try:
+            copies = snapshot.take({"state": state})
+            state.add_(1)  # the next step
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        snapshot.wait()
+        assert copies["state"].is_pinned()
+        assert torch.equal(copies["state"], (state - 1).cpu())

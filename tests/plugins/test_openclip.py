@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import huggingface_hub
 import numpy as np
@@ -239,6 +240,20 @@ def test_tokens_of_a_text_are_projected_as_the_vector_is(kind, tmp_path):
     assert mask.sum(1).tolist() == [7, 3, 32, 9, 7]
 
 
+@pytest.mark.parametrize("kind", ["clip", "clipa", "siglip", "eva", "convnext"])
+def test_tokens_that_nobody_reads_are_spared_and_the_vector_is_the_same(kind, tmp_path):
+    written(tmp_path, config(kind))
+    for encoder, samples in (
+        (OpenClipImage(model=str(tmp_path)), [photograph()]),
+        (OpenClipText(model=str(tmp_path)), TEXTS),
+    ):
+        pooled = encode(encoder, *samples).pooled
+        encoder.tokens_read = False
+        spared = encode(encoder, *samples)
+        assert spared.tokens is None
+        close(spared.pooled, pooled)
+
+
 def test_a_class_token_tells_of_a_patch_what_it_tells_of_the_image(tmp_path):
     written(tmp_path, config("eva"))
     model = open_clip.create_model(f"local-dir:{tmp_path}").eval()
@@ -263,16 +278,32 @@ def test_a_text_has_a_token_for_each_of_its_tokens(tmp_path):
         close(tokens[row, count - 1], pooled[row])  # a text is what its last token has seen
 
 
+@torch.no_grad()
+def test_texts_of_other_lengths_run_in_buckets_of_their_own_and_come_back_in_order(tmp_path):
+    written(tmp_path, config())
+    encoder = OpenClipText(model=str(tmp_path)).eval()
+    texts = ["a photo of a cat on a mat", "b", "a photo of a cat", "c", "a dog"]
+    whole, apart = (replace(encoder.processor, overhead=overhead) for overhead in (1000, 0))
+    samples = [whole.decode(text) for text in texts]
+    assert [whole.count_tokens(sample) for sample in samples] == [10, 3, 7, 3, 4]
+    inputs = apart.collate(samples)
+    assert [inputs[f"ids_{number}"].shape for number in range(4)] == [(2, 3), (1, 4), (1, 7), (1, 10)]
+    together, split = encoder(**whole.collate(samples)), encoder(**inputs)
+    torch.testing.assert_close(split.pooled, together.pooled)
+    assert split.mask.equal(together.mask)
+    torch.testing.assert_close(split.tokens[split.mask], together.tokens[together.mask])
+
+
 def test_padding_that_no_token_sees_is_not_computed(tmp_path):
     written(tmp_path, config())
     encoder = OpenClipText(model=str(tmp_path))
     inputs = encoder.processor.collate([encoder.processor.decode(text) for text in ("b", "a photo of a cat")])
-    assert inputs["ids"].shape == (2, 7)
-    assert inputs["length"].tolist() == [3, 7]
+    assert inputs["ids_0"].shape == (2, 7)
+    assert inputs["length_0"].tolist() == [3, 7]
     (tmp_path / "both").mkdir()
     written(tmp_path / "both", config("clipa"))
     seen = OpenClipText(model=str(tmp_path / "both")).processor
-    assert seen.collate([seen.decode("b")])["ids"].shape == (1, 32)
+    assert seen.collate([seen.decode("b")])["ids_0"].shape == (1, 32)
 
 
 # tokenizers and text models of transformers

@@ -288,3 +288,8 @@ def test_seconds_shorter_than_a_window_and_mels_without_a_frequency_are_named():
 
 def test_the_weights_hold_no_spectrogram_constants():
     assert not {"window", "bank"} & set(ScratchAudio(dim=8).state_dict())
+
+
+def test_a_text_counts_as_many_tokens_as_bytes_are_read():
+    processor = ScratchText(max_length=5).processor
+    assert [processor.count_tokens(processor.decode(text)) for text in ("b", "漢", "longer")] == [1, 3, 5]

@@ -1,5 +1,6 @@
 """The audio encoder of fusion_transformers: which tokens are real, what padding may do, what is cut off."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_a_model_of_which_nothing_is_known_has_real_tokens_only(tmp_path):
 
 
 # what padding may do
+
+
+def test_a_waveform_counts_as_many_tokens_as_the_strides_of_the_model_make_of_it():
+    encoder = tiny()
+    processor, stride = encoder.processor, math.prod(encoder.model.config.conv_stride)
+    sounds = [(np.zeros(samples, np.float32), 16_000) for samples in (1, 10 * stride, 20 * stride)]
+    assert [processor.count_tokens(processor.decode(sound)) for sound in sounds] == [1, 10, 20]
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "hubert", "wavlm"])

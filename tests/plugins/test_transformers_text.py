@@ -2,15 +2,13 @@
 
 import json
 from dataclasses import replace
-from itertools import combinations
 
 import pytest
 import torch
 import transformers as hf
-from fusion_transformers.buckets import overhead, pack, plan, restore, unpack
 from fusion_transformers.text import HfText
 
-from fusion import DataError, Encoding
+from fusion import DataError
 from tests.plugins.transformers_families import encode, saved
 from tests.plugins.transformers_folders import SMALL, TEXTS, read, save_bert, save_siglip, words
 
@@ -22,63 +20,7 @@ def tiny(**options):
     return HfText(**TINY | options).eval()
 
 
-def cost(lengths, buckets, overhead):
-    return sum(len(bucket) * max(lengths[row] for row in bucket) + overhead for bucket in buckets)
-
-
-def cheapest(lengths, overhead):
-    """The least cost over all ways to cut the sorted lengths into buckets."""
-    rows = sorted(range(len(lengths)), key=lengths.__getitem__)
-    cuts = [cut for size in range(len(rows)) for cut in combinations(range(1, len(rows)), size)]
-    ways = [[rows[a:b] for a, b in zip((0, *cut), (*cut, len(rows)), strict=True)] for cut in cuts]
-    return min(cost(lengths, way, overhead) for way in ways)
-
-
 # buckets
-
-
-def test_lengths_are_cut_where_padding_costs_more_than_a_bucket():
-    # together 5 * 20 + 10 = 110; cut in two 2 * 4 + 3 * 20 + 2 * 10 = 88; the 19 by itself saves 1, costs 10
-    assert plan([20, 4, 3, 20, 19], overhead=10) == [[1, 2], [0, 3, 4]]
-    assert plan([20, 4, 3, 20, 19], overhead=40) == [[0, 1, 2, 3, 4]]  # 140 against 8 + 60 + 80
-    assert plan([20, 4, 3, 20, 19], overhead=0) == [[2], [1], [4], [0, 3]]
-    assert plan([7, 7, 7], overhead=0) == [[0, 1, 2]]
-    assert plan([5], overhead=64) == [[0]]
-
-
-@pytest.mark.parametrize("extra", [0, 1, 5, 30, 1000])
-def test_no_other_way_to_cut_is_cheaper(extra):
-    draw = torch.Generator().manual_seed(extra)
-    for _ in range(20):
-        lengths = torch.randint(1, 40, (8,), generator=draw).tolist()
-        buckets = plan(lengths, extra)
-        assert sorted(row for bucket in buckets for row in bucket) == list(range(8))
-        assert cost(lengths, buckets, extra) == cheapest(lengths, extra)
-
-
-def test_a_bucket_costs_a_device_that_launches_kernels_more(monkeypatch):
-    assert overhead() == 64
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
-    assert overhead() == 4096
-
-
-def test_order_comes_first_and_undoes_the_buckets():
-    buckets = [[2, 0], [1]]
-    named = pack(buckets, [{"x_y": torch.tensor([30, 10])}, {"x_y": torch.tensor([20])}])
-    assert list(named) == ["order", "x_y_0", "x_y_1"]
-    assert len(named["order"]) == 3
-    order = named.pop("order")
-    parts = [bucket["x_y"] for bucket in unpack(named)]
-    assert torch.cat(parts)[order].tolist() == [10, 20, 30]
-
-
-def test_tokens_of_all_buckets_are_padded_to_the_longest_row():
-    short = Encoding(torch.ones(1, 2), torch.ones(1, 1, 2), torch.tensor([[True]]))
-    long = Encoding(torch.zeros(1, 2), torch.full((1, 3, 2), 5.0), torch.tensor([[True, True, False]]))
-    pooled, tokens, mask = restore(torch.tensor([1, 0]), [short, long])
-    assert pooled.tolist() == [[0, 0], [1, 1]]
-    assert tokens[1].tolist() == [[1, 1], [0, 0], [0, 0]]
-    assert mask.tolist() == [[True, True, False], [True, False, False]]
 
 
 def test_a_batch_in_buckets_equals_the_batch_in_one():
@@ -173,6 +115,7 @@ def test_texts_are_cut_at_max_length_and_keep_their_end():
     assert processor.decode("x" * 99) == [257, *processor.decode("xxxx")[1:-1], 258]
     assert tiny().processor.decode("x" * 99)[-1] == 258
     assert len(tiny().processor.decode("x" * 99)) == 64
+    assert [processor.count_tokens(processor.decode(text)) for text in ("x", "xx", "x" * 99)] == [3, 4, 6]
 
 
 def test_a_length_beyond_the_positions_of_a_model_is_named():
@@ -211,6 +154,7 @@ def test_siglip_reads_texts_of_full_length_with_their_padding(tmp_path):
     processor = HfText(model=str(tmp_path)).processor
     inputs = processor.collate([processor.decode("a"), processor.decode("a day")])
     assert inputs["ids_0"].shape == (2, 48)
+    assert [processor.count_tokens(processor.decode(text)) for text in ("a", "a day")] == [48, 48]
     assert inputs["mask_0"].sum(1).tolist() == [3, 6]  # [CLS] a [SEP], and d ##a ##y
 
 

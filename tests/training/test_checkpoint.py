@@ -18,7 +18,6 @@ from fusion.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
     save,
-    verify,
 )
 
 
@@ -128,7 +127,7 @@ def test_the_file_that_is_damaged_is_named(tmp_path: Path) -> None:
     path = save(tmp_path, example(2), keep=2)
     flip(path / "optimizer.safetensors", 100, 0)
     with pytest.raises(CheckpointError, match=r"step-00000002 is damaged: optimizer\.safetensors$"):
-        verify(path)
+        load(path)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +150,32 @@ def test_a_missing_file_is_refused(tmp_path: Path, file: str) -> None:
     (path / file).unlink()
     with pytest.raises(CheckpointError, match=f"is damaged: .*{file}"):
         load(path)
+
+
+def test_a_file_that_does_not_belong_there_is_refused_but_for_hidden_ones(tmp_path: Path) -> None:
+    path = save(tmp_path, example(2), keep=2)
+    (path / ".nfs0001").touch()
+    assert same(load(path), example(2))
+    (path / "model.safetensors.1").touch()
+    with pytest.raises(
+        CheckpointError, match=r"is damaged: model\.safetensors\.1 \(does not belong there\)$"
+    ):
+        load(path)
+
+
+def test_a_manifest_that_says_the_same_in_other_words_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, example(2), keep=2)
+    manifest = path / "manifest.json"
+    digests = json.loads(manifest.read_text())
+    assert list(digests) == ["model.safetensors", "optimizer.safetensors", "state.json"]
+    for content in (
+        json.dumps(digests),
+        manifest.read_text() + "\n",
+        json.dumps({**digests, "x": ""}, indent=1),
+    ):
+        manifest.write_text(content)
+        with pytest.raises(CheckpointError, match=r"is damaged: manifest\.json$"):
+            load(path)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "3", '{"../x": "y"}', "null"])
@@ -184,10 +209,10 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_a_killed_save_has_left_is_ignored_and_cleared_by_the_next(tmp_path: Path) -> None:
     save(tmp_path, example(1), keep=2)
-    for step in (2, 5):
-        stage = tmp_path / f".step-{step:08d}.partial"
+    for left in (".step-00000002.partial", ".step-00000005.partial", ".step-00000000.gone"):
+        stage = tmp_path / left
         shutil.copytree(tmp_path / "step-00000001", stage)
-        (stage / "state.json").write_text(json.dumps({"step": step}))
+        (stage / "state.json").write_text(json.dumps({"step": 5}))
     found, damaged = latest(tmp_path)
     assert found is not None
     assert (found.step, damaged) == (1, [])

@@ -182,6 +182,23 @@ def test_a_fused_step_is_left_out_on_the_device() -> None:
             assert torch.equal(guarded.state[one][key], value)
 
 
+def test_buffers_of_every_kind_are_put_back(recipe: Make) -> None:
+    accelerator = launch(recipe().train)
+    module = torch.nn.BatchNorm1d(3)
+    module.register_buffer("alike", torch.arange(3.0).expand(2, 3))  # which torch refuses to write into
+    module.register_buffer("turned", torch.arange(6).reshape(2, 3).T)
+    module.register_buffer("empty", torch.zeros(0))
+    guard = Guard(
+        module, accelerator.prepare(torch.optim.AdamW(module.parameters(), fused=True)), accelerator
+    )
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    guard.keep()
+    module(torch.tensor([[1.0, math.nan, 2.0], [0.0, 1.0, 4.0]])).sum().backward()
+    module.turned.add_(1)
+    guard.step(torch.tensor(math.nan))
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
 def test_a_row_is_broken_by_a_step_that_is_taken() -> None:
     skips = Skips(scaled=False)
     left, taken = {"skipped": "", "loss": 1.0}, {"loss": 1.0}
@@ -275,7 +292,7 @@ def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out(recipe: Make)
         torch.cuda.set_sync_debug_mode("error")
         try:
             guard.keep()
-            norm(torch.randn(8, 4, device="cuda")).square().sum().backward()
+            norm(torch.randn(8, 4, device="cuda")).pow(3).sum().backward()
             guard.step(zero if finite else zero / 0)
         finally:
             torch.cuda.set_sync_debug_mode("default")

@@ -1,7 +1,7 @@
 """Training: the same numbers for the same seed, also after an interruption, and refusals in words."""
 
 import math
-import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +26,11 @@ from fusion import (
     train,
 )
 from fusion.build import build_model
+from fusion.errors import Stopped
 from fusion.picks import complete
 from fusion.recipe import Train
 from fusion.recipe_file import dump
 from fusion.training import checkpoint
-from fusion.training.interrupt import Interrupt
 from fusion.training.optimizer import learning_rate, optimizer
 
 Make = Callable[..., Recipe]
@@ -106,9 +106,10 @@ def test_a_training_learns(recipe: Make, registry: Registry, tmp_path: Path, lin
 # interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     number: signal.Signals,
+    kind: type[KeyboardInterrupt],
     whole: Run,
     recipe: Make,
     registry: Registry,
@@ -120,8 +121,9 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     out = tmp_path / "run"
     before = signal.getsignal(number)
     monkeypatch.setenv("TOY_SIGNAL", f"{int(number)}@4")  # comes while step 4 is written down
-    with pytest.raises(KeyboardInterrupt, match=f"stopped after step 5; go on with --resume --out {out}"):
+    with pytest.raises(kind, match=f"stopped after step 5; go on with --resume --out {out}") as ended:
         train(recipe(), out, registry=registry)
+    assert ended.type is kind
     assert signal.getsignal(number) is before
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]
     assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5]
@@ -137,26 +139,35 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
         assert resumed.metrics[key] == whole.metrics[key]
 
 
-@pytest.mark.parametrize("torn", ["", '{"step": 6, "los', '{"step": 6, "loss": 0.1}'])
+@pytest.fixture(scope="module")
+def killed(recipe: Make, python: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed after step 7, when the checkpoint of step 3 was whole, and that of 6 perhaps."""
+    folder = tmp_path_factory.mktemp("killed")
+    given, out = folder / "toy.yaml", folder / "run"
+    given.write_text(dump(recipe({"train.checkpoint_every": 3}).model_dump(mode="json")))
+    done = python("-m", "fusion", "train", str(given), "--out", str(out), TOY_SIGNAL="9@7")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("torn", ["", '{"step": 8, "los', '{"step": 8, "loss": 0.1}'])
 def test_a_killed_training_goes_on_from_its_newest_checkpoint(
     torn: str,
+    killed: Path,
     whole: Run,
     recipe: Make,
     registry: Registry,
-    python: Any,
     tmp_path: Path,
     lines: Lines,
     weights: Weights,
 ) -> None:
-    given, out = tmp_path / "toy.yaml", tmp_path / "run"
+    out = shutil.copytree(killed, tmp_path / "run")
     made = recipe({"train.checkpoint_every": 3})
-    given.write_text(dump(made.model_dump(mode="json")))
-    killed = python("-m", "fusion", "train", str(given), "--out", str(out), TOY_SIGNAL="9@5")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in lines(Run(out))] == [1, 2, 3, 4, 5, 6, 7]
+    assert (out / "checkpoints" / "step-00000003").is_dir()
     with (out / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    (out / "checkpoints" / ".step-00000006.partial").mkdir()
+    (out / "checkpoints" / ".step-00000006.partial").mkdir(exist_ok=True)
 
     resumed = train(complete(made, registry), out, resume=True, registry=registry)
     assert lines(resumed) == lines(whole)
@@ -209,14 +220,6 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
     resumed = train(recipe(), run.folder, resume=True, registry=registry)
     assert resumed.finished
     assert same(weights(resumed), weights(whole))
-
-
-def test_a_second_signal_interrupts_at_once() -> None:
-    with Interrupt() as interrupt:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.requested
-        with pytest.raises(KeyboardInterrupt, match=r"^$"):
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 # refusals

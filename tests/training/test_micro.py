@@ -13,7 +13,18 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from fusion import Batch, Embeddings, Encoding, Model, Recipe, Registry, Run, TrainingError, train
+from fusion import (
+    Batch,
+    Embeddings,
+    Encoding,
+    Model,
+    PluginError,
+    Recipe,
+    Registry,
+    Run,
+    TrainingError,
+    train,
+)
 from fusion.build import build_model
 from fusion.data.parts import together
 from fusion.losses import Losses, Rows
@@ -24,6 +35,7 @@ from fusion.training.launch import launch
 from fusion.training.memory import Graphs, limit, moments, used, weighed
 from fusion.training.micro import cached
 from fusion.training.steps import training_steps
+from fusion.training.whole import Whole
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]
@@ -178,6 +190,25 @@ def test_random_numbers_of_numpy_are_drawn_again_too(
     assert same(*found)
 
 
+def test_an_encoder_that_is_another_function_when_it_is_called_again_is_found(
+    recipe: Make, registry: Registry, toy: ModuleType
+) -> None:
+    class Counting(toy.Tower):  # type: ignore[misc, name-defined]
+        calls = 0
+
+        def forward(self, x: Tensor) -> Encoding:
+            self.calls += 1
+            return super().forward(x + self.calls)
+
+    model, batch = made(recipe, registry, 4, STORMY)
+    cached(model, batch, Graphs(model, 0), compare=True)
+    model.encoders["text"] = Counting()
+    with pytest.raises(
+        PluginError, match=r"encoders\.text \(toy-text of .* the same rows were encoded again"
+    ):
+        cached(model, batch, Graphs(model, 0), compare=True)
+
+
 @pytest.mark.parametrize("room", [0, math.inf])
 def test_running_statistics_move_once(room: float, recipe: Make, registry: Registry) -> None:
     changes = {
@@ -240,9 +271,9 @@ def test_the_limit_is_what_is_given_or_a_part_of_what_is_free() -> None:
 def test_a_training_keeps_graphs_from_the_second_step_on(recipe: Make, registry: Registry) -> None:
     model, batch = made(recipe, registry, 4, STILL)
     for gigabytes, kept in ((1e-6, 0), (1e6, 3)):
-        step = Backward(
-            model, Train(steps=1, batch=12, micro_batch=4, memory_gb=gigabytes), Accelerator(cpu=True)
-        )
+        accelerator = Accelerator(cpu=True)
+        settings = Train(steps=1, batch=12, micro_batch=4, memory_gb=gigabytes)
+        step = Backward(Whole(model, recipe(), accelerator), settings, accelerator)
         calls: list[bool] = []
         hook = model.encoders["text"].register_forward_hook(
             lambda *given, calls=calls: calls.append(torch.is_grad_enabled())
@@ -316,8 +347,15 @@ def test_a_training_takes_the_steps_of_the_whole_batch(
             assert ours[key] == pytest.approx(value, rel=close, abs=close), key
 
 
-def test_two_processes_in_micro_batches_train_what_one_does_without(
-    recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
+@pytest.mark.parametrize("override", ["train.micro_batch=1", "encoders.text.tune={recompute: true}"])
+def test_two_processes_that_save_memory_train_what_one_does_that_does_not(
+    override: str,
+    recipe: Make,
+    registry: Registry,
+    torchrun: Any,
+    tmp_path: Path,
+    lines: Lines,
+    weights: Weights,
 ) -> None:
     """A step has a sound in one micro-batch of one rank, or none."""
     changes = STILL | {
@@ -329,7 +367,7 @@ def test_two_processes_in_micro_batches_train_what_one_does_without(
     path = tmp_path / "toy.yaml"
     path.write_text(dump(recipe(changes).model_dump(mode="json")))
     out = tmp_path / "run"
-    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), "train.micro_batch=1")
+    done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out), override)
     assert done.returncode == 0, done.stderr
     two = Run(out)
     one = train(recipe(changes), tmp_path / "one", registry=registry)

@@ -116,12 +116,11 @@ def test_a_training_stopped_on_two_processes_goes_on_on_one(
     lines: Lines,
     weights: Weights,
 ) -> None:
-    stopped = torchrun(
-        2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2"
-    )  # only the main one hears
+    # only the main one hears, and tells the other with the next step
+    stopped = torchrun(2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2")
     assert stopped.returncode != 0
-    assert "stopped after step 3; go on with --resume" in stopped.stderr
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000003"]
+    assert "stopped after step 4; go on with --resume" in stopped.stderr
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
     resumed = train(recipe(ALIKE), tmp_path / "run", resume=True, registry=registry)
     one = train(recipe(ALIKE), tmp_path / "one", registry=registry)
     for whole, joined in zip(lines(one), lines(resumed), strict=True):

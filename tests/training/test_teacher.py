@@ -1,6 +1,5 @@
 """A training that learns from an earlier run: what is computed, once, kept, and found again."""
 
-import json
 import os
 import pickle
 import shutil
@@ -14,11 +13,21 @@ import torch
 from torch import Tensor
 
 from fusion import Choices, DataError, Recipe, RecipeError, Registry, Run, RunError, load, train
-from fusion.build import build_sources
+from fusion.batch import Target
+from fusion.build import build_model, build_sources
+from fusion.cache.arrays import Joined
+from fusion.cache.entry import Entry
+from fusion.cache.folder import Folder
+from fusion.cache.kept import HeldTargets
+from fusion.cache.parts import Part
 from fusion.picks import complete, shrink
 from fusion.recipe_file import dump
 from fusion.training.dry_run import dry_run
-from fusion.transfer.taught import Taught
+from fusion.training.launch import launch
+from fusion.training.steps import training_steps
+from fusion.training.teach import teach
+from fusion.transfer.outputs import Taught
+from fusion.transfer.teacher import open_teacher
 
 Make = Callable[..., Recipe]
 Weights = Callable[[Run], dict[str, Tensor]]
@@ -64,9 +73,41 @@ def taught(recipe: Make, earlier: Run) -> Make:
     return build
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache without anything in it."""
+    monkeypatch.setenv("FUSION_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def entry_of(run: Run, source: str) -> Entry:
+    """Return the entry of the cache that has the outputs for a source; the sources differ in their length."""
+    size = run.recipe.sources[source].options["rows"]
+    [found] = [one for one in Folder.found() if one.record["key"]["source"]["size"] == size]
+    assert "teacher" in found.record["key"]
+    return found
+
+
 def kept(run: Run, source: str, output: str) -> np.ndarray[Any, Any]:
-    [folder] = (run.folder / "teacher").glob(f"?-{source}")
-    return np.load(folder / f"{output}.npy", allow_pickle=False)  # type: ignore[no-any-return]
+    entry = entry_of(run, source)
+    names = [name for name, _ in entry.record["key"]["outputs"]]
+    return Joined(entry.parts(f"target{names.index(f'teacher/{output}')}")).whole()
+
+
+def test_a_student_learns_the_same_in_micro_batches(
+    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
+) -> None:
+    one = train(taught(), tmp_path / "one", registry=registry)
+    run = train(taught({"train.micro_batch": 5}), tmp_path / "run", registry=registry)
+    for ours, theirs in zip(lines(run), lines(one), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    wanted = complete(taught({"train.micro_batch": 5}), registry)
+    model = build_model(wanted, registry)
+    steps = training_steps(wanted, model, registry)
+    teacher = open_teacher(wanted, model, registry)
+    assert teacher is not None
+    steps, _ = teach(teacher, steps, wanted, registry, launch(wanted.train))
+    assert [len(part.row) for part in steps[0].batch.parts] == [5, 5, 2]
 
 
 def test_the_outputs_are_those_of_the_loaded_run_row_by_row(
@@ -93,8 +134,8 @@ def test_the_outputs_are_those_of_the_loaded_run_row_by_row(
         "rows": {"paired": 24, "heard": 17, "mute": 0},
     }
     said = capsys.readouterr().err
-    assert f"teacher {earlier.folder} goes over 49 rows" in said
-    assert "teacher: outputs for 41 of 49 rows" in said
+    assert "teacher of paired: 24 rows are computed once" in said
+    assert f"teacher {earlier.folder}: outputs for 41 of 49 rows" in said
 
 
 def test_the_student_learns_what_the_teacher_gives(
@@ -117,88 +158,106 @@ def test_only_the_rows_that_the_training_reads_are_computed(
 
 
 def test_a_resumed_training_takes_what_is_there_and_ends_bit_for_bit_as_if_it_had_not_stopped(
-    taught: Make, registry: Registry, tmp_path: Path, python: Any, weights: Weights
+    taught: Make, registry: Registry, tmp_path: Path, python: Any, weights: Weights, cache: Path
 ) -> None:
     changes = {"train.steps": 6}
     path = tmp_path / "toy.yaml"
     path.write_text(dump(taught(changes).model_dump(mode="json")))
-    stopped = python("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_SIGNAL="2@3")
-    assert "stopped after step" in stopped.stderr
-    files = sorted((tmp_path / "run" / "teacher").rglob("*.npy"))
+    arguments = ("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"))
+    assert "stopped after step" in python(*arguments, TOY_SIGNAL="2@3").stderr
+    files = sorted(cache.rglob("*.npy"))
     before = [(file.stat().st_mtime_ns, file.stat().st_ino) for file in files]
     assert len(files) == 9
-    resumed = train(taught(changes), tmp_path / "run", resume=True, registry=registry)
+    done = python(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "computed once" not in done.stderr
+    assert sorted(cache.rglob("*.npy")) == files
     assert [(file.stat().st_mtime_ns, file.stat().st_ino) for file in files] == before
     whole = train(taught(changes), tmp_path / "whole", registry=registry)
-    ours, theirs = weights(whole), weights(resumed)
+    ours, theirs = weights(whole), weights(Run(tmp_path / "run"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("harm", ["flipped", "gone", "another teacher"])
-def test_what_is_damaged_or_of_another_teacher_is_told_and_computed_anew(
-    harm: str,
+def test_another_student_takes_what_the_teacher_gave_and_another_teacher_gives_its_own(
     taught: Make,
     earlier: Run,
-    recipe: Make,
     registry: Registry,
     tmp_path: Path,
-    python: Any,
+    cache: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    other = tmp_path / "earlier"
-    shutil.copytree(earlier.folder, other)
-    changes = {"train.steps": 4, "teacher": str(other)}
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(taught(changes).model_dump(mode="json")))
-    python("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_SIGNAL="2@2")
-    file = tmp_path / "run" / "teacher" / "0-paired" / "fused.npy"
+    changes = {"train.steps": 12}
+    train(taught(changes), tmp_path / "first", registry=registry)
+    assert len(list(cache.iterdir())) == 3
+    capsys.readouterr()
+    train(taught({**changes, "train.seed": 1, "train.lr": 0.02}), tmp_path / "second", registry=registry)
+    assert "computed once" not in capsys.readouterr().err
+    other = Recipe(**earlier.recipe.model_dump() | {"train": {"steps": 1, "batch": 6}})
+    train(other, tmp_path / "other", registry=registry)
+    train(taught({**changes, "teacher": str(tmp_path / "other")}), tmp_path / "third", registry=registry)
+    assert len(list(cache.iterdir())) == 6
+
+
+@pytest.mark.parametrize("harm", ["flipped", "gone"])
+def test_what_is_damaged_is_told_and_computed_anew(
+    harm: str, taught: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(taught({"train.steps": 4}), tmp_path / "run", registry=registry)
+    file = entry_of(run, "paired").folder / "target0-0.npy"
     right = file.read_bytes()
     if harm == "flipped":
         file.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
-        told = "teacher is damaged: 0-paired/fused.npy; it is computed anew"
-    elif harm == "gone":
-        file.unlink()
-        told = "teacher lacks files; it is computed anew"
     else:
-        shutil.rmtree(other)
-        train(
-            Recipe(**earlier.recipe.model_dump() | {"train": {"steps": 1, "batch": 6}}),
-            other,
-            registry=registry,
-        )
-        told = "teacher is of another teacher or other rows; it is computed anew"
-    train(taught(changes), tmp_path / "run", resume=True, registry=registry)
-    assert told in capsys.readouterr().err
-    assert (file.read_bytes() == right) == (harm != "another teacher")
+        file.unlink()
+    capsys.readouterr()
+    train(taught({"train.steps": 4}), tmp_path / "again", registry=registry)
+    said = capsys.readouterr().err
+    assert f"teacher of paired: {file.parent} is damaged: " in said
+    assert said.count("computed anew") == 1
+    assert file.read_bytes() == right
+
+
+def test_without_room_there_is_no_teaching(
+    taught: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSION_CACHE_LIMIT", "100 B")
+    with pytest.raises(
+        RunError, match=r"cannot keep the outputs of the teacher: it needs .*FUSION_CACHE_LIMIT"
+    ):
+        train(taught(), tmp_path / "run", registry=registry)
 
 
 def test_two_processes_compute_and_train_what_one_does(
-    taught: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines
+    taught: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, cache: Path
 ) -> None:
     changes = {"train.steps": 12, "evaluate": {"batch": 5}}
     path = tmp_path / "toy.yaml"
     path.write_text(dump(taught(changes).model_dump(mode="json")))
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("teacher: outputs for 41 of 49 rows") == 1
-    one, two = train(taught(changes), tmp_path / "one", registry=registry), Run(tmp_path / "two")
-    names = sorted(file.relative_to(one.folder) for file in (one.folder / "teacher").rglob("*.npy"))
-    assert len(names) == 9
-    assert all((one.folder / name).read_bytes() == (two.folder / name).read_bytes() for name in names)
-    for alone, together in zip(lines(one), lines(two), strict=True):
-        assert together["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+    assert done.stderr.count(": outputs for 41 of 49 rows") == 1
+    two = Run(tmp_path / "two")
+    outputs = [(source, output) for source in two.recipe.sources for output in ("fused", "vectors/image")]
+    together = [kept(two, *output) for output in outputs]
+    assert len(entry_of(two, "paired").parts("target0")) == 2
+    shutil.rmtree(cache)
+    one = train(taught(changes), tmp_path / "one", registry=registry)
+    for both, output in zip(together, outputs, strict=True):
+        np.testing.assert_array_equal(both, kept(one, *output))
+    for alone, shared in zip(lines(one), lines(two), strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
 
 
 def test_a_run_is_loaded_and_evaluated_when_its_teacher_is_gone(
-    taught: Make, earlier: Run, registry: Registry, tmp_path: Path
+    taught: Make, earlier: Run, registry: Registry, tmp_path: Path, cache: Path
 ) -> None:
     shutil.copytree(earlier.folder, tmp_path / "earlier")
     test = {"sources": {"test": {"name": "toy", "view": ["audio"]}}}
     made = taught({"teacher": str(tmp_path / "earlier"), "evaluate": test})
     run = train(made, tmp_path / "run", registry=registry)
     shutil.rmtree(tmp_path / "earlier")
-    shutil.rmtree(run.folder / "teacher")
+    shutil.rmtree(cache)
     assert load(run, registry=registry).predict({"audio": [1, 2, 3, 4]})["kind"].score.shape == (1, 3)
     assert run.metrics["subsets/audio/rows"] == 24
 
@@ -228,15 +287,22 @@ def test_a_tiny_training_keeps_its_teacher(taught: Make, registry: Registry, tmp
 def test_a_taught_source_gives_of_choices_the_outputs_of_the_first_and_is_pickled_small(
     tmp_path: Path,
 ) -> None:
-    np.save(tmp_path / "fused.npy", np.arange(2000.0, dtype=np.float32).reshape(4, 500))
+    folder = Folder(tmp_path / "cache", 10**9)
+    stage = folder.stage("a")
+    part = Part(stage.folder, 0)
+    part.append("target0", np.arange(2000.0, dtype=np.float32).reshape(4, 500))
+    stage.finish("a", {}, 4, part.close())
     rows = [{"text": Choices([f"{number}"])} for number in range(9)]
-    source = Taught(rows, np.array([1, 4, 5, 8]), {"teacher/fused": tmp_path / "fused.npy"})
+    target = Target(torch.float32, (500,))
+    held = HeldTargets(folder.entry("a"), np.array([1, 4, 5, 8]), 9, {"teacher/fused": target})
+    source = Taught(rows, held)
     assert [sorted(source[number]) for number in (0, 3, 7)] == [["text"]] * 3
     assert source[5]["teacher/fused"][0] == 1000
     copied = pickle.dumps(source)
-    assert len(copied) < 1000
+    assert len(copied) < 2000
     assert pickle.loads(copied)[8]["teacher/fused"][-1] == 1999
     assert len(source) == 9
+    assert held.known == 4
 
 
 # what is refused
@@ -291,17 +357,16 @@ def test_streams_and_rows_without_anything_for_the_teacher_are_refused(
         train(taught({"sources": mute}), tmp_path / "run", registry=registry)
 
 
-def test_the_manifest_of_the_outputs_says_what_they_are_of(
+def test_an_entry_says_of_what_its_outputs_are(
     taught: Make, earlier: Run, registry: Registry, tmp_path: Path
 ) -> None:
-    run = train(taught(), tmp_path / "run", registry=registry)
-    record = json.loads((run.folder / "teacher" / "manifest.json").read_text())
-    assert record["key"]["sha256"] == earlier.manifest["files"]["model.safetensors"]
-    assert record["key"]["outputs"] == {
-        "teacher/fused": [8],
-        "teacher/vectors/image": [8],
-        "teacher/tasks/kind": [3],
-    }
-    assert record["key"]["sources"]["heard"]["rows"] == 17
-    assert record["key"]["sources"]["heard"]["is"]["view"] == ["text", "audio"]
-    assert len(record["files"]) == 9
+    run = train(taught({"train.steps": 12}), tmp_path / "run", registry=registry)
+    key = entry_of(run, "heard").record["key"]
+    assert key["teacher"]["files"] == earlier.manifest["files"]
+    assert key["teacher"]["made"]["encoders"].keys() == {"image", "text"}
+    assert key["outputs"] == [
+        ["teacher/fused", [8]],
+        ["teacher/vectors/image", [8]],
+        ["teacher/tasks/kind", [3]],
+    ]
+    assert key["source"]["options"]["view"] == ["text", "audio"]

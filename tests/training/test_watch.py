@@ -1,8 +1,11 @@
 """A process that is gone ends the others within a minute, with a reason, whatever they are doing."""
 
 import json
+import re
+import socket
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 
 from fusion import Recipe
 from fusion.recipe_file import dump
+from fusion.training.peers import accept
+from fusion.training.watch import together
 
 # one process forks the two of every case; each rank does the first thing that its case names for it
 JOBS = """
@@ -17,9 +22,9 @@ import json, os, signal, socket, sys, time
 import torch.distributed as dist
 from accelerate import Accelerator
 from fusion import DataError, ProcessError
-from fusion.training import watch
+from fusion.training import peers, watch
 
-watch.SILENT = 3
+watch.SILENT, watch.GRACE, peers.PATIENCE = 3, 1.0, 2.0
 
 def die(number):
     time.sleep(0.5)
@@ -29,6 +34,9 @@ def die(number):
 def fail():
     raise DataError("the disk is on fire")
 
+def stop(*told):
+    raise KeyboardInterrupt(*told)
+
 DEEDS = {
     "sleep": lambda: time.sleep(60),  # as one that waits for a GPU
     "join": lambda: dist.barrier(),
@@ -37,10 +45,18 @@ DEEDS = {
     "halt": lambda: die(signal.SIGSTOP),
     "fail": fail,
     "return": lambda: None,
+    "stop": lambda: stop("stopped after step 3"),
+    "break off": stop,
+    "stay outside": lambda: None,
 }
+
+def closed(*at, **limit):
+    raise ConnectionRefusedError("closed")
 
 @watch.together
 def work(deed):
+    if deed == "stay outside":
+        peers.socket.create_connection = closed
     watch.begin(Accelerator(cpu=True))
     dist.barrier()
     DEEDS[deed]()
@@ -59,7 +75,7 @@ def start(name, at, rank, deed):
     code = 0
     try:
         work(deed)
-    except (DataError, ProcessError) as error:
+    except (DataError, ProcessError, KeyboardInterrupt) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         code = 2
     os._exit(code)
@@ -97,6 +113,9 @@ CASES = {
     "second falls silent": ["sleep", "halt"],
     "first is earlier": ["return", "go on"],
     "second is earlier": ["go on", "return"],
+    "second stops": ["sleep", "stop"],
+    "second is broken off": ["sleep", "break off"],
+    "second is shut out": ["return", "stay outside"],
 }
 Ended = dict[str, dict[int, tuple[int, list[str]]]]
 
@@ -165,6 +184,47 @@ def test_a_process_that_gives_no_sign_of_life_is_taken_for_dead(ended: Ended) ->
 @pytest.mark.parametrize("case", ["first is earlier", "second is earlier"])
 def test_a_process_may_return_before_the_others(case: str, ended: Ended) -> None:
     assert ended[case] == {0: (0, []), 1: (0, [])}
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [("second stops", "stopped after step 3"), ("second is broken off", "KeyboardInterrupt()")],
+)
+def test_who_waits_for_a_process_that_alone_is_stopped_is_ended(case: str, reason: str, ended: Ended) -> None:
+    code, [told] = ended[case][0]
+    assert code == 1
+    assert told.endswith(f" has ended: {reason}")
+
+
+def test_a_job_whose_processes_cannot_watch_each_other_goes_on_and_says_so(ended: Ended) -> None:
+    code, [told] = ended["second is shut out"][1]
+    assert code == 0
+    assert re.fullmatch(
+        r"warning: process 1 cannot reach process 0 on .+ \(127\.0\.0\.1, port \d+\): closed; if one of the "
+        r"two ends, the other may wait for it for hours",
+        told,
+    )
+    assert ended["second is shut out"][0] == (0, [])
+
+
+def test_who_does_not_know_the_key_is_no_process_of_the_job() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    at = server.getsockname()
+    came = [socket.create_connection(at) for _ in range(3)]
+    came[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+    for peer, key in zip(came[1:], ("wrong", "right"), strict=True):
+        Connection(peer.detach()).send_bytes(json.dumps([key, 1, "here"]).encode())
+    assert list(accept(server, 1, "right").values()) == ["process 1 on here"]
+    came[0].close()
+
+
+def test_an_error_of_a_process_that_is_alone_stays_what_it_is() -> None:
+    @together
+    def work() -> None:
+        raise RuntimeError("the shapes do not fit")
+
+    with pytest.raises(RuntimeError, match=r"^the shapes do not fit$"):
+        work()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fusion import (
     Augmentation,
+    Choices,
     Component,
     DataError,
     Embeddings,
@@ -156,6 +157,66 @@ class Rows:
         return row
 
 
+class Letters(Processor):
+    """Reads a text as its letters; an empty one is broken."""
+
+    def decode(self, raw: Any) -> Any:
+        if not raw:
+            raise DataError("no letters")
+        return torch.tensor([float(ord(letter) % 7) for letter in raw])
+
+    def collate(self, samples: Sequence[Any]) -> dict[str, Tensor]:
+        x = nn.utils.rnn.pad_sequence(samples, batch_first=True, padding_value=-1)
+        return {"x": x, "real": x >= 0}
+
+
+class Reader(Encoder):
+    """A token for every letter; `seen` counts the texts that any of them has read."""
+
+    seen = 0
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.dim, self.processor, self.scale = 4, Letters(), scale
+        self.layer = nn.Linear(1, 4)
+
+    def forward(self, x: Tensor, real: Tensor) -> Encoding:
+        Reader.seen += len(x)
+        if Reader.seen >= int(os.environ.get("TOY_KILLED_AT_TEXT", 10**9)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        tokens = self.scale * self.layer(x[..., None]).tanh()
+        pooled = (tokens * real[..., None]).sum(1) / real.sum(1)[:, None]
+        return Encoding(pooled, tokens + 9 * ~real[..., None], real)
+
+
+class Captioned(Rows):
+    """Rows with one to three texts; `blank` rows have an empty one as their last. `read` counts rows."""
+
+    read = 0
+
+    def __init__(
+        self,
+        *,
+        view: Sequence[str] = NAMES,
+        rows: int = 24,
+        broken: Sequence[int] = (),
+        blank: Sequence[int] = (),
+        first: str = "a",
+    ) -> None:
+        super().__init__(view=view, rows=rows, broken=broken)
+        self.blank, self.first = blank, first
+
+    def __getitem__(self, index: int) -> Row:
+        Captioned.read += 1
+        row = dict(super().__getitem__(index))
+        if index % 5 == 1:
+            del row[self.view[0]]
+        if "text" in row:
+            texts = [self.first + "xyz"[place] * (index + place) for place in range(1 + index % 3)]
+            row["text"] = Choices([*texts[:-1], ""] if index in self.blank else texts)
+        return row
+
+
 class Endless(Stream):
     """Rows of an image and a text, one after the other."""
 
@@ -173,14 +234,20 @@ class Gone:
 
 @hookimpl
 def fusion_sources() -> list[Component]:
-    return [Component("toy", Rows), Component("toy-gone", Gone), Component("toy-stream", Endless)]
+    return [
+        Component("toy", Rows),
+        Component("toy-captions", Captioned),
+        Component("toy-gone", Gone),
+        Component("toy-stream", Endless),
+    ]
 
 
 @hookimpl
 def fusion_encoders() -> list[Component]:
     towers = [Component(f"toy-{name}", Tower, name) for name in NAMES]
     odd = {"toy-brittle": Brittle, "toy-normed": Normed, "toy-hungry": Hungry, "toy-scaled": Scaled}
-    return [*towers, *(Component(name, tower, "audio") for name, tower in odd.items())]
+    texts = [Component("toy-letters", Reader, "text")]
+    return [*towers, *texts, *(Component(name, tower, "audio") for name, tower in odd.items())]
 
 
 @hookimpl

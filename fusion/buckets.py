@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion import Encoding
+from fusion.encoder import Encoding
 
 ON_CPU = 64  # tokens: 44 forwards and 76 with the way back for MiniLM, 38 and 63 for a BERT base, one thread
 ON_DEVICE = 4096  # tokens: reckoned from what launching the kernels of a layer takes, not measured
@@ -59,15 +59,17 @@ def unpack(named: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     return list(buckets.values())
 
 
-def restore(order: Tensor, encodings: Sequence[Encoding]) -> Encoding:
-    """Put the rows of all buckets back in order; tokens are padded to those of the longest row."""
-    longest = max(tokens.shape[1] for _, tokens, _ in encodings if tokens is not None)
-    pooled, tokens, masks = [], [], []
-    for encoding in encodings:
-        assert encoding.tokens is not None
-        assert encoding.mask is not None
-        padding = longest - encoding.tokens.shape[1]
-        pooled.append(encoding.pooled)
-        tokens.append(F.pad(encoding.tokens, (0, 0, 0, padding)))  # (n of the bucket, t, d)
-        masks.append(F.pad(encoding.mask, (0, padding)))
-    return Encoding(torch.cat(pooled)[order], torch.cat(tokens)[order], torch.cat(masks)[order])
+def restore(order: Tensor, encodings: Sequence[Encoding], tokens_read: bool = True) -> Encoding:
+    """Put the rows of all buckets back in order; tokens, if there are any, are padded to the longest row."""
+    every = torch.cat([encoding.pooled for encoding in encodings])[order]
+    with_tokens = [(tokens, mask) for _, tokens, mask in encodings if tokens is not None]
+    if not with_tokens or not tokens_read:
+        return Encoding(every)
+    longest = max(tokens.shape[1] for tokens, _ in with_tokens)
+    padded, masks = [], []
+    for tokens, mask in with_tokens:
+        assert mask is not None
+        padding = longest - tokens.shape[1]
+        padded.append(F.pad(tokens, (0, 0, 0, padding)))  # (n of the bucket, t, d)
+        masks.append(F.pad(mask, (0, padding)))
+    return Encoding(every, torch.cat(padded)[order], torch.cat(masks)[order])

@@ -1,0 +1,44 @@
+"""A model that is whole on every process: what `Sharded` is not."""
+
+from collections.abc import Callable
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from fusion.batch import Batch
+from fusion.losses import Losses, Rows
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.training.saving import Saver
+
+
+class Whole:
+    """A model as Accelerate has wrapped it: DistributedDataParallel averages its gradients over the ranks."""
+
+    all_save = False  # the first process does
+
+    def __init__(self, model: Model, recipe: Recipe, accelerator: Accelerator) -> None:
+        self.model, self.accelerator = model, accelerator
+        self.prepared = accelerator.prepare(model)
+
+    def __call__(self, batch: Batch, gather: Callable[[Rows], Rows] | None) -> Losses:
+        losses: Losses = self.prepared(batch, gather)
+        return losses
+
+    def complete(self, batch: Batch) -> Batch:
+        """Return the batch, not yet on the device, as the model takes it."""
+        return batch
+
+    def clip(self, limit: float | None) -> Tensor:
+        """Scale all gradients to a norm of at most `limit`, if there is one; return that before."""
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
+        return norm
+
+    def saver(self, *given: Any) -> Saver:
+        """Return what writes checkpoints, given all that `Saver` is given."""
+        return Saver(*given)
+
+    def gathered(self) -> Model:
+        """Return the model with whole weights."""
+        return self.model

@@ -1,0 +1,264 @@
+"""FSDP2 on two processes: the losses and weights of one, half of the state each, checkpoints of all ranks."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from fusion import Recipe, Registry, Run, TrainingError, train
+from fusion.errors import RunError
+from fusion.recipe_file import dump
+from fusion.training import shards
+from tests.training.test_ranks import ALIKE, OBJECTIVES
+
+SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+# a rank has no sound in some steps, and no rank has one in others
+CHANGES = ALIKE | {"objectives": OBJECTIVES, "train.checkpoint_every": 2}
+Start = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sharded")
+
+
+@pytest.fixture(scope="module")
+def start(torchrun: Any, recipe: Any, place: Path) -> Start:
+    """Train in shards on so many processes into a folder."""
+    path = place / "toy.yaml"
+    path.write_text(dump(recipe(CHANGES).model_dump(mode="json")))
+
+    def run(processes: int, name: str, *more: str, **env: str) -> Any:
+        words = ("-m", "fusion", "train", str(path), "--out", str(place / name), *more)
+        return torchrun(processes, *words, **SHARDS, **env)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def one(recipe: Any, registry: Registry, place: Path) -> Run:
+    return train(recipe(CHANGES), place / "one", registry=registry)
+
+
+@pytest.fixture(scope="module")
+def two(start: Start, place: Path) -> Run:
+    done = start(2, "two")
+    assert done.returncode == 0, done.stderr
+    return Run(place / "two")
+
+
+@pytest.fixture(scope="module")
+def stopped(start: Start, place: Path) -> Path:
+    """A run that was stopped after step 4, and saved after steps 2 and 4."""
+    done = start(2, "stopped", TOY_SIGNAL="2@2")
+    assert "stopped after step 4; go on with --resume" in done.stderr
+    return place / "stopped"
+
+
+def alike(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if name.endswith("in_proj_bias"):  # no key's bias has a gradient, and Adam makes its rounding large
+            ours[name][8:16] = theirs[name][8:16] = 0.0
+        torch.testing.assert_close(theirs[name], value, atol=1e-5, rtol=0)
+
+
+def test_losses_norms_and_weights_are_those_of_one_process(
+    one: Run, two: Run, lines: Any, weights: Any
+) -> None:
+    assert two.manifest["sharded"]
+    assert not one.manifest["sharded"]
+    for alone, together in zip(lines(one), lines(two), strict=True):
+        assert alone.keys() == together.keys()
+        for key, value in alone.items():
+            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
+    alike(weights(one), weights(two))
+
+
+def test_every_rank_writes_its_part_and_nothing_is_pickled(two: Run) -> None:
+    folders = sorted(two.checkpoints.iterdir())
+    assert [folder.name for folder in folders] == ["step-00000004", "step-00000006"]
+    for folder in folders:
+        files = sorted(folder.iterdir())
+        assert [file.suffix for file in files] == [".json", ".safetensors", ".safetensors", ".json"]
+        assert {*json.loads((folder / "manifest.json").read_text())} == {
+            file.name for file in files if file.name != "manifest.json"
+        }
+        for file in files[1:3]:
+            with safe_open(file, "pt") as tensors:
+                assert tensors.get_slice("model/encoders.image.layer.weight").get_shape() == [2, 4]
+                assert tensors.get_slice("optimizer/encoders.image.layer.weight/exp_avg").get_shape() == [
+                    2,
+                    4,
+                ]
+
+
+def test_resuming_on_as_many_processes_ends_with_the_same_bits(
+    two: Run, stopped: Path, start: Start, place: Path, lines: Any, weights: Any
+) -> None:
+    shutil.copytree(stopped, place / "again")
+    done = start(2, "again", "--resume")
+    assert done.returncode == 0, done.stderr
+    again = Run(place / "again")
+    assert lines(again) == lines(two)
+    whole = weights(two)
+    assert all(value.equal(whole[name]) for name, value in weights(again).items())
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_another_number_of_processes_goes_on(
+    one: Run, stopped: Path, start: Start, place: Path, weights: Any
+) -> None:
+    shutil.copytree(stopped, place / "fewer")
+    [newest] = (place / "fewer" / "checkpoints").glob("step-00000004")
+    [shard] = newest.glob("shard-00002-*")
+    bits = bytearray(shard.read_bytes())
+    bits[-1] ^= 1
+    shard.write_bytes(bits)
+    done = start(1, "fewer", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"checkpoint {newest} is damaged: {shard.name}; taking the one before" in done.stderr
+    alike(weights(one), weights(Run(place / "fewer")))
+
+
+def test_shards_are_not_taken_for_whole_weights(recipe: Any, registry: Registry, stopped: Path) -> None:
+    with pytest.raises(RunError, match=r"stopped was saved with FSDP2; launch with it to go on"):
+        train(recipe(CHANGES), stopped, resume=True, registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"encoders.text": {"name": "toy-text", "tune": {"mode": "gradual"}}},
+            "encoders.text.tune.mode: what",
+        ),
+        ({"prior": {"name": "l2"}}, "prior: it pulls whole parameters"),
+        ({"train.compile": True}, "train.compile: layers are gathered between"),
+        ({"train.micro_batch": 2}, "train.micro_batch: each process cuts"),
+    ],
+)
+def test_what_does_not_go_with_shards_is_refused(
+    changes: dict[str, Any],
+    said: str,
+    recipe: Any,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: Recipe = recipe(ALIKE | changes)
+    for name, value in SHARDS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError, match=f"launched with FSDP2, which does not go with {said}"):
+        train(made, tmp_path / "run", registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"FSDP_VERSION": "1"}, "launched with FSDP1; fusion shards by FSDP2: give `fsdp_version: 2`"),
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, "launched with fsdp_offload_params, which fusion does not support"),
+        ({}, "launched with FSDP2, but as one process alone; use --launch fsdp2, or torchrun"),
+    ],
+)
+def test_another_sharding_is_refused(
+    environment: dict[str, str],
+    said: str,
+    recipe: Any,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (SHARDS | environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError, match=said):
+        train(recipe(ALIKE), tmp_path / "run", registry=registry)
+
+
+def test_a_torch_that_writes_no_shards_is_refused(
+    recipe: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SHARDS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shards, "possible", lambda: False)
+    with pytest.raises(TrainingError, match=r"FSDP2 needs torch 2\.9 or newer, this is 2\."):
+        train(recipe(ALIKE), tmp_path / "run", registry=registry)
+
+
+COUNT = """
+import json, sys, torch
+from fusion import Recipe, Registry
+from fusion.build import build_model
+from fusion.batch import Batch
+from fusion.recipe import Recipe
+from fusion.recipe_file import read_recipe
+from fusion.training.guard import step_where
+from fusion.training.launch import launch
+from fusion.training.optimizer import optimizer
+from fusion.training.sharding import Sharded
+from fusion.training.steps import training_steps
+from torch.distributed.tensor import DTensor
+
+registry = Registry()
+recipe = read_recipe(sys.argv[1], registry=registry)
+accelerator = launch(recipe.train)
+torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
+model = build_model(recipe, registry)
+whole = sum(part.numel() for part in model.encoders.parameters())
+steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
+drawn = sum(part.double().abs().sum().item() for part in model.parameters())
+sharded = Sharded(model, recipe, accelerator)
+begun = sum(part.double().abs().sum().item() for part in sharded.gathered().parameters())
+adamw = optimizer(model, recipe)
+batch = steps[0].batch
+absent = [name for name in batch.present if name not in batch.inputs]
+completed = sharded.complete(batch)
+sharded(completed, None).total.backward()
+sharded.clip(1.0)
+before = [part.to_local().clone() for part in model.encoders.parameters()]
+step_where(torch.tensor(False), adamw)  # as on a GPU
+left = [part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
+step_where(torch.tensor(True), adamw)
+moved = [not part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
+held = {"parameters": 0, "gradients": 0, "exp_avg": 0, "exp_avg_sq": 0}
+for part in model.encoders.parameters():
+    assert isinstance(part, DTensor)
+    state = adamw.state[part]
+    for key, value in {"parameters": part, "gradients": part.grad, **state}.items():
+        if key in held:
+            held[key] += value.to_local().numel()
+nothing = batch._replace(inputs={})
+told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
+told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": all(moved)}
+told["of none"] = list(sharded.complete(nothing).inputs)
+with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
+    json.dump(told, file)
+"""
+
+
+def test_a_rank_holds_half_of_an_encoder_and_of_its_optimizer_and_lacks_no_input(
+    recipe: Any, torchrun: Any, place: Path
+) -> None:
+    (place / "count.py").write_text(COUNT)
+    fused = {"fuser": {"name": "mean"}, "objectives": {"align": OBJECTIVES["contrastive"]}}
+    made: Recipe = recipe(ALIKE | fused)
+    (place / "count.yaml").write_text(dump(made.model_dump(mode="json")))
+    done = torchrun(2, str(place / "count.py"), str(place / "count.yaml"), str(place), **SHARDS)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((place / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["whole"] == 3 * (4 * 4 + 4)
+    assert {*first["absent"], *second["absent"]} == {"audio"}  # of one rank alone
+    assert len(first["absent"]) + len(second["absent"]) == 1
+    assert first["drawn"] != second["drawn"]
+    for told in (first, second):
+        assert told["begun"] == pytest.approx(first["drawn"], rel=1e-12)
+        assert told["left"]
+        assert told["moved"]
+        assert sorted(told["inputs"]) == ["audio", "image", "text"]
+        assert told["of none"] == []
+        assert told["held"] == dict.fromkeys(("parameters", "gradients", "exp_avg", "exp_avg_sq"), 30)
