@@ -220,8 +220,8 @@ def figures(way: str, rows: int) -> list[float] | None:
 
 
 def compare(mine: str, other: str, rows: int, memory: float | None, seconds: float | None) -> None:
-    rounds, found = (3, figures) if GPU else (1, once)
-    turns = [(found(mine, rows), found(other, rows)) for _ in range(rounds)]
+    rounds, measured = (3, figures) if GPU else (1, once)
+    turns = [(measured(mine, rows), measured(other, rows)) for _ in range(rounds)]
     pairs = [(first, second) for first, second in turns if first and second]
     title = f"{mine}, {rows:,} rows, beside {other.removesuffix(' ' + mine)}"
     if not pairs:

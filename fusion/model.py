@@ -114,7 +114,8 @@ class Model(nn.Module):
             }
         total = torch.stack([self.weights[name] * loss for name, loss in parts.items()]).sum()
         if torch.is_grad_enabled() and not total.requires_grad:  # no row of the batch could be read
-            total = total + 0 * next(self.align.parameters()).sum()
+            every = (*self.align.parameters(), *self.parameters())  # those of align are whole on each rank
+            total = total + 0 * next(weight for weight in every if weight.requires_grad).sum()
         # backward hands a factor of NaN to every gradient: a loss that is not finite trains nothing
         total = total * torch.where(total.isfinite(), 1.0, float("nan"))
         vectors = {f"encoders.{name}": pooled for name, pooled in rows.embeddings.pooled.items()}

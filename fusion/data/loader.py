@@ -1,11 +1,12 @@
 """Read the rows of a step or of a sweep, in loader workers, and hand them over as batches."""
 
-import atexit
-import multiprocessing
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -161,9 +162,6 @@ def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterat
         generator=torch.Generator(),  # an own one: opening a loader draws from it, not from the global state
         pin_memory=torch.cuda.is_available(),
     )
-    if workers:
-        atexit.unregister(_end_workers)
-        atexit.register(_end_workers)
     for loaded in loader:
         if isinstance(loaded, FusionError):
             raise loaded
@@ -188,12 +186,14 @@ def _as_it_is(item: Item) -> Item:
 
 
 def _ignore_signals(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the main process answers
-        signal.signal(number, signal.SIG_IGN)
+    """Ignore what reaches all processes, which the main one answers, but not how that one ends its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "darwin":  # which does not say who has sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        Thread(target=_end_for, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_workers() -> None:
-    """End those that are left when the program ends: for SIGTERM, by which they would be, they do not."""
-    for child in multiprocessing.active_children():
-        if child.daemon:
-            child.kill()
+def _end_for(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
