@@ -6,6 +6,7 @@ import secrets
 import socket
 import sys
 from contextlib import suppress
+from ipaddress import ip_address
 from multiprocessing.connection import Connection
 
 from accelerate.utils import broadcast_object_list
@@ -20,8 +21,10 @@ def connect(rank: int, ranks: int) -> dict[Connection, str]:
     host, address = socket.gethostname(), os.environ["MASTER_ADDR"]
     server, place = None, []
     if rank == 0:
-        family = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0][0]
-        server = socket.create_server(("", 0), family=family, backlog=ranks)
+        family, *_, [own, *_] = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0]
+        # a job of one machine is to be heard by no other
+        interface = str(own) if ip_address(own).is_loopback else ""
+        server = socket.create_server((interface, 0), family=family, backlog=ranks)
         place = [server.getsockname()[1], secrets.token_hex(), host]
     told = [place]
     broadcast_object_list(told)
