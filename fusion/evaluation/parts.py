@@ -84,7 +84,8 @@ class Parts:
         path = self.paths[number]
         stage = path.with_name(f".{path.name}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.single:
+                path.parent.mkdir(parents=True, exist_ok=True)
             with stage.open("wb") as file:
                 with pq.ParquetWriter(file, schema) as writer:
                     part = Part(writer, [])

@@ -50,9 +50,7 @@ class TimmImage(Encoder):
         checkpoint = read(assets) if assets else find(model, pretrained, revision)
         self.origin = checkpoint.origin
         self.checkpoint = checkpoint._replace(weights=None)
-        self.backbone = build(checkpoint, size).to(
-            memory_format=torch.channels_last
-        )  # convolutions are faster
+        self.backbone = build(checkpoint, size)
         self.pooling = pooling
         self.frozen_statistics = batchnorm == "frozen" or (batchnorm == "auto" and bool(pretrained))
         chosen = {} if size is None else {"input_size": (3, size, size), "crop_pct": 1.0}
@@ -61,6 +59,8 @@ class TimmImage(Encoder):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode images x (n, 3, height, width)."""
+        if x.is_cuda:  # where convolutions are faster in this layout, and go on in it
+            x = x.contiguous(memory_format=torch.channels_last)
         features = self.backbone.forward_features(x)
         tokens = flatten(features, self.backbone)  # (n, t, width of the map)
         if self.pooling == "head":
