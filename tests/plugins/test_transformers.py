@@ -41,6 +41,7 @@ def test_a_sample_is_encoded_as_the_library_does_it(name, folders):
     assert (pooled[1:] - pooled[0]).abs().amax(1).min() > 1e-2  # the samples do not look alike to the model
 
 
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # WavLM's own, in a backward
 @FAMILY
 def test_a_family_keeps_the_contract(name, folders):
     family = FAMILIES[name]

@@ -137,9 +137,8 @@ def test_a_failure_is_told_and_the_others_are_trained(
         "fails": ["sources={gone: {name: toy-gone}}"],
         "after": ["init=@fails"],
         "nan": [
-            "sources.seen.spiked=[0, 1, 2]",
             "encoders.audio={name: toy-brittle}",
-            "sources.heard.spiked=[1]",
+            f"sources.heard.spiked={list(range(17))}",  # every batch has some of them
         ],
         "works": SHORT,
     }
@@ -153,7 +152,9 @@ def test_a_failure_is_told_and_the_others_are_trained(
     assert "Failed and left out: fails-0: sources.gone" in found.page.read_text("utf-8")
     shutil.rmtree(tmp_path / "out/works-0")
     broken = started(versions={"nan": versions["nan"]}, seeds=1)
-    with pytest.raises(TrainingError, match=r"no run of the study came to its end, such as nan-0: the "):
+    with pytest.raises(
+        TrainingError, match=r"no run of the study came to its end, such as nan-0: \d+ steps "
+    ):
         study(broken, out=tmp_path / "none", registry=registry)
 
 
