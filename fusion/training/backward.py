@@ -2,6 +2,7 @@
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.errors import TrainingError
@@ -49,10 +50,14 @@ class Backward:
             if batch.parts:
                 return self._in_parts(batch)
             losses = self.held(batch, self.gather)
-            self.accelerator.backward(losses.total)
+            self._back(losses.total)
         except torch.OutOfMemoryError as error:
             raise TrainingError(self._too_large(error)) from error
         return losses
+
+    def _back(self, loss: Tensor) -> None:
+        scaler = self.accelerator.scaler  # Accelerate's own way looks for installed packages in every step
+        (loss if scaler is None else scaler.scale(loss)).backward()
 
     def _in_parts(self, batch: Batch) -> Losses:
         if self.graphs is not None:
@@ -73,7 +78,7 @@ class Backward:
             batch,
             graphs,
             gather=self.gather,
-            backward=self.accelerator.backward,
+            backward=self._back,
             autocast=self.accelerator.autocast,
             compare=compare,
         )

@@ -123,7 +123,7 @@ def _train(
             batches = profiled(batches, model, adamw.optimizer, run.folder / "profile.json", shown)
         for step, loaded in zip(todo, batches, strict=True):
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
-            torch.manual_seed(_mix(settings.seed, step, accelerator.process_index))
+            _seed(_mix(settings.seed, step, accelerator.process_index), accelerator.device)
             model.start_step(step, settings.steps)
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
@@ -181,6 +181,13 @@ def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerat
     """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
     make = runs.reopen if resume else runs.create
     return Run(agreed(lambda: make(recipe.name, recipe, out).folder, accelerator))
+
+
+def _seed(number: int, device: torch.device) -> None:
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)  # torch.manual_seed() looks for every kind of device
+    else:
+        torch.manual_seed(number)
 
 
 def _mix(*numbers: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion.batch import Batch
 from fusion.losses import Losses, Rows
@@ -32,8 +32,10 @@ class Whole:
 
     def clip(self, limit: float | None) -> Tensor:
         """Scale all gradients to a norm of at most `limit`, if there is one; return that before."""
-        norm: Tensor = self.accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
-        return norm
+        if self.accelerator.scaler is not None:
+            self.accelerator.unscale_gradients()
+        # Accelerate's own looks for installed packages in every step
+        return nn.utils.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
 
     def saver(self, *given: Any) -> Saver:
         """Return what writes checkpoints, given all that `Saver` is given."""
