@@ -43,19 +43,19 @@ def test_a_limit_that_is_none_is_an_error(given: str, monkeypatch: pytest.Monkey
 
 def test_room_is_made_by_deleting_what_was_not_used_for_longest(make: Make, folder: Folder) -> None:
     entries = {name: make(name, used) for name, used in (("b", 200.0), ("a", 100.0), ("c", 300.0))}
-    one = entries["a"].bytes
+    size = {name: entry.bytes for name, entry in entries.items()}  # they differ by digits of their records
     assert [entry.name for entry in folder] == ["c", "b", "a"]
-    tight = Folder(folder.path, 3 * one)
+    tight = Folder(folder.path, sum(size.values()))
     assert tight.make_room(1).given
     assert [entry.name for entry in tight] == ["c", "b"]
     assert entries["b"].hold()
-    assert tight.make_room(2 * one).given
+    assert tight.make_room(size["a"] + size["c"]).given
     assert [entry.name for entry in tight] == ["b"]
-    room = tight.make_room(2 * one + 1)
+    room = tight.make_room(size["a"] + size["c"] + 1)
     assert not room.given
     assert "other trainings use what fills the" in room.reason
     assert [entry.name for entry in tight] == ["b"]
-    assert "FUSION_CACHE_LIMIT allows" in tight.make_room(3 * one + 1).reason
+    assert "FUSION_CACHE_LIMIT allows" in tight.make_room(sum(size.values()) + 1).reason
 
 
 def test_a_full_disk_has_no_room(folder: Folder) -> None:
