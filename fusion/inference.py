@@ -15,12 +15,12 @@ from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
 from fusion.evaluation.zero_shot import prototypes
+from fusion.files import sha256
 from fusion.model import Model
 from fusion.objective import Prediction
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.training.checkpoint import sha256
 
 Rows = Row | Sequence[Row]
 

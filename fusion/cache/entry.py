@@ -1,7 +1,6 @@
 """An entry of the cache: arrays in files, whole or not there, with the SHA-256 of each."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -11,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import finalize
+
+from fusion.files import fsync, sha256
 
 RECORD, USED = "entry.json", "used"
 
@@ -106,7 +107,7 @@ class Entry:
         record = {"key": key, "rows": rows, "created": time.time(), "files": dict(sorted(files.items()))}
         (self.folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
         for path in (*self.folder.iterdir(), self.folder):
-            _fsync(path)
+            fsync(path)
         place = self.folder.with_name(name)
         try:
             self.folder.rename(place)
@@ -114,7 +115,7 @@ class Entry:
             if not place.is_dir():
                 raise
             shutil.rmtree(self.folder)
-        _fsync(place.parent)
+        fsync(place.parent)
 
     def remove(self, *, damaged: bool = False) -> bool:
         """Delete it and return whether it is gone; one in use stays, unless it is damaged."""
@@ -127,21 +128,8 @@ class Entry:
         return True
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _nothing() -> None: ...
 
 
 def _number(name: str) -> str:
     return name.rpartition("-")[2].partition(".")[0]
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

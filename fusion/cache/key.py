@@ -15,10 +15,10 @@ import torch
 
 from fusion.batch import Row, Source, Target
 from fusion.cache.columns import Column
-from fusion.cache.entry import sha256
 from fusion.data.fingerprint import fingerprint
 from fusion.data.order import Ints
 from fusion.encoder import Encoder
+from fusion.files import sha256
 from fusion.recipe_picks import Pick
 from fusion.registry import Registry
 

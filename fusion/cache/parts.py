@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fusion.cache.arrays import Array, Growing
 from fusion.cache.columns import Column, Modality, Samples, Targets, Values, wide
-from fusion.cache.entry import sha256
 from fusion.encoder import Encoding
 from fusion.errors import TrainingError
+from fusion.files import sha256
 
 Encode = Callable[[str, Mapping[str, Tensor]], Encoding]
 

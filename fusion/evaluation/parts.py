@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from fusion.data.collate import BadRow
 from fusion.errors import DataError
+from fusion.files import fsync
 
 KEY = "fusion"
 POLL = 0.2  # s
@@ -95,7 +96,7 @@ class Parts:
                 file.flush()
                 os.fsync(file.fileno())
             stage.replace(path)
-            _sync(path.parent)
+            fsync(path.parent)
         except OSError as error:
             raise DataError(f"cannot write {path}: {error}") from error
         finally:
@@ -110,11 +111,3 @@ def read(path: Path) -> Footer | None:
         return Footer(said["made"], metadata.num_rows, [BadRow(*row) for row in said["bad"]])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusion.files import sha256
 from fusion.prior import Earlier, Prior, Pull
 from fusion.priors.information import FISHER
 from fusion.testing.expect import expect
-from fusion.training.checkpoint import sha256, write_tensors
+from fusion.training.checkpoint import write_tensors
 
 KNOWN = {
     "encoders.image.layer.weight": (4, 3),

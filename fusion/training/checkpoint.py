@@ -7,7 +7,6 @@ state are functions of (seed, step), a checkpoint needs no state of loaders and 
 import fnmatch
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusion.errors import CheckpointError
+from fusion.files import fsync, sha256
 from fusion.tensors import write
 
 NAME = re.compile(r"step-\d{8}")
@@ -68,7 +68,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
             OPTIMIZER: write_tensors(stage / OPTIMIZER, checkpoint.optimizer),
             STATE: hashlib.sha256(state).hexdigest(),
         }
-        (stage / MANIFEST).write_bytes(_manifest(digests))
+        (stage / MANIFEST).write_bytes(manifest(digests))
         for path in (*stage.iterdir(), stage):
             fsync(path)
         if final.exists():
@@ -145,7 +145,7 @@ def damage(path: Path) -> dict[str, str]:
         digests = json.loads(written)
     except ValueError:
         return {MANIFEST: CHANGED}
-    if written != _manifest(digests) or not isinstance(digests, dict) or not _complete({*digests}):
+    if written != manifest(digests) or not isinstance(digests, dict) or not _complete({*digests}):
         return {MANIFEST: CHANGED}
     faults = {name: fault(path / name, digest) for name, digest in digests.items()}
     hidden = (part.name for part in path.iterdir() if not part.name.startswith("."))
@@ -206,21 +206,8 @@ def write_tensors(
         raise CheckpointError(f"cannot write {path}: {error}") from error
 
 
-def fsync(path: Path) -> None:
-    """Wait until a file or the entries of a folder are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(digests: object) -> bytes:
+def manifest(digests: object) -> bytes:
+    """Return how a manifest of these SHA-256 is written."""
     return json.dumps(digests, indent=1).encode()
 
 

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from fusion import run as runs
 from fusion.data import lines
 from fusion.evaluation.evaluate import evaluate
+from fusion.files import sha256
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -38,7 +39,7 @@ def finish(
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         saved = [run.model_file, *model.save_assets(run.assets)]
-        digests = {str(path.relative_to(run.folder)): checkpoint.sha256(path) for path in saved}
+        digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
         record = runs.manifest(recipe, registry, model.pretrained, digests)
         run.write_json("manifest.json", {**record, **told})
         render(run.folder)

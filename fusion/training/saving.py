@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from fusion.errors import CheckpointError, RunError
+from fusion.files import fsync
 from fusion.model import Model
 from fusion.run import Run
 from fusion.training import checkpoint
@@ -136,5 +137,5 @@ class Saver:
         self._weights.wait()
         self._moments.wait()
         for path in self.run.folder.glob("*.jsonl"):  # a resumed run goes on with what they tell of its steps
-            checkpoint.fsync(path)
+            fsync(path)
         return checkpoint.save(self.run.checkpoints, taken, self.keep, best)

@@ -22,9 +22,9 @@ from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 
 from fusion.errors import CheckpointError
-from fusion.training.checkpoint import all_in, fsync, place, prune, sha256
+from fusion.files import fsync, sha256
+from fusion.training.checkpoint import CHANGED, MANIFEST, STATE, all_in, manifest, place, prune
 
-STATE, MANIFEST = "state.json", "manifest.json"
 T = TypeVar("T")
 
 
@@ -115,7 +115,7 @@ def _begin(stage: Path) -> None:
 def _end(stage: Path, final: Path, state: Mapping[str, Any], digests: dict[str, str]) -> None:
     (stage / STATE).write_text(json.dumps(state), "utf-8")
     digests = {**digests, STATE: _settled(stage / STATE)}
-    (stage / MANIFEST).write_text(json.dumps(digests, indent=1), "utf-8")
+    (stage / MANIFEST).write_bytes(manifest(digests))
     for path in (stage / MANIFEST, stage):
         fsync(path)
     shutil.rmtree(final, ignore_errors=True)
@@ -138,7 +138,10 @@ def _settled(path: Path) -> str:
 def _wrong(path: Path, hosts: Any) -> list[str]:
     """Return which files of this rank's part of a checkpoint are not what was written."""
     try:
-        digests = json.loads((path / MANIFEST).read_text("utf-8"))
+        written = (path / MANIFEST).read_bytes()
+        digests = json.loads(written)
+        if written != manifest(digests):
+            raise CheckpointError(f"{MANIFEST} {CHANGED}")
         missing = [name for name in digests if not (path / name).is_file()]
         return missing + [part.name for part in _mine(path, hosts) if digests.get(part.name) != sha256(part)]
     except (ValueError, AttributeError) as error:

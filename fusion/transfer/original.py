@@ -8,10 +8,10 @@ from torch import Tensor
 
 from fusion import build
 from fusion.errors import RunError
+from fusion.files import sha256
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.training.checkpoint import sha256
 from fusion.tuning import Tuning
 
 

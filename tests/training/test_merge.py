@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, RunError, load, merge, train
 from fusion.evaluation.evaluate import Evaluation
-from fusion.training.checkpoint import sha256
+from fusion.files import sha256
 
 Make = Callable[..., Recipe]
 Weights = Callable[[Run], dict[str, Tensor]]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from fusion import DataError, Recipe, Registry, Run, load, train
 from fusion.evaluation.evaluate import evaluate
-from fusion.training.checkpoint import sha256
+from fusion.files import sha256
 from fusion.training.launch import launch
 from fusion.transfer.retention import Retention, retention
 from tests.training.conftest import recipe, registry, toy
