@@ -152,9 +152,8 @@ def measure(way: str, rows: int) -> list[float]:
     loss = WAYS[way]()
 
     def inputs(rows: int) -> list[Tensor]:
-        return [
-            F.normalize(torch.randn(rows, WIDTH, device=DEVICE), dim=1).requires_grad_() for _ in range(2)
-        ]
+        drawn = (torch.randn(rows, WIDTH, device=DEVICE) for _ in range(2))
+        return [F.normalize(part, dim=1).requires_grad_() for part in drawn]
 
     step(loss, *inputs(1100))
     given = inputs(rows)
