@@ -33,13 +33,13 @@ class Guard:
     def step(self, norm: Tensor) -> None:
         """Let the optimiser take its step if the norm of the gradient is finite."""
         finite = norm.isfinite()
-        if not norm.is_cuda and finite:
-            self.adamw.step()
-            return
         if self.scaler is not None:
             self.adamw.step()  # the scaler leaves it out
         elif norm.is_cuda:
             step_where(finite, self.adamw.optimizer)
+        elif finite:
+            self.adamw.optimizer.step()  # Accelerate's own looks for installed packages in every step
+            return
         for buffers, before in zip(self.buffers, self.before, strict=True):
             kept = torch.where(finite, _flat(buffers), before)
             sizes = [buffer.numel() for buffer in buffers]

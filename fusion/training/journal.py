@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from math import isfinite
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class Journal:
         self._path = run.folder / "metrics.jsonl"
         self._pending: list[_Noted] = []
         self._bad: list[BadRow] = []
-        self._seen: Counter[str] = Counter()
+        self._seen: list[Tensor] = []
 
     def note(
         self, step: int, rate: float, losses: Losses, norm: Tensor, loaded: Loaded, batch: Batch
@@ -79,7 +80,8 @@ class Journal:
         values = torch.stack([value.detach().float() for value in parts.values()])
         self._pending.append(_Noted(step, rate, list(parts), values, clues(losses, batch, loaded.batch)))
         self._bad += loaded.bad
-        self._seen.update(_presence(loaded))
+        present = loaded.batch.present  # still on the host
+        self._seen.append(torch.stack([present[name] for name in self.modalities], dim=1))
 
     def flush(self) -> None:
         """Write down what is pending; every rank calls it at the same step.
@@ -88,10 +90,10 @@ class Journal:
         rows, on all ranks.
         """
         lines, found = self._lines()
-        ranks = [_Heard(self._bad, self._seen, found)]
+        ranks = [_Heard(self._bad, self._count(), found)]
         if self.accelerator.num_processes > 1:
             ranks = gather_object(ranks)
-        self._bad, self._seen = [], Counter()
+        self._bad, self._seen = [], []
         for heard in ranks:
             self.presence.update(heard.presence)
         skipped = [line for line in lines if not isfinite(line["grad_norm"])]
@@ -143,6 +145,14 @@ class Journal:
         self._pending = []
         return lines, found
 
+    def _count(self) -> Counter[str]:
+        """Count the rows seen since the last flush by the modalities that they have, such as "image+text"."""
+        if not self._seen:
+            return Counter()
+        kinds, counts = torch.unique(torch.cat(self._seen), dim=0, return_counts=True)
+        labels = ["+".join(compress(self.modalities, kind)) for kind in kinds.tolist()]
+        return Counter({label: count for label, count in zip(labels, counts.tolist(), strict=True) if label})
+
     def _warn(self, lines: list[Line]) -> None:
         """Say what a misspelt target or pair looks like, once."""
         if self._warned or not lines:
@@ -182,14 +192,3 @@ class Journal:
             f"{told(lines)}; all rows are in {self._path}, earlier checkpoints, if any, in "
             f"{self.run.checkpoints}"
         )
-
-
-def _presence(loaded: Loaded) -> Counter[str]:
-    """Count rows by the modalities that they have, such as "image+text"."""
-    names = list(loaded.batch.present)
-    flags = torch.stack(list(loaded.batch.present.values()), dim=1)  # (b, modalities), still on the host
-    kinds, counts = torch.unique(flags, dim=0, return_counts=True)
-    labels = [
-        "+".join(name for name, flag in zip(names, kind, strict=True) if flag) for kind in kinds.tolist()
-    ]
-    return Counter({label: count for label, count in zip(labels, counts.tolist(), strict=True) if label})

@@ -133,7 +133,7 @@ def _train(
             losses = backward(batch)
             norm = held.clip(settings.clip)
             guard.step(norm)
-            adamw.zero_grad()
+            adamw.optimizer.zero_grad()
             done = step + 1
             journal.note(done, rate, losses, norm, loaded, batch)
 
