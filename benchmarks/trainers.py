@@ -5,14 +5,19 @@
 An image and a text tower of open_clip with random weights (on a GPU those of ViT-B-32), on the same batches
 of pictures from memory, with CLIP's loss and the optimiser that each of them has by default; and a bare loop
 with fused AdamW, the shortest that does the work. Texts fill the context, as open_clip pads them to it.
-Measured in turns, from the end of the first step to that of the last, without checkpoints.
+Each in a process of its own, in turns, from the end of the first step to that of the last, without
+checkpoints. Memory comes in pages of 2 MB where fusion asks for them: in its own process, and in that of the
+bare loop, which is there to tell what the loop adds; not in those of others, who do not ask.
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,22 +77,22 @@ def wait() -> float:
     return time.monotonic()
 
 
-def bare(model: nn.Module, pairs: Pairs) -> float:
+def bare(model: nn.Module, pairs: Pairs, batch: int) -> float:
     loss = open_clip.ClipLoss()
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     began = 0.0
     for number, (images, ids) in enumerate(pairs):
-        if number == 1:
-            began = wait()
         loss(**model(images.to(DEVICE, non_blocking=True), ids.to(DEVICE, non_blocking=True))).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adamw.step()
         adamw.zero_grad()
+        if number == 0:
+            began = wait()
     return wait() - began
 
 
 class _Loader:
-    """What open_clip asks of a loader; it remembers when the second batch was fetched."""
+    """What open_clip asks of a loader; it remembers when the second batch was asked for."""
 
     def __init__(self, pairs: Pairs, batch: int) -> None:
         self.pairs, self.began = pairs, 0.0
@@ -99,9 +104,9 @@ class _Loader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for number, pair in enumerate(self.pairs):
-            if number == 1:
-                self.began = wait()
             yield pair
+            if number == 0:
+                self.began = wait()
 
 
 def open_clips(model: nn.Module, pairs: Pairs, batch: int) -> float:
@@ -130,12 +135,6 @@ class _Towers(nn.Module):
         else:
             vectors = self.clip.encode_text(features["input_ids"])
         return {**features, "sentence_embedding": vectors}
-
-    def tokenize(self, texts: list[str], **ignored: Any) -> dict[str, Tensor]:
-        raise NotImplementedError("batches come collated")
-
-    def save(self, *args: Any, **ignored: Any) -> None:
-        raise NotImplementedError("nothing is saved")
 
 
 class _Times(TrainerCallback):
@@ -169,7 +168,8 @@ def sentence_transformers(model: nn.Module, pairs: Pairs, batch: int) -> float:
     return times.times[-1] - times.times[0]
 
 
-def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
+def measure(trainer: str, steps: int, batch: int) -> float:
+    """Return the seconds of all steps but the first, by one of the four; a short training comes before."""
     with TemporaryDirectory() as folder:
         place = Path(folder) / "benchmark.json"
         place.write_text(json.dumps(TOWERS), "utf-8")
@@ -188,22 +188,32 @@ def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
         plugins = {"pictures": sys.modules[__name__]}
         registry = Registry(plugins)
         batches = training_steps(recipe, build_model(recipe, registry), registry)
-        pairs = _Collated(batches, steps)
 
-        def towers() -> nn.Module:
-            return open_clip.CLIP(
+        def once(steps: int) -> float:
+            if trainer == "fusion":
+                train = recipe.train.model_copy(update={"steps": steps, "checkpoint_every": steps})
+                return clock.seconds(recipe.model_copy(update={"train": train}), plugins)
+            clip = open_clip.CLIP(
                 TOWERS["embed_dim"], TOWERS["vision_cfg"], TOWERS["text_cfg"], output_dict=True
-            )
+            ).to(DEVICE)
+            loops = {"bare": bare, "open_clip": open_clips, "sentence-transformers": sentence_transformers}
+            return loops[trainer](clip, _Collated(batches, steps), batch)
 
-        measured: list[Callable[[], float]] = [
-            lambda: clock.seconds(recipe, plugins),
-            lambda: bare(towers().to(DEVICE), pairs),
-            lambda: open_clips(towers().to(DEVICE), pairs, batch),
-            lambda: sentence_transformers(towers().to(DEVICE), pairs, batch),
-        ]
-        columns = [
-            [1e3 * seconds / (steps - 1) for seconds in column] for column in in_turns(rounds, *measured)
-        ]
+        once(4)
+        return once(steps)
+
+
+def alone(trainer: str, steps: int, batch: int) -> float:
+    """Return the milliseconds of a step, measured in a process of its own."""
+    own = {"THP_MEM_ALLOC_ENABLE": "1" if trainer in ("fusion", "bare") else "0"}
+    command = [sys.executable, __file__, str(steps), "1", str(batch), trainer]
+    printed = subprocess.run(command, env=os.environ | own, stdout=subprocess.PIPE, text=True, check=True)
+    return 1e3 * float(printed.stdout.splitlines()[-1]) / (steps - 1)
+
+
+def main(steps: int = 40, rounds: int = 5, batch: int = 16) -> None:
+    trainers = ("fusion", "bare", "open_clip", "sentence-transformers")
+    columns = in_turns(rounds, *(partial(alone, trainer, steps, batch) for trainer in trainers))
     fused, shortest, clip, sentences = columns
     row(f"step of two towers, batch {batch}, a bare fused loop", fused, shortest, "ms")
     row(f"step of two towers, batch {batch}, open_clip", fused, clip, "ms", 0.85)
@@ -233,4 +243,7 @@ class _Collated(Sequence[tuple[Tensor, Tensor]]):
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    if len(sys.argv) == 5:
+        print(measure(sys.argv[4], int(sys.argv[1]), int(sys.argv[3])))
+    else:
+        main(*(int(argument) for argument in sys.argv[1:]))

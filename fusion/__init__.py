@@ -4,6 +4,7 @@ Everything public is importable from here; importing this module loads no torch.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from fusion.component import API, Component
@@ -144,6 +145,9 @@ __all__ = [
     "study",
     "train",
 ]
+
+# torch reads it once, when it is imported: Linux then gives large tensors pages of 2 MB, not of 4 KB
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def __getattr__(name: str) -> Any:
