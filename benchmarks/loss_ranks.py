@@ -13,7 +13,7 @@ import time
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from losses import WAYS, WIDTH, step
+from loss_ways import WAYS, WIDTH, step
 from table import row
 from torch import Tensor, multiprocessing
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion.encoder import Encoding
+from fusion.peek import surely
 
 
 class Embeddings(NamedTuple):
@@ -24,7 +25,10 @@ class Embeddings(NamedTuple):
 
     def visible(self, modality: str) -> Tensor:
         """Return a modality's pooled vectors with exact zeros where it is absent, (b, w)."""
-        return self.pooled[modality].masked_fill(~self.present[modality].unsqueeze(-1), 0.0)
+        pooled, present = self.pooled[modality], self.present[modality]
+        if surely(present):
+            return pooled
+        return pooled.masked_fill(~present.unsqueeze(-1), 0.0)
 
     def show(self, shown: dict[str, Tensor]) -> "Embeddings":
         """Hide every modality from the rows for which `shown`, (b,) bool each, is False."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.errors import Problem, RecipeError, unknown
+from fusion.peek import surely
 
 Pair = tuple[str, str]
 
@@ -58,6 +59,14 @@ class Positives(NamedTuple):
         first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
         return functools.reduce(torch.logical_or, others, first)
 
+    def none(self, i: slice, j: slice) -> bool:
+        """Tell whether it is known, and no device waited for, that no two of these rows belong together."""
+        return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
+
+    def own_only(self) -> bool:
+        """Tell whether it is known, and no device waited for, that every row belongs to itself alone."""
+        return all(surely(key.bincount() <= 1) for key in self.keys)
+
 
 def positives(
     embeddings: Embeddings, modalities: Sequence[str], same: Tensor | None, rows: Tensor
@@ -67,17 +76,17 @@ def positives(
     They do when they are one row, hold the same known content of one of the modalities, or have the same
     target `same`, (b,) long with -100 where it is missing.
     """
-    keys = [_key(embeddings.content[name], missing=0, rows=rows) for name in modalities]
+    own = torch.arange(len(rows), 2 * len(rows), device=rows.device, dtype=torch.int32)
+    keys = [_key(embeddings.content[name], 0, rows, own) for name in modalities]
     if same is not None:
-        keys.append(_key(same, missing=-100, rows=rows))
-    return Positives(keys or [torch.arange(len(rows), device=rows.device)])
+        keys.append(_key(same, -100, rows, own))
+    return Positives(keys or [own])
 
 
-def _key(values: Tensor, missing: int, rows: Tensor) -> Tensor:
-    """Number the values from 0, with numbers of their own beyond b where rows have no other, (b,) int32."""
-    place = torch.arange(len(values), device=values.device, dtype=torch.int32)
+def _key(values: Tensor, missing: int, rows: Tensor, own: Tensor) -> Tensor:
+    """Number the values from 0, with `own` numbers, beyond b, where rows have no other, (b,) int32."""
     number = torch.searchsorted(values.sort().values, values.contiguous(), out_int32=True)
-    return torch.where(rows & (values != missing), number, len(values) + place)
+    return torch.where(rows & (values != missing), number, own)
 
 
 def _error(messages: list[str]) -> RecipeError:

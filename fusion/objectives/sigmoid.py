@@ -11,8 +11,8 @@ from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
 from fusion.objectives.pairs import Pair, Positives, choose_pairs, positives, taking_part
-from fusion.objectives.softplus import softplus
-from fusion.objectives.tiles import sum_over_tiles
+from fusion.objectives.softplus import softplus_sum
+from fusion.objectives.tiles import products, sum_over_tiles
 
 
 class Sigmoid(Objective):
@@ -55,9 +55,12 @@ class Sigmoid(Objective):
         counted = rows.to(x.dtype)
 
         def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-            logits = torch.addmm(bias, scale * x, y.T)
-            wrong = softplus(torch.where(positive(i, j), -logits, logits))
-            return counted[i] @ (wrong @ counted[j])
+            logits = products(x, y, scale).add_(bias)
+            together: Tensor | float = 0.0
+            if not positive.none(i, j):
+                together = counted[i] @ torch.where(positive(i, j), logits, 0.0).sum(dim=1)
+            # softplus(-z) of positives is softplus(z) - z
+            return softplus_sum(logits, counted[i], counted[j]) - together
 
         total = sum_over_tiles(measure, x, y, self.log_scale.exp(), self.bias)
         return total / rows.sum().clamp(min=1)

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from fusion.division import division
 from fusion.objectives.pairs import Positives
-from fusion.objectives.tiles import sum_over_tiles, tiles, whole
+from fusion.objectives.tiles import products, sum_over_tiles, tiles, whole
+from fusion.peek import surely
 
 OUTSIDE = -1e30  # added to the logits of rows that do not take part: with -inf softmax would be NaN
 
@@ -20,18 +21,20 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
     of each row's and each column's sum, the second time for the loss and its gradient.
     """
     outside = torch.where(rows, 0.0, OUTSIDE).to(x.dtype)
+    every = surely(rows)
     weight = rows.to(x.dtype) / (2 * rows.sum().clamp(min=1))  # (b,)
 
     def logits(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        return torch.addmm(outside[j], scale * x, y.T) + outside[i].unsqueeze(1)
+        found = products(x, y, scale)
+        return found if every else found.add_(outside[j]).add_(outside[i].unsqueeze(1))
 
     def at_once(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        found, both = logits(i, j, x, y, scale), positive(i, j)  # (b, b)
-        count = both.sum(dim=1, dtype=torch.int32)
+        found = logits(i, j, x, y, scale)  # (b, b)
         from_x, from_y = found.log_softmax(dim=1), found.log_softmax(dim=0)
-        if count.device.type == "cpu" and not (count > 1).any():  # elsewhere to look would be to wait
+        if positive.own_only():
             return -(weight * (from_x.diagonal() + from_y.diagonal())).sum()
-        each = weight / count
+        both = positive(i, j)
+        each = weight / both.sum(dim=1, dtype=torch.int32)
         matched = both * (each.unsqueeze(1) * from_x + each * from_y)
         return -matched.sum()
 
@@ -55,10 +58,9 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         from_x, from_y = found - of_x[i].unsqueeze(1), found - of_y[j]
         # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
         ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
-        both = positive(i, j)
-        if both.device.type == "cpu" and not both.any():  # as above
+        if positive.none(i, j):
             return ones
-        matched: Tensor = both * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
+        matched: Tensor = positive(i, j) * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
         return ones - matched.sum()
 
     return sum_over_tiles(measure, x, y, scale) - 2 * weight.sum()

@@ -49,6 +49,11 @@ def tiles(x: Tensor, beside: Beside | None = None, rows: int | None = None) -> l
     return [(i, j) for i in mine for j in blocks(range(len(x)), size)]
 
 
+def products(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    """Return `scale`, (1,), times x y^T; scaled is what has fewer numbers."""
+    return scale * (x @ y.T) if len(y) < x.shape[1] else (scale * x) @ y.T
+
+
 def sum_over_tiles(
     measure: Measure,
     x: Tensor,

@@ -1,0 +1,153 @@
+"""What `losses.py` measures: our losses, plain ones, those of open_clip and sentence-transformers."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fusion import Embeddings, Registry
+
+WIDTH = 512
+GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if GPU else "cpu")
+CHUNK = 2048
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def leaf(value: float) -> Tensor:
+    return torch.full((1,), value, device=DEVICE, requires_grad=True)
+
+
+def ours(name: str) -> Loss:
+    loss = Registry().find("objective", name).component.resolve()(("image", "text"), WIDTH).to(DEVICE)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        place = torch.arange(len(x), device=DEVICE)
+        present = torch.ones_like(place, dtype=torch.bool)
+        content = {"image": 0 * place, "text": place + 1}
+        both = {"image": present, "text": present}
+        rows = Embeddings({"image": x, "text": y}, both, {}, {}, content, 0 * place)
+        found: Tensor = loss(rows, x, {"label": place})
+        return found
+
+    return run
+
+
+def plain_contrastive() -> Loss:
+    scale = leaf(1 / 0.07)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        logits = scale * (x @ y.T)
+        own = torch.arange(len(x), device=DEVICE)
+        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+    return run
+
+
+def labelled_contrastive() -> Loss:
+    """Rows of one label are positives: Khosla et al. 2020, eq. 2."""
+    scale = leaf(1 / 0.07)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        logits = scale * (x @ y.T)
+        label = torch.arange(len(x), device=DEVICE)
+        same = (label == label[:, None]).float()
+        share = same / same.sum(1)
+        return -sum((share * side.log_softmax(1)).sum() for side in (logits, logits.T)) / (2 * len(x))
+
+    return run
+
+
+def labelled_sigmoid() -> Loss:
+    scale, bias = leaf(10.0), leaf(-10.0)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        label = torch.arange(len(x), device=DEVICE)
+        sign = 2.0 * (label == label[:, None]) - 1
+        return -F.logsigmoid(sign * (scale * (x @ y.T) + bias)).sum() / len(x)
+
+    return run
+
+
+def plain_sigmoid() -> Loss:
+    scale, bias = leaf(10.0), leaf(-10.0)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        logits = scale * (x @ y.T) + bias
+        sign = 2 * torch.eye(len(x), device=DEVICE) - 1
+        return -F.logsigmoid(sign * logits).sum() / len(x)
+
+    return run
+
+
+def open_clip_contrastive() -> Loss:
+    from open_clip.loss import ClipLoss
+
+    loss, scale = ClipLoss(), leaf(1 / 0.07)
+    return lambda x, y: loss(x, y, scale)
+
+
+def open_clip_sigmoid() -> Loss:
+    from open_clip.loss import SigLipLoss
+
+    loss, scale, bias = SigLipLoss(), leaf(10.0), leaf(-10.0)
+    return lambda x, y: loss(x, y, scale, bias)
+
+
+def open_clip_chunks() -> Loss:
+    """SigLipLoss chunk by chunk, as its ranks do, each with a backward: it has no option for it."""
+    from open_clip.loss import SigLipLoss
+
+    loss, scale, bias = SigLipLoss(), leaf(10.0), leaf(-10.0)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        total = x.new_zeros(())
+        for i, ours in enumerate(x.split(CHUNK)):
+            for j, theirs in enumerate(y.split(CHUNK)):
+                part = loss._loss(ours, theirs, scale, bias, negative_only=i != j) * len(ours) / len(x)
+                part.backward()
+                total += part.detach()
+        return total
+
+    return run
+
+
+def sentence_transformers(*directions: str, cached: bool = False) -> Loss:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import losses
+
+    model = SentenceTransformer(modules=[torch.nn.Identity()], device=str(DEVICE))
+    options = {"scale": 1 / 0.07, "directions": directions, "partition_mode": "per_direction"}
+    own = torch.empty(0)
+    if not cached:
+        loss = losses.MultipleNegativesRankingLoss(model, **options)
+        return lambda x, y: loss.compute_loss_from_embeddings([x, y], own)
+    held = losses.CachedMultipleNegativesRankingLoss(model, **options)
+    return lambda x, y: held.calculate_loss([[x], [y]], with_backward=True)
+
+
+BOTH = ("query_to_doc", "doc_to_query")
+WAYS: dict[str, Callable[[], Loss]] = {
+    "contrastive": lambda: ours("contrastive"),
+    "sigmoid": lambda: ours("sigmoid"),
+    "plain contrastive": plain_contrastive,
+    "plain sigmoid": plain_sigmoid,
+    "plain, with labels contrastive": labelled_contrastive,
+    "plain, with labels sigmoid": labelled_sigmoid,
+    "open_clip ClipLoss": open_clip_contrastive,
+    "open_clip SigLipLoss": open_clip_sigmoid,
+    f"open_clip SigLipLoss in chunks of {CHUNK}": open_clip_chunks,
+    "sentence-transformers MNRL, both directions": lambda: sentence_transformers(*BOTH),
+    "sentence-transformers CachedMNRL, both": lambda: sentence_transformers(*BOTH, cached=True),
+    "sentence-transformers CachedMNRL, one direction": lambda: sentence_transformers(BOTH[0], cached=True),
+}
+
+
+def step(loss: Loss, x: Tensor, y: Tensor) -> float:
+    """Return the loss, after its backward."""
+    x.grad = y.grad = None
+    value = loss(x, y)
+    if value.requires_grad:
+        value.backward()
+    return value.item()
