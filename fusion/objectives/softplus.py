@@ -31,7 +31,7 @@ class _Sum(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(())
         size = max(1, AT_ONCE // max(1, x.shape[1]))
-        for part, often in zip(x.split(size), rows.split(size), strict=True):
+        for part, often in zip(torch.split(x, size), torch.split(rows, size), strict=True):
             slope = torch.empty_like(part)
             total += often @ (_softplus(part, slope) @ columns)
             torch.mul(slope.mul_(columns), often.unsqueeze(1), out=part)
