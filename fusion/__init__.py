@@ -23,6 +23,7 @@ from fusion.hookspecs import hookimpl
 if TYPE_CHECKING:
     from fusion.augmentation import Augmentation
     from fusion.batch import Batch, Choices, Row, Source, Stream, Target
+    from fusion.compression import Compression
     from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
@@ -57,6 +58,7 @@ _LAZY = {
     "Source": "fusion.batch",
     "Stream": "fusion.batch",
     "Target": "fusion.batch",
+    "Compression": "fusion.compression",
     "decode": "fusion.data.decode",
     "Embeddings": "fusion.embeddings",
     "Encoder": "fusion.encoder",
@@ -98,6 +100,7 @@ __all__ = [
     "CheckpointError",
     "Choices",
     "Component",
+    "Compression",
     "DataError",
     "Earlier",
     "Embeddings",

@@ -108,3 +108,10 @@ def fusion_priors() -> list[Component]:
         Component("l2sp", "fusion.priors.l2sp:L2Sp"),
         Component("ewc", "fusion.priors.ewc:Ewc"),
     ]
+
+
+@hookimpl
+def fusion_compressions() -> list[Component]:
+    return [
+        Component("low-rank", "fusion.compressions.low_rank:LowRank", tiny={"energy": 0.5}),
+    ]
