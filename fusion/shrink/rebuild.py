@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -53,6 +54,7 @@ def write(run: Run, done: Sequence[Applied]) -> list[Path]:
     return [run.folder / FILE]
 
 
+@torch.no_grad()
 def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     """Return the model of a finished run with its weights, on the CPU; `expanded` to ordinary modules.
 
