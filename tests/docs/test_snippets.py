@@ -35,6 +35,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "metrics.md": set(),
     "decisions.md": set(),
     "results.md": {"console"},
+    "parts-compress.md": {"console"},
     "transfer.md": {"console", "yaml"},
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},
