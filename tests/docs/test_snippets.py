@@ -304,6 +304,8 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "ledger.jsonl",
         "encoders",
         "notes.json",
+        "compression.json",
+        "comparison.json",
         "fisher.safetensors",
         "retention.json",
         "profile.json",
