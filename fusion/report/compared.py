@@ -33,9 +33,8 @@ def compared(record: Mapping[str, Any]) -> list[Table]:
         f"{record['max_drop']:g}. Speed is that of both in turns, from raw rows to answers, on "
         f"{record['device']} with {record['threads']} threads."
     )
-    return [
-        Table(f"Made smaller: {record['run']}", ["measured", "before", "after", "change", "verdict"], rows, note)
-    ]
+    columns = ["measured", "before", "after", "change", "verdict"]
+    return [Table(f"Made smaller: {record['run']}", columns, rows, note)]
 
 
 def _named(one: Mapping[str, Any]) -> str:
