@@ -31,7 +31,7 @@ class Classes:
 
     def join(self, one: Tensor, other: Tensor) -> None:
         """Make one class of the classes of every two numbers at the same place, after broadcasting."""
-        one, other = torch.broadcast_tensors(one, other)
+        one, other = torch.broadcast_tensors(one, other)  # type: ignore[no-untyped-call]
         for dim in range(one.ndim):
             if one.stride(dim) == 0 and other.stride(dim) == 0:  # the same all along
                 one, other = one.narrow(dim, 0, 1), other.narrow(dim, 0, 1)
@@ -46,7 +46,7 @@ class Classes:
                 number = above
             return number
 
-        for first, second in pairs.unique(dim=1).T.tolist():
+        for first, second in torch.unique(pairs, dim=1).T.tolist():
             low, high = sorted((root(first), root(second)))
             parent[high] = low
         moved = torch.arange(len(self._table))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.compressions.follow import Followed
-from fusion.compressions.layers import refit, replacement
+from fusion.compressions.layers import layer_of, refit, replacement
 from fusion.encoder import Encoder
 
 Run = Callable[[nn.Module], Sequence[Tensor]]
@@ -17,23 +17,27 @@ TOLERANCE = 1e-4
 
 
 class Family(NamedTuple):
-    """Classes of channels that lie in the same parameters: the channels, or heads, of a layer or of several."""
+    """Classes of channels in the same parameters: the channels, or heads, of one layer or of several."""
 
     paths: tuple[str, ...]  # of the parameters
     classes: Tensor  # (c,)
     numbers: Mapping[str, tuple[str, ...]] = {}  # by module, its attributes that are proportional to c
 
     @property
+    def layers(self) -> list[str]:
+        return list(dict.fromkeys(path.rpartition(".")[0] for path in self.paths))
+
+    @property
     def name(self) -> str:
         """The layer where the channels are made."""
-        return self.paths[0].rpartition(".")[0]
+        return self.layers[0]
 
 
 def families(followed: Followed) -> list[Family]:
     """Return what can be removed, one class of several; a family of one class is not there."""
     where: dict[int, list[int]] = {}
     for number, part in enumerate(followed.slices):
-        for found in followed.classes.of(part.numbers).unique().tolist():
+        for found in set(followed.classes.of(part.numbers).tolist()):
             where.setdefault(found, []).append(number)
     where.pop(0, None)
     grouped: dict[tuple[int, ...], list[int]] = {}
@@ -81,18 +85,18 @@ def put(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for owner in dict.fromkeys(path.rpartition(".")[0] for path in tensors):
         layer = module.get_submodule(owner)
         if (other := replacement(layer)) is not layer:
-            module.set_submodule(owner, other)
+            module.set_submodule(owner, other.train(layer.training))
     for path, tensor in tensors.items():
         _tensor(module, path).data = tensor
     for owner in dict.fromkeys(path.rpartition(".")[0] for path in tensors):
         refit(module.get_submodule(owner))
 
 
-def proven(encoder: Encoder, followed: Followed, family: Family, strongest: int, run: Run) -> Family | str:
+def proven(encoder: Encoder, followed: Followed, family: Family, strongest: Tensor, run: Run) -> Family | str:
     """Return the family, with the attributes that go with its size, when an encoder without one class runs,
     and computes what it does when the parameters of that class are zero. Otherwise, why it does not.
     """
-    removed = torch.tensor([strongest])
+    removed = strongest.view(1)
     masked = _copy(encoder)
     mask(masked, followed, removed)
     expected = run(masked)
@@ -151,6 +155,7 @@ def _numbers(module: nn.Module, followed: Followed, family: Family) -> dict[str,
             if type(value) is int and value in sizes
         )
         for path in sorted(around)
+        if layer_of(module.get_submodule(path)) is None
     }
     return {path: names for path, names in found.items() if names}
 

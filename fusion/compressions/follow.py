@@ -1,9 +1,9 @@
 """Follow channels through a forward: which slices of which parameters belong together.
 
-Channels are numbered where a layer makes them. Numbers go where values go: what moves values moves them, what
-computes one value of several makes their channels one class. A class can be removed from all parameters at once
-(the dependency graph of Fang et al. 2023, DepGraph, drawn by values and not by layers). What is not known
-to keep channels apart, such as an operator that is not listed here, makes its channels stay.
+Channels are numbered where a layer makes them. Numbers go where values go: what moves values moves them, and
+what computes one value of several makes one class of their channels. A class can be taken from all parameters
+at once (the dependency graph of Fang et al. 2023, DepGraph, drawn by values and not by layers). What is not
+known to keep channels apart, such as an operator that has no rule, makes its channels stay.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,17 @@ from fusion.compressions.classes import STAY, Classes
 from fusion.compressions.layers import Layer, layer_of
 from fusion.compressions.operators import COPIES, MOVES, POINTWISE, VIEWS, rule_of
 
+
 class Slices(NamedTuple):
     """A parameter, or buffer, that is cut along an axis."""
 
     path: str
     dim: int
     numbers: Tensor  # of the channels along that axis
+
+    @property
+    def layer(self) -> str:
+        return self.path.rpartition(".")[0]
 
 
 class Followed(NamedTuple):
@@ -34,7 +39,7 @@ class Followed(NamedTuple):
 
 
 def follow(module: nn.Module, run: Callable[[], Sequence[Tensor]]) -> Followed:
-    """Follow the channels of a module in eval mode while `run` calls it and returns what has to stay as it is."""
+    """Follow the channels of a module in eval mode while `run` calls it; what that returns has to stay."""
     following = Following(module)
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it computes a whole layer in one operator
@@ -48,11 +53,11 @@ def follow(module: nn.Module, run: Callable[[], Sequence[Tensor]]) -> Followed:
     return Followed(following.classes, following.slices())
 
 
-class Following(TorchDispatchMode):
+class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator of a forward; inside of known layers, the layer as a whole."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.classes = Classes()
         self._numbers: dict[int, tuple[Tensor, Tensor]] = {}  # by the id of a tensor, which is kept alive
         self._owner: dict[int, str] = {}  # the layer of a parameter, by its id

@@ -1,7 +1,5 @@
 """Attention of torch, with fewer heads than its width has room for."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +23,7 @@ class HeadAttention(nn.Module):
 
     @property
     def num_heads(self) -> int:
-        return len(self.in_proj_weight) // (3 * self.head_dim)
+        return int(len(self.in_proj_weight) // (3 * self.head_dim))
 
     def forward(
         self,
@@ -50,7 +48,7 @@ class HeadAttention(nn.Module):
         weights = self.in_proj_weight.chunk(3)
         biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         q, k, v = (
-            F.linear(part, weight, bias).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            F.linear(part, weight, bias).view(*part.shape[:2], -1, self.head_dim).transpose(1, 2)
             for part, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )  # (n, heads, t, d of a head)
         mask = self._mask(attn_mask, key_padding_mask, q, k)

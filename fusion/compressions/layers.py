@@ -1,4 +1,4 @@
-"""Layers whose channels are known: which axes of which parameters count them, and what goes with their number."""
+"""Layers whose channels are known: which axes of which parameters count them."""
 
 from typing import NamedTuple
 

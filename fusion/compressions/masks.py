@@ -23,7 +23,7 @@ def largest(tensors: Sequence[Tensor], sparsity: float) -> list[Tensor]:
     equal = sizes == bound
     spared = count - (sizes < bound).sum()  # of the equal ones, how many go
     kept = (sizes > bound) | (equal & (equal.cumsum(0) > spared))
-    parts = kept.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(kept, [tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 

@@ -18,7 +18,18 @@ COPIES = {"_to_copy", "clone", "detach", "alias", "lift_fresh"}
 VIEWS = {"view", "_unsafe_view", "reshape"}
 MOVES = {
     *(*VIEWS, "permute", "transpose", "t", "expand", "repeat"),
-    *("slice", "select", "squeeze", "unsqueeze", "split", "split_with_sizes", "chunk", "unbind", "cat", "stack"),
+    *(
+        "slice",
+        "select",
+        "squeeze",
+        "unsqueeze",
+        "split",
+        "split_with_sizes",
+        "chunk",
+        "unbind",
+        "cat",
+        "stack",
+    ),
     *("index", "index_select", "flip", "roll", "unfold", "constant_pad_nd"),
 }
 POINTWISE = {"copy_", "masked_fill_", "hardswish", "hardswish_", "hardsigmoid_", "rsub"}
@@ -43,7 +54,9 @@ def _pooled(following: "Following", args: Any, kwargs: dict[str, Any], out: Tens
     numbers = following.numbers(args[0])
     if numbers is None or following.varies(numbers, *range(2, numbers.ndim)):
         return None
-    return numbers[(slice(None), slice(None), *[slice(1)] * (numbers.ndim - 2))].expand(out.shape)
+    for dim in range(2, numbers.ndim):
+        numbers = numbers.narrow(dim, 0, 1)
+    return numbers.expand(out.shape)
 
 
 def _softmax(following: "Following", args: Any, kwargs: dict[str, Any], out: Tensor) -> Tensor | None:
@@ -56,8 +69,10 @@ def _softmax(following: "Following", args: Any, kwargs: dict[str, Any], out: Ten
 def _layer_norm(following: "Following", args: Any, kwargs: dict[str, Any], out: Tensor) -> Tensor | None:
     numbers = following.numbers(args[0])
     if numbers is not None:
-        first = (..., *[slice(1)] * len(args[1]))
-        following.classes.join(numbers, numbers[first])
+        first = numbers
+        for dim in range(-len(args[1]), 0):
+            first = first.narrow(dim, 0, 1)
+        following.classes.join(numbers, first)
     return numbers
 
 
@@ -107,4 +122,6 @@ _FAMILIES: dict[str, Rule] = {
 
 def rule_of(name: str) -> Rule | None:
     """Return what an operator does to channels; None for one of which that is not known."""
-    return _RULES.get(name) or next((rule for start, rule in _FAMILIES.items() if name.startswith(start)), None)
+    return _RULES.get(name) or next(
+        (rule for start, rule in _FAMILIES.items() if name.startswith(start)), None
+    )

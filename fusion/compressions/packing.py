@@ -15,8 +15,8 @@ def pack(module: nn.Module, name: str) -> None:
 
     The parameter stays what it is; `load_state_dict` takes that form, or the whole tensor.
     """
-    module.register_state_dict_post_hook(partial(_packed, name=name))
-    module.register_load_state_dict_pre_hook(partial(_unpacked, name=name))
+    module.register_state_dict_post_hook(partial(_packed, name=name))  # type: ignore[no-untyped-call]
+    module.register_load_state_dict_pre_hook(partial(_unpacked, name=name))  # type: ignore[no-untyped-call]
 
 
 def unpack(module: nn.Module) -> None:

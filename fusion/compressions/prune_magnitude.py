@@ -17,14 +17,14 @@ EVERY = 10  # steps between two choices of what stays, while the sparsity grows
 
 
 class PruneMagnitude(Compression):
-    """Sets the share `sparsity` of the weights nearest to zero to zero (Han et al. 2015), and keeps them there.
+    """Sets the share `sparsity` of weights, those nearest to zero, to zero for good (Han et al. 2015).
 
     Weights are what has two axes longer than one: matrices, kernels and embeddings, not biases, norms and
     temperatures. Those of each tensor are ranked alone, or all together with `scope: global`; a tensor keeps
     its largest in any case. `skip` names beginnings of names that stay whole, such as "encoders.text.bytes".
 
-    In a training before, the sparsity grows for the share `ramp` of the steps (Zhu and Gupta 2017, equation 1)
-    and then holds; with ramp 0 all is done before the first step. What went does not come back.
+    In a training before, the sparsity grows for the share `ramp` of the steps (Zhu and Gupta 2017, equation
+    1) and then holds; with ramp 0 all is done before the first step. What went does not come back.
 
     Computing with zeros takes as long as with other numbers. The file is smaller: it has the other numbers
     and a bit for each weight, where that is less.
@@ -47,7 +47,7 @@ class PruneMagnitude(Compression):
         weights = self._weights(model)
         if not weights:
             raise ValueError(f"no weight is left to prune beside skip: {', '.join(self.skip) or 'none'}")
-        tensors = [weight.tensor for weight in weights]
+        tensors: list[Tensor] = [weight.tensor for weight in weights]
         for weight, mask in zip(weights, self._largest(tensors, self.sparsity), strict=True):
             weight.tensor.mul_(mask)
         smaller = [weight.path for weight in weights if _packs(weight.tensor)]

@@ -1,6 +1,6 @@
 """Take whole channels and heads out of encoders: smaller matrices, fewer parameters, less to compute."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from fusion.batch import Batch
 from fusion.compression import Compression
-from fusion.compressions.cut import Family, cut, distance, families, mask, proven, put, scale, score
+from fusion.compressions.cut import Family, cut, families, proven, put, scale, score
 from fusion.compressions.follow import Followed, follow
 from fusion.encoder import Encoder
 from fusion.model import Model
+
+HELD = "prune_structured"
+"""Where a model holds the records of what was taken from it before a training, until they are asked for."""
 
 
 class Found(NamedTuple):
@@ -20,19 +23,20 @@ class Found(NamedTuple):
 
     followed: Followed
     families: list[Family]
-    importance: Tensor  # of each class
     whole: dict[str, str]  # layers that stay as they are, and why
+    importance: Tensor  # of each class
 
 
 class PruneStructured(Compression):
-    """Takes the share `sparsity` of the channels and heads of each layer, those of least importance.
+    """Takes the share `sparsity` of the channels, or heads, of each layer of encoders, the least important.
 
-    What belongs together is found by following a forward (as Fang et al. 2023, DepGraph, in values), and proven:
-    an encoder without a channel has to compute what it does with zeros in its place. What cannot be followed
-    or proven stays whole and is listed, and so is the width of an encoder. One of each layer is left in any case.
+    What belongs together is found by following a forward (Fang et al. 2023, DepGraph; here by values), and
+    proven: an encoder without one of them has to compute what it does with zeros in its place. What cannot be
+    followed or proven stays whole, as do the width of an encoder and names that begin with one of `skip`; it
+    is listed. A layer keeps one channel or head in any case. A training before begins without what goes.
 
-    Importance is the `l1` or `l2` norm of all parameters of a channel (Li et al. 2017), or `taylor`: the square of
-    the sum of gradient times weight, in the mean over batches (Molchanov et al. 2019, equation 8).
+    Importance is the `l1` norm of all parameters of a channel (Li et al. 2017), their `l2` norm, or `taylor`:
+    the square of the sum of gradient times weight, summed over batches (Molchanov et al. 2019, equation 8).
     """
 
     def __init__(
@@ -44,86 +48,109 @@ class PruneStructured(Compression):
     ) -> None:
         self.sparsity, self.importance, self.skip = sparsity, importance, skip or []
         self._found: dict[str, Found] = {}
-        self._record: dict[str, Any] | None = None
+        self._done = False
 
     def observe(self, model: Model, batches: Sequence[Batch]) -> None:
+        training = model.training
+        model.eval()
         for name, part in model.encoders.items():
             inputs = next((batch.inputs[name] for batch in batches if name in batch.inputs), None)
-            if inputs is not None and name not in self.skip:
-                self._found[name] = self._find(cast(Encoder, part), inputs)
+            if inputs is not None:
+                self._found[name] = self._find(f"encoders.{name}", cast(Encoder, part), inputs)
         if self.importance == "taylor":
             self._weigh(model, batches)
+        model.train(training)
 
     def apply(self, model: Model) -> dict[str, Any]:
-        self.prepare(model, 0, 1)
-        assert self._record is not None
-        return self._record
+        held: list[dict[str, Any]] = vars(model).setdefault(HELD, [])
+        if not held:
+            self.prepare(model, 0, 1)
+        return held.pop(0)
 
     @torch.no_grad()
     def prepare(self, model: Model, step: int, steps: int) -> None:
-        if step or self._record is not None:
+        if step or self._done:
             return
         if not any(found.families for found in self._found.values()):
-            raise ValueError(
-                f"no encoder has channels or heads that can be taken; looked at: {', '.join(self._found) or 'none'}"
-            )
-        record: dict[str, Any] = {"shapes": {}, "numbers": {}, "kept": {}, "whole": {}}
+            looked = ", ".join(self._found) or "none, as no rows were shown"
+            raise ValueError(f"no channel or head can be taken; encoders that were looked at: {looked}")
+        record: dict[str, Any] = {"shapes": {}, "numbers": {}, "left": {}, "whole": {}}
         for name, found in self._found.items():
-            encoder = model.encoders[name]
-            start = f"encoders.{name}."
-            record["whole"] |= {start + path: why for path, why in found.whole.items()}
-            gone = []
+            encoder, start = model.encoders[name], f"encoders.{name}."
+            gone = [torch.empty(0, dtype=torch.long)]
             for family in found.families:
                 order = found.importance[family.classes].argsort(stable=True)
-                count = min(round(self.sparsity * len(order)), len(order) - 1)
-                gone.append(family.classes[order[:count]])
-                record["kept"][start + family.name] = [len(order) - count, len(order)]
-                values = scale(encoder, family, len(order) - count)
+                left = max(len(order) - round(self.sparsity * len(order)), 1)
+                gone.append(family.classes[order[: len(order) - left]])
+                record["left"][start + family.name] = [left, len(order)]
+                values = scale(encoder, family, left)
                 record["numbers"] |= {start + path: named for path, named in values.items()}
-            if gone:
-                shapes = cut(encoder, found.followed, torch.cat(gone))
-                record["shapes"] |= {start + path: list(shape) for path, shape in shapes.items()}
-        self._record = record
+            shapes = cut(encoder, found.followed, torch.cat(gone))
+            record["shapes"] |= {start + path: list(shape) for path, shape in shapes.items()}
+            record["whole"] |= {start + path: why for path, why in found.whole.items()}
+        vars(model).setdefault(HELD, []).append(record)
+        self._done = True
 
     def restore(self, model: Model, record: Mapping[str, Any]) -> None:
-        own = dict(model.state_dict())
-        put(model, {path: own[path].new_empty(shape) for path, shape in record["shapes"].items()})
+        tensors = {}
+        own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        for path, shape in record["shapes"].items():
+            full = tuple(own[path].shape)
+            if len(full) != len(shape) or not all(0 < n <= of for n, of in zip(shape, full, strict=True)):
+                raise ValueError(f"{path} cannot be {shape}; it is {full}")
+            tensors[path] = own[path].new_empty(shape)
+        put(model, tensors)
         for path, values in record["numbers"].items():
             held = vars(model.get_submodule(path))
-            if not all(type(held.get(name)) is int and type(value) is int for name, value in values.items()):
-                raise ValueError(f"{path} has other numbers than {', '.join(values)}")
-            held.update(values)
+            for name, value in values.items():
+                if not (type(held.get(name)) is type(value) is int and 0 < value <= held[name]):
+                    raise ValueError(f"{path}.{name} cannot be {value!r}")
+                held[name] = value
 
-    def _find(self, encoder: Encoder, inputs: Mapping[str, Tensor]) -> Found:
+    def _find(self, start: str, encoder: Encoder, inputs: Mapping[str, Tensor]) -> Found:
+        @torch.no_grad()
         def run(module: nn.Module) -> list[Tensor]:
-            with torch.no_grad():
-                pooled, tokens, mask = module(**inputs)
+            pooled, tokens, mask = module(**inputs)
             if tokens is None:
                 return [pooled]
             return [pooled, tokens if mask is None else tokens.masked_fill(~mask[..., None], 0)]
 
-        def outputs() -> Iterator[Tensor]:
-            pooled, tokens, _ = encoder(**inputs)
-            yield from (part for part in (pooled, tokens) if part is not None)
-
-        followed = follow(encoder, lambda: list(outputs()))
+        followed = follow(encoder, lambda: [part for part in encoder(**inputs)[:2] if part is not None])
         power = 1 if self.importance == "l1" else 2
-        sizes = {name: part.detach().abs().pow(power) for name, part in encoder.named_parameters()}
-        importance = score(followed, sizes)
-        left, whole = [], {}
+        norms = {name: part.detach().abs() ** power for name, part in encoder.named_parameters()}
+        importance = score(followed, norms)
+        left: list[Family] = []
+        whole: dict[str, str] = {}
         for family in families(followed):
-            strongest = int(family.classes[importance[family.classes].argmax()])
-            answer = proven(encoder, followed, family, strongest, run)
-            if isinstance(answer, str):
-                whole[family.name] = answer
+            strongest = family.classes[importance[family.classes].argmax()]
+            skipped = any(f"{start}.{path}".startswith(tuple(self.skip)) for path in family.paths)
+            why = "it is skipped" if skipped else proven(encoder, followed, family, strongest, run)
+            if isinstance(why, str):
+                whole |= dict.fromkeys(family.layers, why)
             else:
-                left.append(answer)
-        taken = {path.rpartition(".")[0] for family in left for path in family.paths}
+                left.append(why)
+        known = whole.keys() | {layer for family in left for layer in family.layers}
         for part in followed.slices:
-            layer = part.path.rpartition(".")[0]
-            if layer not in taken | whole.keys():
-                whole[layer] = "its channels meet the width of the encoder, or what has no channels"
-        return Found(followed, left, importance, whole)
+            if part.layer not in known:
+                whole[part.layer] = "its channels are the width of the encoder, or meet what has no channels"
+        return Found(followed, left, whole, importance)
 
     def _weigh(self, model: Model, batches: Sequence[Batch]) -> None:
-        raise NotImplementedError
+        """Let the importance of each class be that of its gradient; the loss is that of the training."""
+        learning = {part: part.requires_grad for part in model.parameters()}
+        model.requires_grad_(True)
+        total = {name: torch.zeros_like(found.importance) for name, found in self._found.items()}
+        for batch in batches:
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(model(batch).total, list(learning), allow_unused=True)
+            reached = dict(zip(learning, gradients, strict=True))
+            for name, found in self._found.items():
+                parts = {
+                    path: part.detach() * gradient
+                    for path, part in model.encoders[name].named_parameters()
+                    if (gradient := reached[part]) is not None
+                }
+                total[name] += score(found.followed, parts).square()
+        for part, learns in learning.items():
+            part.requires_grad_(learns)
+        self._found = {name: found._replace(importance=total[name]) for name, found in self._found.items()}

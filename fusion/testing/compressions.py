@@ -65,6 +65,7 @@ def _checks(build: Build, options: dict[str, Any]) -> Iterator[str]:
 def _trained(build: Build, options: dict[str, Any]) -> Model:
     """Train with what is due before each step, as the core does, and expect that it can be resumed."""
     compression, model = _built(build, options), trial_model(0)
+    compression.observe(model, [trial_batch()])
     compression.prepare(model, 0, STEPS)
     made = [id(parameter) for parameter in model.parameters()]
     for step in range(STEPS):
@@ -75,6 +76,7 @@ def _trained(build: Build, options: dict[str, Any]) -> Model:
             kept == made, f"at step {step} it changes modules", "them to change before the optimiser is made"
         )
         other, resumed = _built(build, options), trial_model(0)
+        other.observe(resumed, [trial_batch()])
         other.prepare(resumed, 0, STEPS)
         resumed.load_state_dict(saved)
         other.prepare(resumed, step, STEPS)
@@ -130,7 +132,9 @@ def _restored(build: Build, options: dict[str, Any], model: Model, record: dict[
 
 
 def _applied(build: Build, model: Model, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
-    return model, _built(build, options).apply(model.eval())
+    compression = _built(build, options)
+    compression.observe(model.eval(), [trial_batch()])
+    return model, compression.apply(model)
 
 
 def _built(build: Build, options: dict[str, Any]) -> Compression:
