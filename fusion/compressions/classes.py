@@ -35,7 +35,9 @@ class Classes:
         for dim in range(one.ndim):
             if one.stride(dim) == 0 and other.stride(dim) == 0:  # the same all along
                 one, other = one.narrow(dim, 0, 1), other.narrow(dim, 0, 1)
-        pairs = torch.stack([self.of(one).flatten(), self.of(other).flatten()])
+        low, high = torch.aminmax(torch.stack([self.of(one), self.of(other)]), dim=0)
+        pairs = torch.unique(low * self.count + high)[None]
+        pairs = torch.cat([pairs // self.count, pairs % self.count])
         pairs = pairs[:, pairs[0] != pairs[1]]
         if not pairs.numel():
             return
@@ -46,7 +48,7 @@ class Classes:
                 number = above
             return number
 
-        for first, second in torch.unique(pairs, dim=1).T.tolist():
+        for first, second in pairs.T.tolist():
             low, high = sorted((root(first), root(second)))
             parent[high] = low
         moved = torch.arange(len(self._table))
