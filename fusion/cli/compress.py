@@ -1,14 +1,17 @@
 """fusion compress: make a smaller run of a run, if it stays as good."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusion.cli.arguments import leave_what_was_trained, run_argument
 from fusion.cli.show import json_option, print_json, registry_argument, tables
 from fusion.errors import RunError
-from fusion.recipe_picks import Pick
 from fusion.registry import Registry
+
+if TYPE_CHECKING:
+    from fusion.recipe_picks import Pick
 
 TAKING = ("--with", "--distil")
 MEASURED = ("evaluate", "classes")  # sections that say what is measured
@@ -31,8 +34,9 @@ class _Taking(click.Command):
         return super().parse_args(ctx, spread)
 
 
-def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> list[Pick]:
+def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> "list[Pick]":
     from fusion.recipe_file import parse
+    from fusion.recipe_picks import Pick
 
     chosen: list[dict[str, object]] = []
     for word in words:
@@ -95,7 +99,7 @@ def command(
     registry: Registry,
     run: Path,
     overrides: tuple[str, ...],
-    chosen: list[Pick],
+    chosen: "list[Pick]",
     recover: int | None,
     distil: tuple[str, ...],
     steps: int | None,

@@ -49,8 +49,8 @@ class Classes:
             return number
 
         for first, second in pairs.T.tolist():
-            low, high = sorted((root(first), root(second)))
-            parent[high] = low
+            least, most = sorted((root(first), root(second)))
+            parent[most] = least
         moved = torch.arange(len(self._table))
         for number in list(parent):
             moved[number] = root(number)

@@ -35,15 +35,15 @@ class PruneStructured(Compression):
     followed or proven stays whole, as do the width of an encoder and names that begin with one of `skip`; it
     is listed. A layer keeps one channel or head in any case. A training before begins without what goes.
 
-    Importance is the `l1` norm of all parameters of a channel (Li et al. 2017), their `l2` norm, or `taylor`:
-    the square of the sum of gradient times weight, summed over batches (Molchanov et al. 2019, equation 8).
+    Importance is the sum of all parameters of a channel, by `abs` (Li et al. 2017) or `square`, or `taylor`: the
+    square of the sum of gradient times weight, summed over batches (Molchanov et al. 2019, equation 8).
     """
 
     def __init__(
         self,
         *,
         sparsity: Annotated[float, Field(gt=0, lt=1)] = 0.5,
-        importance: Literal["l1", "l2", "taylor"] = "l2",
+        importance: Literal["abs", "square", "taylor"] = "square",
         skip: list[str] | None = None,
     ) -> None:
         self.sparsity, self.importance, self.skip = sparsity, importance, skip or []
@@ -116,7 +116,7 @@ class PruneStructured(Compression):
             return [pooled, tokens if mask is None else tokens.masked_fill(~mask[..., None], 0)]
 
         followed = follow(encoder, lambda: [part for part in encoder(**inputs)[:2] if part is not None])
-        power = 1 if self.importance == "l1" else 2
+        power = 1 if self.importance == "abs" else 2
         norms = {name: part.detach().abs() ** power for name, part in encoder.named_parameters()}
         importance = score(followed, norms)
         left: list[Family] = []

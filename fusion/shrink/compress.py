@@ -109,8 +109,9 @@ def compress(
         if worse := [comparison.told(line) for line in lines if line.kept is False]:
             return Compressed(None, record, worse)
         made.write_json(COMPARISON, record)
-        render(made.folder)
-        return Compressed(runs.settle(made, recipe.name, place), record, [])
+        made = runs.settle(made, recipe.name, place)
+    render(made.folder)  # its title is the name of the folder
+    return Compressed(made, record, [])
 
 
 def _compressed(
@@ -168,9 +169,7 @@ def _aside(place: Path) -> Iterator[Path]:
     """Yield a folder beside a place, which is gone afterwards, also after Ctrl-C, unless it was moved."""
     near = next(folder for folder in place.absolute().parents if folder.is_dir())
     try:
-        with TemporaryDirectory(prefix=".compress-", dir=near, ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(prefix=".compress-", dir=near) as folder:
             yield Path(folder) / "run"
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # a training says how to go on with a folder that is gone
         raise KeyboardInterrupt("interrupted; the run is as it was, and nothing new was kept") from None
-    except OSError as error:
-        raise RunError(f"cannot write the smaller run: {error}") from error

@@ -80,7 +80,7 @@ def test_channels_and_heads_that_are_zero_go_first_and_nothing_changes() -> None
 
 
 def two_layers() -> tuple[Model, nn.Linear, nn.Linear]:
-    """Return a model whose audio has four hidden channels: 3, 4, 0 and 5 in l1, squared 9, 8, 0 and 13."""
+    """Return a model whose audio has four hidden channels: 3, 4, 0 and 5 in all, squared 9, 8, 0 and 13."""
     model = trial_model(0).eval()
     body = model.encoders["audio"].body
     body[0], body[3] = nn.Linear(16, 4), nn.Linear(4, 32)
@@ -95,7 +95,7 @@ def two_layers() -> tuple[Model, nn.Linear, nn.Linear]:
     return model, body[0], body[3]
 
 
-@pytest.mark.parametrize(("importance", "left"), [("l1", [1, 3]), ("l2", [0, 3])])
+@pytest.mark.parametrize(("importance", "left"), [("abs", [1, 3]), ("square", [0, 3])])
 def test_importance_is_the_norm_of_all_parameters_of_a_channel(importance: Any, left: list[int]) -> None:
     model, first, last = two_layers()
     before = first.weight.detach().clone(), first.bias.detach().clone(), last.weight.detach().clone()
