@@ -4,7 +4,6 @@
     python benchmarks/pruning.py channels RUN [steps to recover] [metric ...]
 
 Of channels also the parameters and the time of 64 rows, as shares of those of the run, measured in turns.
-
 """
 
 import sys

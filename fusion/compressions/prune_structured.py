@@ -35,8 +35,8 @@ class PruneStructured(Compression):
     followed or proven stays whole, as do the width of an encoder and names that begin with one of `skip`; it
     is listed. A layer keeps one channel or head in any case. A training before begins without what goes.
 
-    Importance is the sum of all parameters of a channel, by `abs` (Li et al. 2017) or `square`, or `taylor`: the
-    square of the sum of gradient times weight, summed over batches (Molchanov et al. 2019, equation 8).
+    Importance is the sum over the parameters of a channel of their size, `abs` (Li et al. 2017), or `square`,
+    or, by `taylor`, that of gradient times weight, squared (Molchanov et al. 2019, equation 8).
     """
 
     def __init__(
