@@ -114,4 +114,6 @@ def fusion_priors() -> list[Component]:
 def fusion_compressions() -> list[Component]:
     return [
         Component("low-rank", "fusion.compressions.low_rank:LowRank", tiny={"energy": 0.5}),
+        Component("prune-magnitude", "fusion.compressions.prune_magnitude:PruneMagnitude"),
+        Component("prune-structured", "fusion.compressions.prune_structured:PruneStructured"),
     ]
