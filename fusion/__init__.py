@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fusion.report.notes import note
     from fusion.run import Run
     from fusion.sharing import shared
+    from fusion.shrink.compress import compress
     from fusion.studies.study import study
     from fusion.tensors import Stored
     from fusion.training.loop import train
@@ -83,6 +84,7 @@ _LAZY = {
     "Registry": "fusion.registry",
     "note": "fusion.report.notes",
     "Run": "fusion.run",
+    "compress": "fusion.shrink.compress",
     "shared": "fusion.sharing",
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
@@ -135,6 +137,7 @@ __all__ = [
     "TrainingError",
     "Tuning",
     "blend",
+    "compress",
     "decode",
     "hookimpl",
     "load",

@@ -1,7 +1,8 @@
 """Build the model of a run from its folder: the recipe, what compressed it, and the weights."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError
@@ -41,6 +42,14 @@ def applied(run: Run) -> list[Applied]:
         return [_applied(given) for given in json.loads(path.read_text("utf-8"))]
     except (ValueError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}; copy the run again, or compress it again") from error
+
+
+def write(run: Run, done: Sequence[Applied]) -> list[Path]:
+    """Write what compressed the model of a run, if anything did; return the files."""
+    if not done:
+        return []
+    run.write_json(FILE, [one._asdict() for one in done])
+    return [run.folder / FILE]
 
 
 def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
@@ -83,8 +92,3 @@ def _restore(compression: Compression, one: Applied, model: "Model", run: Run) -
             f"{run.folder / FILE}: {one.name} cannot restore the model from what it has written: {error!r}; "
             "install the versions of plugins that manifest.json names, or compress the run again"
         ) from error
-
-
-def told(done: Sequence[Applied]) -> list[Mapping[str, Any]]:
-    """Return what the file says."""
-    return [one._asdict() for one in done]

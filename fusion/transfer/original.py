@@ -1,6 +1,6 @@
 """What an earlier run hands on: the weights that it wrote, as its recipe alone builds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from torch import Tensor
 from fusion import build
 from fusion.errors import RunError
 from fusion.files import sha256
+from fusion.picks import complete
 from fusion.recipe import Recipe
+from fusion.recipe_file import read_recipe
+from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import applied, rebuild
@@ -34,6 +37,16 @@ def adapted(recipe: Recipe, registry: Registry) -> list[str]:
     """Return the modalities whose encoders have something that their tuning has added."""
     tunings = build.build_tunings(recipe, registry)
     return [name for name, tuning in tunings.items() if type(tuning).merge is not Tuning.merge]
+
+
+def plain(run: Run, suffix: str, overrides: Sequence[str], registry: Registry) -> Recipe:
+    """Return the recipe of a run that is made of another, renamed, with its tunings less what they add."""
+    data = read_recipe(run.folder, overrides, registry).model_dump(mode="json")
+    data["name"] = f"{data['name']}-{suffix}"
+    for name in adapted(run.recipe, registry):
+        pace = {key: data["encoders"][name]["tune"][key] for key in ("lr_scale", "layer_decay")}
+        data["encoders"][name]["tune"] = Tune(**pace).model_dump(mode="json")
+    return complete(Recipe(**data), registry)
 
 
 def altered(run: Run, registry: Registry) -> bool:

@@ -39,6 +39,7 @@ LAYERS = [
     ["cache"],
     ["inference"],
     ["transfer"],
+    ["shrink.apply"],
     ["training", "evaluation.embed"],
     ["studies"],
     ["shrink"],

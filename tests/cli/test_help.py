@@ -36,6 +36,7 @@ def test_all_commands_are_there() -> None:
         "compare",
         "rank",
         "merge",
+        "compress",
         "fisher",
         "verify",
         "data",
