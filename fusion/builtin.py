@@ -113,7 +113,7 @@ def fusion_priors() -> list[Component]:
 @hookimpl
 def fusion_compressions() -> list[Component]:
     return [
-        Component("int8", "fusion.compressions.int8:Int8"),
-        Component("int4", "fusion.compressions.int4:Int4"),
+        Component("int8", "fusion.compressions.int8:Int8", tiny={"least": 64, "multiplied": 128}),
+        Component("int4", "fusion.compressions.int4:Int4", tiny={"least": 64, "multiplied": 128}),
         Component("low-rank", "fusion.compressions.low_rank:LowRank", tiny={"energy": 0.5}),
     ]

@@ -8,7 +8,7 @@ from torch import nn
 from fusion.compression import Compression
 from fusion.errors import unknown
 from fusion.model import Model
-from fusion.quantization.held import hold, matrices, rehearse, release, settle
+from fusion.quantization.held import hold, matrices, parameter, rehearse, release, settle
 from fusion.quantization.rounding import Form
 
 
@@ -41,7 +41,7 @@ class Quantization(Compression):
         offered = {f"{name}.{matrix}": (module, matrix) for name, module, matrix in matrices(model, 1)}
         for name in record["weights"]:
             module, matrix = offered[name]
-            module.get_parameter(matrix).detach().zero_()  # whatever it was built with
+            parameter(module, matrix).detach().zero_()  # whatever it was built with
             hold(module, matrix, self.form, self.multiplied)
         settle(model)
 

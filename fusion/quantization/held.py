@@ -120,7 +120,7 @@ def hold(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
 
     Raises ValueError where it holds NaN or infinity.
     """
-    parts = form.encode(module.get_parameter(matrix))
+    parts = form.encode(parameter(module, matrix))
     rehearse(module, matrix, form, multiplied)
     module._parameters[matrix] = None  # its place among the others stays
     for suffix, part in parts.items():
@@ -129,12 +129,19 @@ def hold(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
 
 def rehearse(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
     """Let a module learn with its matrix, and what it is multiplied with, rounded as they will be."""
-    weight = module.get_parameter(matrix)
+    weight = parameter(module, matrix)
     if not isinstance(module, Held):
         module.forms, module.shapes, module.kept = {}, {}, {}  # type: ignore[assignment]
         module.__class__ = _class(module, weight.numel() >= multiplied)
     assert isinstance(module, Held)
     module.forms[matrix], module.shapes[matrix] = form, weight.shape
+
+
+def parameter(module: nn.Module, matrix: str) -> nn.Parameter:
+    """Return a matrix that learns as it is, not rounded."""
+    found = module._parameters[matrix]
+    assert found is not None
+    return found
 
 
 def release(module: nn.Module, learning: bool = False) -> None:
