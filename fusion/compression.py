@@ -15,7 +15,7 @@ class Compression(ABC):
 
     What is saved is `model.state_dict()`, and beside it what `apply` returns; from both `restore` has to make
     the same model again, to the bit. Any encoder, fuser and objective may be in the model, and what a
-    compression has no way with it leaves as it is.
+    compression has no way with it leaves as it is. All methods are called without gradients.
     """
 
     @abstractmethod
@@ -47,9 +47,9 @@ class Compression(ABC):
 
         Such as a schedule, weights that are held at zero, or arithmetic that is rounded as it will be. It is
         called on every rank before the optimiser is made, with step 0, when it may change modules; and again
-        before each step, 0 included, when it may only change numbers, in place and without a gradient. What
-        it does depends on (step, steps) and the model alone: a training may be resumed at any step. `apply`
-        is then given the model as it is, and undoes what is only for training.
+        before each step, 0 included, when it may only change numbers, in place. What it does depends on
+        (step, steps) and the model alone, as a training may be resumed at any step. `apply` is then given the
+        model as it is, and undoes what is only for training.
         """
 
 

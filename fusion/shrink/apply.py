@@ -29,7 +29,10 @@ def choose(picks: Iterable[Pick], registry: Registry) -> list[Chosen]:
     """Build what is picked. Raises PluginError for an unknown name, RecipeError for wrong options."""
     chosen = []
     for pick in picks:
-        compression = build.build_compression(pick.name, pick.options, registry)
+        try:
+            compression = build.build_compression(pick.name, pick.options, registry)
+        except RecipeError as error:
+            raise RecipeError(error.problems, "compress") from error
         component = registry.find("compression", pick.name).component
         chosen.append(Chosen(pick.name, options.check(component, pick.options, "")[0], compression))
     return chosen
@@ -57,6 +60,7 @@ def prepare(model: Model, chosen: Iterable[Chosen], step: int, steps: int) -> No
         one.compression.prepare(model, step, steps)
 
 
+@torch.no_grad()
 def apply(model: Model, chosen: Sequence[Chosen]) -> list[Applied]:
     """Compress a model in place; it is then in eval mode, on the device where it was.
 

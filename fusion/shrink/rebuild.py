@@ -1,12 +1,14 @@
 """Build the model of a run from its folder: the recipe, what compressed it, and the weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from fusion import build
 from fusion.compression import Compression
@@ -52,6 +54,7 @@ def write(run: Run, done: Sequence[Applied]) -> list[Path]:
     return [run.folder / FILE]
 
 
+@torch.no_grad()
 def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     """Return the model of a finished run with its weights, on the CPU; `expanded` to ordinary modules.
 
@@ -64,7 +67,7 @@ def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     for compression, one in zip(chosen, done, strict=True):
         _restore(compression, one, model, run)
     try:
-        model.load_state_dict(load_file(run.model_file))
+        _load(model, load_file(run.model_file))
     except (RuntimeError, SafetensorError) as error:
         raise RunError(
             f"{run.model_file} does not fit the model that {run.folder} describes: {error}; install the "
@@ -73,6 +76,14 @@ def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     for compression, one in zip(reversed(chosen), reversed(done), strict=True) if expanded else ():
         compression.expand(model, one.record)
     return model
+
+
+def _load(model: "Model", weights: Mapping[str, Tensor]) -> None:
+    own = model.state_dict()
+    for name in own.keys() & weights.keys():  # torch would take codes for numbers
+        if own[name].is_floating_point() != weights[name].is_floating_point():
+            raise RuntimeError(f"{name} is {weights[name].dtype} there, and {own[name].dtype} in the model")
+    model.load_state_dict(weights)
 
 
 def _applied(given: Any) -> Applied:

@@ -89,8 +89,8 @@ def trial_model(number: int) -> Model:
         )
 
 
-def trial_batch() -> Batch:
-    """Return the same rows each time: every subset of the modalities twice, nothing among them."""
+def trial_batch(row: int | None = None) -> Batch:
+    """Return the same rows each time, or one of them: every subset of the modalities twice, and nothing."""
     present = dict(zip(MODALITIES, torch.tensor(MIXED).T, strict=True))
     counts = [int(shown.sum()) for shown in present.values()]
     with seed(2):
@@ -100,6 +100,14 @@ def trial_batch() -> Batch:
             torch.randn(counts[2], 4, 20),
         )
     inputs = {name: {"x": x} for name, x in zip(MODALITIES, samples, strict=True)}
-    rows = torch.arange(len(MIXED))
+    if row is not None:
+        places = {name: int(shown[:row].sum()) for name, shown in present.items()}
+        present = {name: shown[row : row + 1] for name, shown in present.items()}
+        inputs = {
+            name: {"x": inputs[name]["x"][place : place + 1]}
+            for name, place in places.items()
+            if present[name].any()
+        }
+    rows = torch.arange(len(present["image"]))
     nothing = {name: torch.zeros_like(rows) for name in MODALITIES}
     return Batch(present, present, inputs, {}, nothing, torch.zeros_like(rows), rows)

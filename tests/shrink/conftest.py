@@ -103,9 +103,7 @@ def registry(toy: ModuleType, small: ModuleType) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def full(
-    recipe: Callable[..., Recipe], registry: Registry, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def full(recipe: Callable[..., Recipe], registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of the toy with three modalities. Do not write into it."""
     made = recipe({"evaluate": EVALUATE, "train.steps": 30})
     return train(made, tmp_path_factory.mktemp("full") / "run", registry=registry)

@@ -1,6 +1,5 @@
 """A smaller run is made whole or not at all, and gives what the compressed model gave, to the bit."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -159,5 +158,3 @@ def test_the_plugin_of_a_stranger_that_is_gone_is_named(smaller: Run, toy: objec
     assert "was trained with these plugins: builtin (fusion), small (given in Python), toy" in str(
         raised.value
     )
-
-
