@@ -37,7 +37,7 @@ LAYERS = [
     ["report"],
     ["evaluation", "training.checkpoint", "training.progress"],
     ["cache"],
-    ["inference"],
+    ["inference", "gallery"],
     ["transfer"],
     ["shrink.apply"],
     ["training", "evaluation.embed"],
