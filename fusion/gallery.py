@@ -120,9 +120,9 @@ class Gallery:
 
     def _compared(self, asked: Tensor, codes: Tensor) -> Tensor:
         if self.precision == "binary":
-            return multiply(asked, signs(codes, self.width).t().contiguous())  # width - 2 * Hamming distance
+            return multiply(asked, signs(codes, self.width).t())  # width - 2 * Hamming distance
         if self.ranges is not None:
-            return multiply(asked, codes.t().contiguous())
+            return multiply(asked, codes.t())
         return asked @ codes.float().t()
 
 
@@ -136,12 +136,12 @@ def _read(file: Path, column: str) -> Gallery:
         raise DataError(unknown("column", column, names))
     table = pq.read_table(file, columns=["row", column])
     there = table.filter(table[column].is_valid())
-    numbers = np.array(there[column].combine_chunks().flatten())
+    numbers = np.array(there[column].combine_chunks().flatten(), copy=True)
     known = footer.told.get("ranges", {}).get(column)
     return Gallery(
         torch.from_numpy(numbers.reshape(-1, kinds.field(column).type.list_size)),
         footer.made.get("precision", "float32"),
         footer.made.get("width", kinds.field(column).type.list_size),
-        torch.from_numpy(np.array(there["row"])),
+        torch.tensor(there["row"].to_pylist()),
         None if known is None else Ranges(torch.tensor(known["low"]), torch.tensor(known["high"])),
     )

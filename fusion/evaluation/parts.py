@@ -25,7 +25,7 @@ class Footer(NamedTuple):
     made: dict[str, Any]
     rows: int
     bad: list[BadRow]
-    told: dict[str, Any]
+    told: dict[str, Any] = {}  # noqa: RUF012  nobody writes to it
 
 
 class Part(NamedTuple):

@@ -34,8 +34,12 @@ def convolution(self: Any, x: Tensor) -> Tensor:
     if self.learns("weight"):
         return floats(product.rounded(x, 1))
     codes, scale = self.integers("weight")
-    exact = product.convolution(x, codes, scale, held.bias, held.stride, padding, held.dilation)
-    return straight(exact, floats(x)) if _wants_gradient(x) else exact
+    options = (codes, scale, held.bias, held.stride, padding, held.dilation)
+    if not _wants_gradient(x):
+        return product.convolution(x, *options)
+    with torch.no_grad():
+        exact = product.convolution(x, *options)
+    return straight(exact, floats(x))
 
 
 def has_one_group(module: Any) -> bool:
@@ -136,10 +140,12 @@ def _project(self: "Held", matrix: str, x: Tensor, bias: Tensor | None, rows: sl
     if self.learns(matrix):
         return F.linear(product.rounded(x, x.ndim - 1), _some(self.floats(matrix), rows), bias)
     codes, scale = self.integers(matrix)
-    exact = product.linear(x, _some(codes, rows).t().contiguous(), _some(scale, rows), bias)
-    if _wants_gradient(x):
-        return straight(exact, F.linear(x, _some(self.floats(matrix), rows), bias))
-    return exact
+    some = (_some(codes, rows).t(), _some(scale, rows), bias)
+    if not _wants_gradient(x):
+        return product.linear(x, *some)
+    with torch.no_grad():
+        exact = product.linear(x, *some)
+    return straight(exact, F.linear(x, _some(self.floats(matrix), rows), bias))
 
 
 def _some(part: Any, rows: slice | None) -> Tensor:

@@ -23,7 +23,9 @@ def multiply(one: Tensor, other: Tensor) -> Tensor:
         fast = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     else:  # what cuBLAS asks for
         fast = one.device.type == "cuda" and rows > 16 and one.shape[1] % 8 == 0 and columns % 8 == 0
-    return torch._int_mm(one, other) if fast else in_floats(one, other)
+    if not fast:
+        return in_floats(one, other)
+    return torch._int_mm(one.contiguous(), other.contiguous())  # rows that overlap give wrong numbers
 
 
 def in_floats(one: Tensor, other: Tensor) -> Tensor:
