@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusion.encoder import Encoder, Encoding, Processor
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
+    from fusion.gallery import Gallery
     from fusion.inference import Predictor, load
     from fusion.merging import Merging, blend
     from fusion.model import Model
@@ -68,6 +69,7 @@ _LAZY = {
     "Estimator": "fusion.estimator",
     "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
+    "Gallery": "fusion.gallery",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
     "Merging": "fusion.merging",
@@ -111,6 +113,7 @@ __all__ = [
     "Estimator",
     "Fuser",
     "FusionError",
+    "Gallery",
     "Labelled",
     "Merging",
     "Model",

@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "tensors", "division", "files", "launch"],
+    ["component", "sharing", "tensors", "division", "files", "launch", "quantization"],
     ["hookspecs", "recipe_problems", "recipe_picks"],
     ["builtin", "recipe", "options"],
     ["registry"],
@@ -37,7 +37,7 @@ LAYERS = [
     ["report"],
     ["evaluation", "training.checkpoint", "training.progress"],
     ["cache"],
-    ["inference"],
+    ["inference", "gallery"],
     ["transfer"],
     ["shrink.look"],
     ["shrink.apply"],
