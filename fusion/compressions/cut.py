@@ -97,25 +97,32 @@ def proven(encoder: Encoder, followed: Followed, family: Family, strongest: Tens
     and computes what it does when the parameters of that class are zero. Otherwise, why it does not.
     """
     removed = strongest.view(1)
-    masked = _copy(encoder)
-    mask(masked, followed, removed)
-    expected = run(masked)
-    kept = len(family.classes) - 1
-    why = ""
+    expected = with_zeros(encoder, followed, removed, run)
+    reasons = []
     for numbers in ({}, _numbers(encoder, followed, family)):
-        trial = _copy(encoder)
+        trial, found = copied(encoder), family._replace(numbers=numbers)
         cut(trial, followed, removed)
-        found = family._replace(numbers=numbers)
-        scale(trial, found, kept)
-        try:
-            far = distance(expected, run(trial))
-        except Exception as error:  # a forward raises what it likes where a shape is not what it expects
-            why = why or f"without one it does not run: {' '.join(str(error).split())[:120]}"
-            continue
-        if far <= TOLERANCE:
+        scale(trial, found, len(family.classes) - 1)
+        if not (reason := difference(expected, trial, run)):
             return found
-        why = why or f"without one its outputs differ by {far:.1e} from those with zeros"
-    return why
+        reasons.append(f"without one it {reason}")
+    return reasons[0]
+
+
+def difference(expected: Sequence[Tensor], encoder: Encoder, run: Run) -> str:
+    """Say what an encoder does other than to give the expected outputs; nothing where it gives them."""
+    try:
+        far = distance(expected, run(encoder))
+    except Exception as error:  # a forward raises what it likes where a shape is not what it expects
+        return f"does not run: {' '.join(str(error).split())[:120]}"
+    return "" if far <= TOLERANCE else f"gives outputs that are {far:.1e} from those with zeros"
+
+
+def with_zeros(encoder: Encoder, followed: Followed, removed: Tensor, run: Run) -> Sequence[Tensor]:
+    """Return what an encoder computes with zeros in the place of all parameters of some classes."""
+    masked = copied(encoder)
+    mask(masked, followed, removed)
+    return run(masked)
 
 
 def scale(module: nn.Module, family: Family, kept: int) -> dict[str, dict[str, int]]:
@@ -160,10 +167,10 @@ def _numbers(module: nn.Module, followed: Followed, family: Family) -> dict[str,
     return {path: names for path, names in found.items() if names}
 
 
-def _copy(encoder: Encoder) -> Encoder:
-    """Return a copy that has the processor, which holds no weights, in common."""
+def copied(encoder: Encoder) -> Encoder:
+    """Return a copy, in eval mode, that has the processor, which holds no weights, in common."""
     memo: dict[int, Any] = {id(encoder.processor): encoder.processor}
-    return copy.deepcopy(encoder, memo)
+    return copy.deepcopy(encoder, memo).eval()
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:

@@ -119,7 +119,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not known:
             return
         name = func._schema.name.removeprefix("aten::")
-        pointwise = torch.Tag.pointwise in func.tags or name in POINTWISE
+        pointwise = isinstance(out, Tensor) and (torch.Tag.pointwise in func.tags or name in POINTWISE)
         if func._schema.is_mutable:
             if pointwise and self.numbers(args[0]) is not None:
                 self.meet(args[0].shape, tensors)
@@ -129,7 +129,7 @@ class Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.give(out, self.meet(out.shape, tensors))
         elif name in COPIES:
             self.give(out, self._numbers[id(args[0])][1])
-        elif name in MOVES:
+        elif name in MOVES and all(part.is_floating_point() for part in known):  # an index is no value
             given = tree_map_only(Tensor, self._or_zeros, args)
             moved = given[0].reshape(given[1]) if name in VIEWS else func(*given, **kwargs)
             for part, numbers in zip(tree_flatten(out)[0], tree_flatten(moved)[0], strict=True):

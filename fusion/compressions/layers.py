@@ -40,9 +40,9 @@ def layer_of(module: nn.Module) -> Layer | None:
         case _ConvTransposeNd():
             return None
         case _ConvNd(groups=1):
-            return Layer(1, len(module.weight), module.weight.shape[1], OUT, INTO)
+            return Layer(1 - module.weight.ndim, len(module.weight), module.weight.shape[1], OUT, INTO)
         case _ConvNd() if module.groups == module.in_channels == module.out_channels:
-            return Layer(1, module.groups, 0, OUT)
+            return Layer(1 - module.weight.ndim, module.groups, 0, OUT)
         case _BatchNorm():
             return Layer(1, module.num_features, 0, EACH)
         case nn.GroupNorm(num_groups=1) if type(module) is nn.GroupNorm:

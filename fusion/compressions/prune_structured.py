@@ -9,7 +9,19 @@ from torch import Tensor, nn
 
 from fusion.batch import Batch
 from fusion.compression import Compression
-from fusion.compressions.cut import Family, cut, families, proven, put, scale, score
+from fusion.compressions.cut import (
+    Family,
+    Run,
+    copied,
+    cut,
+    difference,
+    families,
+    proven,
+    put,
+    scale,
+    score,
+    with_zeros,
+)
 from fusion.compressions.follow import Followed, follow
 from fusion.encoder import Encoder
 from fusion.model import Model
@@ -25,6 +37,7 @@ class Found(NamedTuple):
     families: list[Family]
     whole: dict[str, str]  # layers that stay as they are, and why
     importance: Tensor  # of each class
+    run: Run  # what a module like it gives for the rows that were shown
 
 
 class PruneStructured(Compression):
@@ -76,16 +89,18 @@ class PruneStructured(Compression):
             raise ValueError(f"no channel or head can be taken; encoders that were looked at: {looked}")
         record: dict[str, Any] = {"shapes": {}, "numbers": {}, "left": {}, "whole": {}}
         for name, found in self._found.items():
-            encoder, start = model.encoders[name], f"encoders.{name}."
-            gone = [torch.empty(0, dtype=torch.long)]
-            for family in found.families:
-                order = found.importance[family.classes].argsort(stable=True)
-                left = max(len(order) - round(self.sparsity * len(order)), 1)
-                gone.append(family.classes[order[: len(order) - left]])
-                record["left"][start + family.name] = [left, len(order)]
+            encoder, start = cast(Encoder, model.encoders[name]), f"encoders.{name}."
+            chosen = [self._least(family, found.importance) for family in found.families]
+            gone = torch.cat([*chosen, torch.empty(0, dtype=torch.long)])
+            expected = with_zeros(encoder, found.followed, gone, found.run)
+            for family, classes in zip(found.families, chosen, strict=True):
+                left = len(family.classes) - len(classes)
+                record["left"][start + family.name] = [left, len(family.classes)]
                 values = scale(encoder, family, left)
                 record["numbers"] |= {start + path: named for path, named in values.items()}
-            shapes = cut(encoder, found.followed, torch.cat(gone))
+            shapes = cut(encoder, found.followed, gone)
+            if reason := difference(expected, copied(encoder), found.run):
+                raise ValueError(f"{start[:-1]} without all that is to go {reason}; name some of it in skip")
             record["shapes"] |= {start + path: list(shape) for path, shape in shapes.items()}
             record["whole"] |= {start + path: why for path, why in found.whole.items()}
         vars(model).setdefault(HELD, []).append(record)
@@ -106,6 +121,11 @@ class PruneStructured(Compression):
                 if not (type(held.get(name)) is type(value) is int and 0 < value <= held[name]):
                     raise ValueError(f"{path}.{name} cannot be {value!r}")
                 held[name] = value
+
+    def _least(self, family: Family, importance: Tensor) -> Tensor:
+        """Return the classes of a family that go; of equally important ones the first."""
+        order = importance[family.classes].argsort(stable=True)
+        return family.classes[order[: min(round(self.sparsity * len(order)), len(order) - 1)]]
 
     def _find(self, start: str, encoder: Encoder, inputs: Mapping[str, Tensor]) -> Found:
         @torch.no_grad()
@@ -133,7 +153,7 @@ class PruneStructured(Compression):
         for part in followed.slices:
             if part.layer not in known:
                 whole[part.layer] = "its channels are the width of the encoder, or meet what has no channels"
-        return Found(followed, left, whole, importance)
+        return Found(followed, left, whole, importance, run)
 
     def _weigh(self, model: Model, batches: Sequence[Batch]) -> None:
         """Let the importance of each class be that of its gradient; the loss is that of the training."""

@@ -145,6 +145,26 @@ def test_a_training_before_begins_without_what_goes() -> None:
     assert record["left"]["encoders.image.first"] == [4, 8]
 
 
+class Narrow(nn.Sequential):
+    """Gives up where two layers together are too narrow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] + len(self[0].weight) < 79:
+            raise IndexError("too narrow")
+        out: Tensor = super().forward(x)
+        return out
+
+
+def test_what_can_only_go_alone_is_refused_together() -> None:
+    model = trial_model(0).eval()
+    model.encoders["audio"].body = Narrow(*model.encoders["audio"].body)
+    with pytest.raises(
+        ValueError, match=r"audio without all that is to go does not run: too narrow; name some"
+    ):
+        pruned(model)
+    pruned(trial_model(0), skip=["encoders.audio.body"])
+
+
 def test_without_rows_there_is_nothing_to_follow() -> None:
     with pytest.raises(
         ValueError, match="no channel or head can be taken; encoders that were looked at: none"
