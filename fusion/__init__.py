@@ -24,11 +24,13 @@ from fusion.hookspecs import hookimpl
 if TYPE_CHECKING:
     from fusion.augmentation import Augmentation
     from fusion.batch import Batch, Choices, Row, Source, Stream, Target
+    from fusion.compression import Compression
     from fusion.data import decode
     from fusion.embeddings import Embeddings
     from fusion.encoder import Encoder, Encoding, Processor
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
+    from fusion.gallery import Gallery
     from fusion.inference import Predictor, load
     from fusion.merging import Merging, blend
     from fusion.model import Model
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from fusion.report.notes import note
     from fusion.run import Run
     from fusion.sharing import shared
+    from fusion.shrink.compress import compress
     from fusion.studies.study import study
     from fusion.tensors import Stored
     from fusion.training.loop import train
@@ -58,6 +61,7 @@ _LAZY = {
     "Source": "fusion.batch",
     "Stream": "fusion.batch",
     "Target": "fusion.batch",
+    "Compression": "fusion.compression",
     "decode": "fusion.data.decode",
     "Embeddings": "fusion.embeddings",
     "Encoder": "fusion.encoder",
@@ -66,6 +70,7 @@ _LAZY = {
     "Estimator": "fusion.estimator",
     "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
+    "Gallery": "fusion.gallery",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
     "Merging": "fusion.merging",
@@ -82,6 +87,7 @@ _LAZY = {
     "Registry": "fusion.registry",
     "note": "fusion.report.notes",
     "Run": "fusion.run",
+    "compress": "fusion.shrink.compress",
     "shared": "fusion.sharing",
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
@@ -99,6 +105,7 @@ __all__ = [
     "CheckpointError",
     "Choices",
     "Component",
+    "Compression",
     "DataError",
     "Earlier",
     "Embeddings",
@@ -107,6 +114,7 @@ __all__ = [
     "Estimator",
     "Fuser",
     "FusionError",
+    "Gallery",
     "Labelled",
     "Merging",
     "Model",
@@ -133,6 +141,7 @@ __all__ = [
     "TrainingError",
     "Tuning",
     "blend",
+    "compress",
     "decode",
     "hookimpl",
     "load",

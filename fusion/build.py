@@ -16,6 +16,7 @@ from fusion.without import without
 
 if TYPE_CHECKING:
     from fusion.augmentation import Chance
+    from fusion.compression import Compression
     from fusion.encoder import Encoder
     from fusion.estimator import Estimator
     from fusion.merging import Merging
@@ -173,6 +174,14 @@ def build_merging(name: str, options: Mapping[str, Any], registry: Registry) -> 
 
     pick = Pick(name=name, **options)
     return _expect(Merging, _build(registry, "merging", pick, "set"), pick, registry)  # type: ignore[no-any-return]
+
+
+def build_compression(name: str, options: Mapping[str, Any], registry: Registry) -> "Compression":
+    """Build what makes a model smaller. Raises RecipeError for options that it does not take."""
+    from fusion.compression import Compression
+
+    pick = Pick(name=name, **options)
+    return _expect(Compression, _build(registry, "compression", pick, name), pick, registry)  # type: ignore[no-any-return]
 
 
 def build_prior(pick: PriorPick, registry: Registry, earlier: "Earlier | None") -> "Prior":

@@ -76,6 +76,12 @@ def fusion_priors() -> list[Component]:
 
 
 @hookspec
+def fusion_compressions() -> list[Component]:
+    """Compressions: a trained model -> a smaller one."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 import torch
 from accelerate.utils import send_to_device
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion.batch import Batch, Row
-from fusion.build import build_model
 from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
@@ -21,6 +19,7 @@ from fusion.objective import Prediction
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.shrink.rebuild import rebuild
 
 Rows = Row | Sequence[Row]
 
@@ -157,14 +156,12 @@ def load(
                 f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
             )
     try:
-        folders = {name: run.assets / name for name in run.recipe.modalities}
-        model = build_model(run.recipe, registry or Registry(), folders)
+        model = rebuild(run, registry or Registry())
     except PluginError as error:
         used = ", ".join(
             f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")
             for name, entry in record["plugins"].items()
         )
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
-    model.load_state_dict(load_file(run.model_file))
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(chosen), run.recipe)

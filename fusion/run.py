@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -73,7 +73,7 @@ class Run:
         """Whether training and evaluation came to their end."""
         return (self.folder / "manifest.json").is_file()
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, content: Mapping[str, Any] | Sequence[Any]) -> None:
         """Write a JSON file, whole or not at all."""
         stage = self.folder / f".{name}.partial"
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -104,6 +104,17 @@ def create(name: str, recipe: Recipe, out: Path | None) -> Run:
     except OSError as error:
         raise RunError(f"cannot make the run folder: {error}") from error
     return Run(folder)
+
+
+def settle(run: Run, name: str, out: Path | None) -> Run:
+    """Move a run that was made elsewhere to where `create` would have made it. Raises RunError."""
+    expect_free(out)
+    try:
+        folder = out or _claim(name)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Run(run.folder.replace(folder))
+    except OSError as error:
+        raise RunError(f"cannot make the run folder: {error}") from error
 
 
 def expect_free(out: Path | None) -> None:
@@ -161,10 +172,15 @@ def _write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def manifest(
-    recipe: Recipe, registry: Registry, weights: Mapping[str, Mapping[str, str]], files: Mapping[str, str]
+    recipe: Recipe,
+    registry: Registry,
+    weights: Mapping[str, Mapping[str, str]],
+    files: Mapping[str, str],
+    compressions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
     used = {registry.find(pick.kind, pick.name).origin for pick in picks(recipe.model_dump(mode="json"))}
+    used |= {registry.find("compression", name).origin for name in compressions}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": recipe.train.seed,

@@ -11,6 +11,8 @@ from fusion.cli.show import registry_argument, warn
 from fusion.launch.start import start as become
 from fusion.registry import Registry
 
+PRECISIONS = ("float32", "float16", "int8", "binary")
+
 
 @click.command("embed", short_help="Write the vectors of a source to parquet.")
 @run_argument
@@ -29,6 +31,13 @@ from fusion.registry import Registry
 @click.option(
     "--part", "each", default=16_384, show_default=True, type=click.IntRange(1), help="Rows of a part."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="Of vectors: int8 within the ranges of 1,024 rows, which the file tells; binary has 8 signs a byte.",
+)
 @launch_option
 @registry_argument
 def command(
@@ -38,6 +47,7 @@ def command(
     source: str | None,
     out: Path,
     each: int,
+    precision: str,
     launch: str | None,
 ) -> None:
     """Encode every row of a source with RUN and write source, row, target, vectors and fused vector.
@@ -48,6 +58,7 @@ def command(
     \b
     fusion embed runs/bind_digits --source test -o digits.parquet
     fusion embed runs/bind_digits evaluate.sources.test.split=train --source test -o train.parquet
+    fusion embed runs/bind_digits -o digits8.parquet --precision int8
     torchrun --standalone --nproc-per-node 2 -m fusion embed runs/bind_digits --source test -o digits
     """
     if launch is not None:
@@ -65,7 +76,8 @@ def command(
     name = source or next(iter(recipe.evaluate.sources or recipe.sources))
     weights = opened.manifest["files"][opened.model_file.name]
     say = partial(click.echo, err=True)
-    done = embed(model, recipe, name, out, registry, accelerator, weights=weights, each=each, say=say)
+    options = {"weights": weights, "each": each, "precision": precision}
+    done = embed(model, recipe, name, out, registry, accelerator, **options, say=say)
     if not accelerator.is_main_process:
         return
     if done.bad:

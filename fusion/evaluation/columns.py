@@ -1,7 +1,7 @@
 """The columns of embedded rows: vectors, and null where something is absent."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from torch import Tensor
 from fusion.batch import Batch, Target, missing
 from fusion.errors import DataError
 from fusion.model import Model
+from fusion.quantization.vectors import Ranges, encode
 
 
 class Vectors(NamedTuple):
@@ -29,12 +30,16 @@ class Vectors(NamedTuple):
         return cls(batch.row, batch.targets[label], embeddings.pooled, batch.present, fused)
 
 
-def schema(model: Model, label: str, target: Target) -> pa.Schema:
+TYPES = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8(), "binary": pa.uint8()}
+"""Of the numbers in a vector's column, by precision; 8 signs are a byte."""
+
+
+def schema(model: Model, label: str, target: Target, precision: str) -> pa.Schema:
     """Return the columns. Raises DataError for two of one name."""
     kind = pa.float32() if target.dtype.is_floating_point else pa.int64()
     for _ in target.shape:
         kind = pa.list_(kind)
-    vector = pa.list_(pa.float32(), model.width)
+    vector = pa.list_(TYPES[precision], -(-model.width // 8) if precision == "binary" else model.width)
     columns = [("source", pa.string()), ("row", pa.int64()), (label, kind)]
     columns += [(modality, vector) for modality in (*model.modalities, "fused")]
     for name, count in Counter(name for name, _ in columns).items():
@@ -43,7 +48,14 @@ def schema(model: Model, label: str, target: Target) -> pa.Schema:
     return pa.schema(columns)
 
 
-def table(source: str, parts: Sequence[Vectors], unread: Sequence[int], schema: pa.Schema) -> pa.Table:
+def table(
+    source: str,
+    parts: Sequence[Vectors],
+    unread: Sequence[int],
+    schema: pa.Schema,
+    precision: str,
+    ranges: Mapping[str, Ranges],
+) -> pa.Table:
     """Return the rows of all parts in their order, less those that could not be read."""
     row = torch.cat([part.row for part in parts]).cpu()
     order = row.argsort()
@@ -52,16 +64,19 @@ def table(source: str, parts: Sequence[Vectors], unread: Sequence[int], schema: 
     def ordered(tensors: list[Tensor]) -> Tensor:
         return torch.cat(tensors).cpu()[order]
 
+    def column(name: str, vectors: list[Tensor], there: Tensor) -> pa.Array:
+        return _lists(encode(ordered(vectors).float(), precision, ranges.get(name)), there)
+
     names = list(parts[0].pooled)
     present = {name: ordered([part.present[name] for part in parts]) for name in names}
     columns = [
         pa.array([source] * len(order)),
         pa.array(row[order].numpy()),
         pa.array(_plain(ordered([part.target for part in parts])), schema.field(2).type),
-        *(_lists(ordered([part.pooled[name] for part in parts]), present[name]) for name in names),
-        _lists(ordered([part.fused for part in parts]), torch.stack(list(present.values())).any(dim=0)),
+        *(column(name, [part.pooled[name] for part in parts], present[name]) for name in names),
+        column("fused", [part.fused for part in parts], torch.stack(list(present.values())).any(dim=0)),
     ]
-    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    cast = [one.cast(field.type) for one, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(cast, schema=schema)
 
 
@@ -73,5 +88,5 @@ def _plain(target: Tensor) -> list[Any]:
 
 
 def _lists(vectors: Tensor, present: Tensor) -> pa.Array:
-    flat = pa.array(vectors.float().numpy().reshape(-1))
+    flat = pa.array(vectors.numpy().reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=pa.array((~present).numpy()))

@@ -12,12 +12,15 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from fusion.batch import Target
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
-from fusion.data.loader import Reader
+from fusion.data.loader import Loaded, Reader
 from fusion.data.windows import Span, room, windows
 from fusion.errors import DataError, unknown
 from fusion.evaluation.columns import Vectors, schema, table
 from fusion.evaluation.parts import Parts
+from fusion.evaluation.ranges import ranges, sample
+from fusion.evaluation.ranges import told as ranges_told
 from fusion.model import Model
+from fusion.quantization.vectors import Ranges
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 
@@ -45,13 +48,15 @@ def embed(
     *,
     weights: str,
     each: int = EACH,
+    precision: str = "float32",
     say: Callable[[str], None] = lambda _: None,
 ) -> Embedded:
     """Write one row per row of a source of the recipe. All ranks call it.
 
-    Columns: `source`, `row`, the target of `evaluate.target`, one list<float> per modality, and `fused`;
-    null where a target or a modality is absent. Of a sample with choices the first is taken; rows that cannot
-    be read are left out.
+    Columns: `source`, `row`, the target of `evaluate.target`, one list per modality, and `fused`; null where
+    a target or a modality is absent. The numbers of the lists have a `precision`: float32, float16, int8
+    over ranges that the metadata hold, or binary, 8 signs to a byte. Of a sample with choices the first is
+    taken; rows that cannot be read are left out.
 
     An `out` that ends in .parquet is one file, written by one process, whole or not at all. Any other is a
     folder of parts of `each` rows, of which a rank takes every n-th that is not there yet; parts of other
@@ -64,7 +69,7 @@ def embed(
     sources = build_tables({name: offered[name]}, registry, "sources")
     label = recipe.evaluate.target
     target = model.targets().get(label, Target(torch.long))
-    columns = schema(model, label, target)
+    columns = schema(model, label, target, precision)
     reader = Reader(sources, Collator(model.processors, {label: target}))
     rows, batch, tokens = len(sources[name]), recipe.evaluate.batch, recipe.evaluate.tokens
     made = {
@@ -76,6 +81,8 @@ def embed(
         "evaluate.batch": batch,
         "evaluate.tokens": tokens,
         "rows of a part": each,
+        "precision": precision,
+        "width": model.width,
     }
     parts = Parts(out, rows, each, made)
     missing = _missing(parts, accelerator)
@@ -83,16 +90,24 @@ def embed(
     window = room(reader, Span(0, 0, rows), batch) if rows and mine else batch
     spans = {number: Span(0, *parts.bounds[number]).split(window) for number in mine}
     every = [span for some in spans.values() for span in some]
-    loaded = windows(reader, every, batch, tokens, recipe.train.workers)
     model.eval()
+
+    def vectors(batches: list[Loaded]) -> list[Vectors]:
+        return [Vectors.of(model, send_to_device(one.batch, accelerator.device), label) for one in batches]
+
+    known: dict[str, Ranges] = {}
+    if precision == "int8" and mine:
+        looked = windows(reader, sample(rows), batch, tokens, recipe.train.workers)
+        known = ranges((one for batches in looked for one in vectors(batches)), model.modalities, model.width)
+    told = {"ranges": ranges_told(known)} if known else {}
+    loaded = windows(reader, every, batch, tokens, recipe.train.workers)
     for number, some in spans.items():
-        with parts.write(number, columns) as part:
+        with parts.write(number, columns, **told) as part:
             for batches in islice(loaded, len(some)):
-                found = [
-                    Vectors.of(model, send_to_device(one.batch, accelerator.device), label) for one in batches
-                ]
                 bad = [row for one in batches for row in one.bad]
-                part.writer.write_table(table(name, found, [row.row for row in bad], columns))
+                unread = [row.row for row in bad]
+                made_of = table(name, vectors(batches), unread, columns, precision, known)
+                part.writer.write_table(made_of)
                 part.bad.extend(bad)
         if not parts.single:
             say(f"{parts.paths[number].name} is written")

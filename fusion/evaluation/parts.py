@@ -20,11 +20,12 @@ POLL = 0.2  # s
 
 
 class Footer(NamedTuple):
-    """What a part says of itself: what it was made from, its rows, and those that could not be read."""
+    """What a part says of itself: what it was made from, its rows, those that could not be read, and more."""
 
     made: dict[str, Any]
     rows: int
     bad: list[BadRow]
+    told: dict[str, Any] = {}  # noqa: RUF012  nobody writes to it
 
 
 class Part(NamedTuple):
@@ -80,8 +81,11 @@ class Parts:
             yield footer
 
     @contextmanager
-    def write(self, number: int, schema: pa.Schema) -> Iterator["Part"]:
-        """Give a part to write tables to; it is there when it is whole, and on the disk."""
+    def write(self, number: int, schema: pa.Schema, **told: Any) -> Iterator["Part"]:
+        """Give a part to write tables to; it is there when it is whole, and on the disk.
+
+        `told` is what its metadata say beside what it was made from.
+        """
         path = self.paths[number]
         stage = path.with_name(f".{path.name}.partial")
         try:
@@ -91,7 +95,7 @@ class Parts:
                 with pq.ParquetWriter(file, schema) as writer:
                     part = Part(writer, [])
                     yield part
-                    said = {"made": self.made, "bad": part.bad}
+                    said = {**told, "made": self.made, "bad": part.bad}
                     writer.add_key_value_metadata({KEY: json.dumps(said)})
                 file.flush()
                 os.fsync(file.fileno())
@@ -108,6 +112,7 @@ def read(path: Path) -> Footer | None:
     try:
         metadata = pq.read_metadata(path)
         said = json.loads((metadata.metadata or {})[KEY.encode()])
-        return Footer(said["made"], metadata.num_rows, [BadRow(*row) for row in said["bad"]])
+        made, bad = said.pop("made"), [BadRow(*row) for row in said.pop("bad")]
+        return Footer(made, metadata.num_rows, bad, said)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None

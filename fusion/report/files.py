@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from fusion.errors import RunError
 from fusion.report.tables import Table
 
+COMPARISON = "comparison.json"
+"""What a run was compared with that was made smaller than another."""
+
 NOTES = "notes.json"
 """Tables that were added to the report, by their titles."""
 
@@ -75,6 +78,7 @@ class RunFiles:
     recipe: str
     manifest: dict[str, Any]
     ledger: list[dict[str, Any]]
+    comparison: dict[str, Any]
     notes: list[Table]
 
 
@@ -99,6 +103,7 @@ def read(folder: Path) -> RunFiles:
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
         manifest=_object(folder / "manifest.json"),
         ledger=_lines(folder / "ledger.jsonl"),
+        comparison=_object(folder / COMPARISON),
         notes=[Table(**table) for table in _object(folder / NOTES).values()],
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fusion.report import figures, merged, tables
+from fusion.report.compared import compared
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
 from fusion.report.headline import headline
@@ -48,6 +49,7 @@ def _sections(files: RunFiles) -> list[Section]:
     merge = files.manifest.get("merge", {})
     ledger = [tables.bad_rows(files.ledger)] if files.ledger else []
     return [
+        Section("smaller", "Made smaller", tables=compared(files.comparison)),
         Section("results", "Results", tables=[*files.notes, *tables.results(scores)]),
         Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),

@@ -1,6 +1,6 @@
 """Make a run of a model: weights, what was measured, manifest and report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accelerate import Accelerator
@@ -13,6 +13,8 @@ from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.shrink import rebuild
+from fusion.shrink.rebuild import Applied
 from fusion.training import checkpoint
 
 
@@ -24,13 +26,16 @@ def finish(
     told: Mapping[str, Any],
     accelerator: Accelerator,
     registry: Registry,
+    compressed: Sequence[Applied] = (),
 ) -> None:
     """Save the model, evaluate it on all ranks, and write what the run folder still lacks.
 
-    `metrics` are those of the training, `told` is what the manifest says beyond versions and files.
+    `metrics` are those of the training, `told` is what the manifest says beyond versions and files, and
+    `compressed` is what has been applied to the model.
     """
     from fusion.report.page import render
 
+    metrics = {**metrics, **{f"parameters/{name}": count for name, (count, _) in model.count().items()}}
     if accelerator.is_main_process:
         checkpoint.write_tensors(run.model_file, model.state_dict())
     evaluation = evaluate(model, recipe, registry, accelerator, metrics)
@@ -38,9 +43,9 @@ def finish(
         run.write_json("metrics.json", {**metrics, **evaluation.metrics})
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
-        saved = [run.model_file, *model.save_assets(run.assets)]
+        saved = [run.model_file, *model.save_assets(run.assets), *rebuild.write(run, compressed)]
         digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
-        record = runs.manifest(recipe, registry, model.pretrained, digests)
+        record = runs.manifest(recipe, registry, model.pretrained, digests, [one.name for one in compressed])
         run.write_json("manifest.json", {**record, **told})
         render(run.folder)
         registry.notify("fusion_train_end", run=run)

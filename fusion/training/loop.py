@@ -1,6 +1,7 @@
 """Train a recipe: one loop, read from top to bottom."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.picks import complete
 from fusion.recipe import Recipe
+from fusion.recipe_picks import Pick
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.shrink.apply import apply, begin, choose, prepare
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
@@ -51,14 +54,16 @@ def train(
     *,
     resume: bool = False,
     profile: bool = False,
+    compress: Sequence[Pick] = (),
     registry: Registry | None = None,
 ) -> Run:
     """Train, evaluate and report a recipe; return its run.
 
     `out` is the run folder; without it runs/NAME is used, or the next free number of it. With `resume`
     the run goes on from its newest whole checkpoint and ends as if it had never stopped. `profile` writes
-    a trace of some steps to profile.json in it and says where their time goes. Launched on several processes,
-    all of them call this with the same arguments.
+    a trace of some steps to profile.json in it and says where their time goes. `compress` are compressions:
+    each prepares the model before every step, and at the end they are applied in order. Launched on several
+    processes, all of them call this with the same arguments.
 
     Raises RecipeError, DataError, PluginError, RunError or TrainingError; Ctrl-C and SIGTERM save a
     checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
@@ -66,11 +71,17 @@ def train(
     registry = registry or Registry()
     with Interrupt() as interrupt:
         recipe = complete(recipe, registry)
-        return _train(recipe, Path(out) if out else None, resume, profile, registry, interrupt)
+        return _train(recipe, Path(out) if out else None, resume, profile, compress, registry, interrupt)
 
 
 def _train(
-    recipe: Recipe, out: Path | None, resume: bool, profile: bool, registry: Registry, interrupt: Interrupt
+    recipe: Recipe,
+    out: Path | None,
+    resume: bool,
+    profile: bool,
+    compress: Sequence[Pick],
+    registry: Registry,
+    interrupt: Interrupt,
 ) -> Run:
     accelerator = launch(recipe.train)
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
@@ -78,7 +89,9 @@ def _train(
     ranks, main = accelerator.num_processes, accelerator.is_main_process
 
     torch.manual_seed(settings.seed)
+    chosen = choose(compress, registry)
     model, start = initial_model(recipe, registry)
+    begin(model, recipe, chosen, registry)
     anchors = anchor(recipe, model, start, registry)
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     teacher = open_teacher(recipe, model, registry)
@@ -90,8 +103,9 @@ def _train(
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
-    steps, kept = cached(steps, recipe, model, registry, accelerator)
-    told |= kept
+    if not chosen:  # what is kept of a frozen encoder would not be what a compression makes of it
+        steps, kept = cached(steps, recipe, model, registry, accelerator)
+        told |= kept
 
     if settings.compile:
         for encoder in model.encoders.values():
@@ -125,6 +139,7 @@ def _train(
             # random layers depend on (seed, step, rank) alone: resuming needs no state of generators
             _seed(_mix(settings.seed, step, accelerator.process_index), accelerator.device)
             model.start_step(step, settings.steps)
+            prepare(model, chosen, step, settings.steps)
             rate = learning_rate(step, settings)
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
@@ -154,7 +169,7 @@ def _train(
         seconds = time.monotonic() - began
         journal.close()
 
-    chosen = selection.take()
+    best = selection.take()
     rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,
@@ -164,16 +179,16 @@ def _train(
         "train/skipped_steps": journal.skips.count,
         "data/bad_rows": len(journal.ledger.rows),
         **{f"train/rows/{kind}": count for kind, count in sorted(journal.presence.items())},
-        **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **({} if start is None else start.metrics()),
-        **chosen,
+        **best,
     }
     if ranks > 1:
         share_buffers(model)
     model = held.gathered()
+    applied = apply(model, chosen)
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
-        finish(run, recipe, model, metrics, told, accelerator, registry)
+        finish(run, recipe, model, metrics, told, accelerator, registry, applied)
     return run
 
 

@@ -12,7 +12,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.tensors import Stored, stored, write
-from fusion.transfer.original import adapted, original, rows_of, verify
+from fusion.transfer.original import altered, original, rows_of, verify
 
 NAMED = 6  # differences that are told
 
@@ -27,10 +27,10 @@ class Member(NamedTuple):
 
 
 def member(given: str, run: Run | None, registry: Registry, folder: Path) -> Member:
-    """Open a run, or a file; `folder` takes the weights of a run to whose encoders a tuning has added."""
+    """Open a run, or a file; `folder` takes the weights of a run that has others than its recipe says."""
     file = Path(given).expanduser() if run is None else run.model_file
     digest = verify(file, given, run, "merge")
-    if run is not None and adapted(run.recipe, registry):
+    if run is not None and altered(run, registry):
         file = folder / f"{digest}.safetensors"
         if not file.is_file():
             write(file, original(run, load_file(run.model_file), registry))

@@ -10,10 +10,7 @@ from fusion import run as runs
 from fusion.errors import RecipeError, RunError, unknown
 from fusion.merging import Merging
 from fusion.model import Model
-from fusion.picks import complete
 from fusion.recipe import Recipe
-from fusion.recipe_file import read_recipe
-from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.dry_run import try_evaluation
@@ -21,7 +18,7 @@ from fusion.training.finish import finish
 from fusion.training.launch import launch
 from fusion.transfer.members import Member, base_of, expect_same, expect_same_components, member, rows
 from fusion.transfer.mixture import Mixture, owner
-from fusion.transfer.original import adapted
+from fusion.transfer.original import plain
 from fusion.transfer.trials import Trials
 
 
@@ -85,7 +82,6 @@ def merge(
         mixture.fill(model, chosen)
     used = [one for number, one in enumerate(members) if any(w[number] for w in (chosen, *own.values()))]
     metrics = {
-        **{f"parameters/{name}": count for name, (count, _) in model.count().items()},
         **rows(used if started is None or base is None else [*used, started]),
     }
     record = {
@@ -120,12 +116,7 @@ def _model(members: Sequence[Member], overrides: Sequence[str], registry: Regist
         assert other.run is not None
         expect_same_components(first.run, other.run)
         expect_same(first, other)
-    data = read_recipe(first.run.folder, overrides, registry).model_dump(mode="json")
-    data["name"] = f"{data['name']}-merged"
-    for name in adapted(first.run.recipe, registry):
-        pace = {key: data["encoders"][name]["tune"][key] for key in ("lr_scale", "layer_decay")}
-        data["encoders"][name]["tune"] = Tune(**pace).model_dump(mode="json")
-    recipe = complete(Recipe(**data), registry)
+    recipe = plain(first.run, "merged", overrides, registry)
     folders = {name: first.run.assets / name for name in recipe.modalities}
     model = build.assemble(recipe, registry, folders)
     found = {name: tuple(value.shape) for name, value in model.state_dict().items()}

@@ -1,6 +1,6 @@
-"""What an earlier run hands on: the weights that it wrote, without what tunings have added to them."""
+"""What an earlier run hands on: the weights that it wrote, as its recipe alone builds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,13 @@ from torch import Tensor
 from fusion import build
 from fusion.errors import RunError
 from fusion.files import sha256
+from fusion.picks import complete
 from fusion.recipe import Recipe
+from fusion.recipe_file import read_recipe
+from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.shrink.rebuild import applied, rebuild
 from fusion.tuning import Tuning
 
 
@@ -35,15 +39,41 @@ def adapted(recipe: Recipe, registry: Registry) -> list[str]:
     return [name for name, tuning in tunings.items() if type(tuning).merge is not Tuning.merge]
 
 
+def plain(run: Run, suffix: str, overrides: Sequence[str], registry: Registry) -> Recipe:
+    """Return the recipe of a run that is made of another, renamed, with its tunings less what they add."""
+    data = read_recipe(run.folder, overrides, registry).model_dump(mode="json")
+    data["name"] = f"{data['name']}-{suffix}"
+    for name in adapted(run.recipe, registry):
+        pace = {key: data["encoders"][name]["tune"][key] for key in ("lr_scale", "layer_decay")}
+        data["encoders"][name]["tune"] = Tune(**pace).model_dump(mode="json")
+    return complete(Recipe(**data), registry)
+
+
+def altered(run: Run, registry: Registry) -> bool:
+    """Whether a run has other tensors than its recipe says without tunings: added or compressed ones."""
+    return bool(adapted(run.recipe, registry) or applied(run))
+
+
 def original(run: Run, weights: dict[str, Tensor], registry: Registry) -> dict[str, Tensor]:
-    """Return the weights of a run as they are without what its tunings have added to the encoders."""
-    if not adapted(run.recipe, registry):
+    """Return the weights of a run without what its tunings have added, and in the form before a compression.
+
+    Raises RunError where a compression has left tensors of other shapes.
+    """
+    if not altered(run, registry):
         return weights
-    folders = {name: run.assets / name for name in run.recipe.modalities}
-    model = build.build_model(run.recipe, registry, folders)
-    model.load_state_dict(weights)
+    model = rebuild(run, registry, expanded=True)
     model.merge()
-    return dict(model.state_dict())
+    found = dict(model.state_dict())
+    if done := [one.name for one in applied(run)]:
+        folders = {name: run.assets / name for name in run.recipe.modalities}
+        full = build.assemble(run.recipe, registry, folders).state_dict()
+        other = [name for name in full if name not in found or found[name].shape != full[name].shape]
+        if other:
+            raise RunError(
+                f"{run.folder} was compressed ({', '.join(done)}), and {len(other)} of its tensors, such as "
+                f"{other[0]}, no longer have the shapes of its recipe; give the run that it was made from"
+            )
+    return found
 
 
 def rows_of(metrics: Mapping[str, Any]) -> dict[str, int] | None:

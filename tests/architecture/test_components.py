@@ -11,13 +11,15 @@ from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
 from fusion.mergings.average import Average
 from fusion.recipe_picks import FuserPick, Tune
 from fusion.registry import HOOKS, Offer
+from fusion.shrink.recipes import TEACHES
 from fusion.transfer.rank import SORTING
 
 ROOT = Path(__file__).parents[2]
 BUILTIN = ROOT / "fusion" / "builtin.py"
 FILES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "fusion").rglob("*.py"))}
 OFFERS = [offer for offer in Registry() if offer.origin.plugin == "builtin"]
-DEFAULTS = {FuserPick().name, Tune().mode, SORTING}  # what a recipe, or a ranking, has that says nothing
+# what a recipe, a ranking or a student has that says nothing
+DEFAULTS = {FuserPick().name, Tune().mode, SORTING, TEACHES}
 
 each = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: f"{offer.kind}-{offer.component.name}")
 

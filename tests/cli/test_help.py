@@ -36,6 +36,8 @@ def test_all_commands_are_there() -> None:
         "compare",
         "rank",
         "merge",
+        "compress",
+        "dequantize",
         "fisher",
         "verify",
         "data",

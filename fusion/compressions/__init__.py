@@ -1,0 +1,1 @@
+"""What makes trained models smaller."""

@@ -1,0 +1,1 @@
+"""Smaller models of trained ones: compressed, trained again, measured before and after."""

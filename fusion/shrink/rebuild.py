@@ -1,0 +1,105 @@
+"""Build the model of a run from its folder: the recipe, what compressed it, and the weights."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fusion import build
+from fusion.compression import Compression
+from fusion.errors import FusionError, RunError
+from fusion.files import sha256
+from fusion.registry import Registry
+from fusion.run import Run
+
+if TYPE_CHECKING:
+    from fusion.model import Model
+
+FILE = "compression.json"
+"""What compressed the model of a run, in the order in which it was applied; a run of a training has none."""
+
+
+class Applied(NamedTuple):
+    """A compression that was applied: its name, its options, and what it said of the model."""
+
+    name: str
+    options: dict[str, Any]
+    record: dict[str, Any]
+
+
+def applied(run: Run) -> list[Applied]:
+    """Return what compressed the model of a finished run, in order. Raises RunError for a damaged file."""
+    digest = run.manifest["files"].get(FILE)
+    if digest is None:
+        return []
+    path = run.folder / FILE
+    if not path.is_file() or sha256(path) != digest:
+        raise RunError(f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it")
+    try:
+        return [_applied(given) for given in json.loads(path.read_text("utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}; copy the run again, or compress it again") from error
+
+
+def write(run: Run, done: Sequence[Applied]) -> list[Path]:
+    """Write what compressed the model of a run, if anything did; return the files."""
+    if not done:
+        return []
+    run.write_json(FILE, [one._asdict() for one in done])
+    return [run.folder / FILE]
+
+
+@torch.no_grad()
+def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
+    """Return the model of a finished run with its weights, on the CPU; `expanded` to ordinary modules.
+
+    Raises RunError when its files do not fit together, and PluginError when a component is missing.
+    """
+    folders = {name: run.assets / name for name in run.recipe.modalities}
+    model = build.build_model(run.recipe, registry, folders)
+    done = applied(run)
+    chosen = [build.build_compression(one.name, one.options, registry) for one in done]
+    for compression, one in zip(chosen, done, strict=True):
+        _restore(compression, one, model, run)
+    try:
+        _load(model, load_file(run.model_file))
+    except (RuntimeError, SafetensorError) as error:
+        raise RunError(
+            f"{run.model_file} does not fit the model that {run.folder} describes: {error}; install the "
+            "versions of plugins that its manifest.json names"
+        ) from error
+    for compression, one in zip(reversed(chosen), reversed(done), strict=True) if expanded else ():
+        compression.expand(model, one.record)
+    return model
+
+
+def _load(model: "Model", weights: Mapping[str, Tensor]) -> None:
+    own = model.state_dict()
+    for name in own.keys() & weights.keys():  # torch would take codes for numbers
+        if own[name].is_floating_point() != weights[name].is_floating_point():
+            raise RuntimeError(f"{name} is {weights[name].dtype} there, and {own[name].dtype} in the model")
+    model.load_state_dict(weights)
+
+
+def _applied(given: Any) -> Applied:
+    match given:
+        case {"name": str(name), "options": dict(options), "record": dict(record)}:
+            return Applied(name, options, record)
+    raise ValueError(f"{json.dumps(given)[:80]} is not an object with name, options and record")
+
+
+def _restore(compression: Compression, one: Applied, model: "Model", run: Run) -> None:
+    try:
+        compression.restore(model, one.record)
+    except FusionError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{run.folder / FILE}: {one.name} cannot restore the model from what it has written: {error!r}; "
+            "install the versions of plugins that manifest.json names, or compress the run again"
+        ) from error
