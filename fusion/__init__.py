@@ -21,11 +21,12 @@ from fusion.errors import (
 from fusion.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from fusion.attack import Delta, Harm, Region
     from fusion.augmentation import Augmentation
     from fusion.batch import Batch, Choices, Row, Source, Stream, Target
     from fusion.data import decode
     from fusion.embeddings import Embeddings
-    from fusion.encoder import Encoder, Encoding, Processor
+    from fusion.encoder import Encoder, Encoding, Processor, Signal
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.inference import Predictor, load
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Delta": "fusion.attack",
+    "Harm": "fusion.attack",
+    "Region": "fusion.attack",
     "Augmentation": "fusion.augmentation",
     "Batch": "fusion.batch",
     "Choices": "fusion.batch",
@@ -62,6 +66,7 @@ _LAZY = {
     "Encoder": "fusion.encoder",
     "Encoding": "fusion.encoder",
     "Processor": "fusion.encoder",
+    "Signal": "fusion.encoder",
     "Estimator": "fusion.estimator",
     "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
@@ -99,6 +104,7 @@ __all__ = [
     "Choices",
     "Component",
     "DataError",
+    "Delta",
     "Earlier",
     "Embeddings",
     "Encoder",
@@ -106,6 +112,7 @@ __all__ = [
     "Estimator",
     "Fuser",
     "FusionError",
+    "Harm",
     "Labelled",
     "Merging",
     "Model",
@@ -119,10 +126,12 @@ __all__ = [
     "Pull",
     "Recipe",
     "RecipeError",
+    "Region",
     "Registry",
     "Row",
     "Run",
     "RunError",
+    "Signal",
     "Source",
     "Stopped",
     "Stored",

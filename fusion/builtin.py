@@ -108,3 +108,12 @@ def fusion_priors() -> list[Component]:
         Component("l2sp", "fusion.priors.l2sp:L2Sp"),
         Component("ewc", "fusion.priors.ewc:Ewc"),
     ]
+
+
+@hookimpl
+def fusion_attacks() -> list[Component]:
+    return [
+        Component("fgsm", "fusion.attacks.fgsm:fgsm"),
+        Component("pgd", "fusion.attacks.pgd:pgd", tiny={"steps": 2}),
+        Component("apgd", "fusion.attacks.apgd:apgd", tiny={"steps": 4}),
+    ]

@@ -76,6 +76,12 @@ def fusion_priors() -> list[Component]:
 
 
 @hookspec
+def fusion_attacks() -> list[Component]:
+    """Attacks: where an input may go, and how bad that is -> the worst perturbation."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

@@ -24,6 +24,7 @@ HOOKS = {
     "estimator": "fusion_estimators",
     "merging": "fusion_mergings",
     "prior": "fusion_priors",
+    "attack": "fusion_attacks",
 }
 
 

@@ -17,6 +17,7 @@ from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.training.adversary import adversary
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
@@ -81,6 +82,7 @@ def _train(
     model, start = initial_model(recipe, registry)
     anchors = anchor(recipe, model, start, registry)
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
+    attacked = adversary(recipe, model, registry)
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
@@ -129,6 +131,7 @@ def _train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(held.complete(loaded.batch), accelerator.device, non_blocking=True)
+            batch = attacked(batch, step)
             guard.keep()
             losses = backward(batch)
             norm = held.clip(settings.clip)

@@ -9,6 +9,7 @@ import torch
 
 from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
 from fusion.mergings.average import Average
+from fusion.picks import ATTACKS
 from fusion.recipe_picks import FuserPick, Tune
 from fusion.registry import HOOKS, Offer
 from fusion.transfer.rank import SORTING
@@ -17,7 +18,13 @@ ROOT = Path(__file__).parents[2]
 BUILTIN = ROOT / "fusion" / "builtin.py"
 FILES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "fusion").rglob("*.py"))}
 OFFERS = [offer for offer in Registry() if offer.origin.plugin == "builtin"]
-DEFAULTS = {FuserPick().name, Tune().mode, SORTING}  # what a recipe, or a ranking, has that says nothing
+ATTACKING = [pick.model_fields["name"].default for _, _, pick in ATTACKS]
+DEFAULTS = {
+    FuserPick().name,
+    Tune().mode,
+    SORTING,
+    *ATTACKING,
+}  # what a recipe, or a ranking, has that says nothing
 
 each = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: f"{offer.kind}-{offer.component.name}")
 
@@ -29,7 +36,7 @@ def file_of(offer: Offer) -> Path:
 
 def test_components_of_every_kind_that_the_core_has_are_looked_at() -> None:
     assert {offer.kind for offer in OFFERS} == HOOKS.keys() - {"encoder", "source"}
-    assert len(OFFERS) > 40
+    assert len(OFFERS) > 43
     assert len(FILES) > 100
 
 

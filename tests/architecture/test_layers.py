@@ -17,15 +17,16 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "tensors", "division", "files", "launch"],
+    ["component", "sharing", "tensors", "division", "files", "launch", "noise"],
     ["hookspecs", "recipe_problems", "recipe_picks"],
     ["builtin", "recipe", "options"],
     ["registry"],
     ["encoder", "augmentation", "batch", "data.decode"],
     ["buckets", "embeddings"],
     ["losses"],
-    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "without", "recompute"],
+    ["fuser", "objective", "tuning", "prior", "merging", "estimator", "attack", "without", "recompute"],
     ["fusers", "objectives", "augmentations", "tunings", "priors", "mergings", "estimators", "model"],
+    ["attacks", "threat"],
     ["picks"],
     ["build"],
     ["recipe_file"],
