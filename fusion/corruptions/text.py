@@ -60,9 +60,9 @@ def homoglyphs(raw: Any, severity: int, rng: np.random.Generator) -> str:
     """
     letters = list(decode.text(raw))
     hit = rng.random(len(letters)) < (0.1, 0.25, 0.5, 0.75, 1.0)[severity - 1]
-    return "".join(
-        HOMOGLYPHS.get(one, one) if turned else one for one, turned in zip(letters, hit, strict=True)
-    )
+    for place in np.flatnonzero(hit):
+        letters[place] = HOMOGLYPHS.get(letters[place], letters[place])
+    return "".join(letters)
 
 
 def _beside(letter: str) -> str:

@@ -1,1 +1,1 @@
-"""How what a run can do holds up when its modalities are damaged: measured trial by trial, kept in the run."""
+"""What is left of what a run can do when its modalities are damaged, trial by trial."""

@@ -1,4 +1,4 @@
-"""Corruptions, as a stress: each modality is damaged in each kind that is offered for it, in five severities."""
+"""Corruptions, as a stress: each modality is damaged in every kind that is offered for it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +20,7 @@ def corrupt(raw: Any, rng: np.random.Generator, *, by: Corruption, severity: int
 
 
 class Corruptions(Stress):
-    """Damages raw samples, as Hendrycks & Dietterich 2019 do pictures. Severities are 1 to 5, and 0 for none."""
+    """Damages raw samples, as Hendrycks & Dietterich 2019 do pictures; severities are 1 to 5, 0 is none."""
 
     def __init__(
         self, recipe: Recipe, registry: Registry, *, kinds: Sequence[str], severities: Sequence[float]
@@ -36,9 +36,7 @@ class Corruptions(Stress):
             )
         for severity in severities:
             if severity not in (0, *SEVERITIES):
-                raise RunError(
-                    f"a severity of {severity:g}; corruptions have 1, 2, 3, 4 and 5, and 0 is none"
-                )
+                raise RunError(f"severity {severity:g}: corruptions have 1, 2, 3, 4 and 5, and 0 is none")
         self.trials = [
             Trial(name, kind, severity)
             for name, some in offered.items()

@@ -1,4 +1,4 @@
-"""What is counted of a trial: tasks for every subset, and what fusing gains over leaving out what is damaged."""
+"""What is counted of a trial: what tasks answer, for every subset of modalities."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from fusion.stress.stress import Trial
 
 
 class Versed:
-    """Counts the rows that have all of a subset: what is damaged alone, the subset fused, and the rest of it."""
+    """Counts the rows that have all of a subset: what is damaged alone, all of it fused, and the rest."""
 
     def __init__(self, model: Model, target: str, damaged: Subset, subsets: Iterable[Subset]) -> None:
         self.damaged = damaged

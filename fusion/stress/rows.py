@@ -66,7 +66,7 @@ def pick(size: int, number: int, rows: int | None, limit: int | None, seed: int)
 
 
 class Sweeps(Dataset[Loaded]):
-    """Several sweeps over the same rows: a batch of the first, the same rows of the others, the next batch."""
+    """Sweeps over the same rows: a batch of the first, its rows of the others, the next batch."""
 
     def __init__(self, sweeps: Sequence[Sweep]) -> None:
         self.sweeps = sweeps
