@@ -52,6 +52,12 @@ def fusion_augmentations() -> list[Component]:
 
 
 @hookspec
+def fusion_corruptions() -> list[Component]:
+    """Corruptions: functions (raw sample, severity, generator) -> a damaged one. Each names its modality."""
+    return []
+
+
+@hookspec
 def fusion_tunings() -> list[Component]:
     """Tunings: what of an encoder learns, and when."""
     return []
