@@ -111,9 +111,10 @@ def gradient(harm: Harm, delta: Delta) -> tuple[Tensor, Delta]:
     leaves = {key: part.detach().requires_grad_() for key, part in delta.items()}
     with torch.enable_grad():
         value = harm(leaves)
-    if not value.requires_grad:
+        total = value.sum()
+    if not total.requires_grad:
         return value, {key: torch.zeros_like(part) for key, part in leaves.items()}
-    found = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
     return value.detach(), dict(zip(leaves, found, strict=True))
 
 

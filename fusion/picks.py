@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.recipe import Recipe
-from fusion.recipe_picks import AdversarialPick, StressedBy, Tune
+from fusion.recipe_picks import AdversarialPick, AttackPick, StressedBy, Tune
 from fusion.registry import Registry
 
 TUNE = frozenset(Tune.model_fields)
-ATTACKS = {"evaluate.attack": StressedBy, "train.adversarial": AdversarialPick}
+ATTACKS: dict[str, type[AttackPick]] = {"evaluate.attack": StressedBy, "train.adversarial": AdversarialPick}
 
 
 class Named(NamedTuple):

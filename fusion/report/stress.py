@@ -1,5 +1,7 @@
 """What was found when modalities were damaged: the record that a run keeps, and how it is shown."""
 
+from typing import Any
+
 from pydantic import BaseModel
 
 from fusion.report.tables import Table
@@ -35,6 +37,7 @@ class Record(BaseModel):
     seed: int
     rows: int = 0
     bad_rows: int = 0
+    told: dict[str, Any] = {}  # what only this stress has to say
     clean: dict[str, float] = {}
     versus: dict[str, dict[str, Versus]] = {}  # without damage, by what is damaged otherwise, and by subset
     points: list[Point] = []

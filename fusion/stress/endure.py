@@ -46,6 +46,7 @@ def endure(
     In memory stay the vectors of the rows, and for each trial those of what it damages. `rows` is how many of
     each source are drawn. Raises DataError as `evaluate` does, and where damage leaves what cannot be read.
     """
+    stress.meet(model)
     built = build_tables(recipe.evaluate.sources, registry)
     if not built:
         raise DataError("the recipe has no evaluate.sources; a stress needs rows to measure on")
@@ -84,7 +85,8 @@ def endure(
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
     expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe)
-    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad))
+    told = stress.tell(crew)
+    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=told)
     if not accelerator.is_main_process:
         crew.follow(search)
         return record

@@ -3,16 +3,20 @@
 from abc import ABC
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fusion.batch import Batch
 from fusion.errors import RunError, unknown
+from fusion.evaluation.crew import Crew
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.stress.rows import Damage
 
-STRESSES = {"corruption": "fusion.stress.corruption:Corruptions"}
+STRESSES = {
+    "corruption": "fusion.stress.corruption:Corruptions",
+    "attack": "fusion.stress.attack:Attacks",
+}
 """Where the stresses are that `fusion evaluate --stress NAME` knows."""
 
 
@@ -38,6 +42,9 @@ class Stress(ABC):
     axis: str = "severity"
     trials: Sequence[Trial]
 
+    def meet(self, model: Model) -> None:  # noqa: B027  # most trials do not depend on it
+        """Look at the model, on all ranks, before the trials are read."""
+
     def damage(self, trial: Trial) -> Damage | None:
         """Return what damages raw samples in loader workers; None where the rows are not read again."""
         return None
@@ -48,6 +55,10 @@ class Stress(ABC):
         Without `damage` it is the whole batch, otherwise it holds the inputs of the damaged modalities.
         """
         return batch
+
+    def tell(self, crew: Crew) -> dict[str, Any]:
+        """Return what the record has to say beyond its trials, on the first rank; all of them call it."""
+        return {}
 
 
 def build(

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fusion.threat.harm import Goal, harm, harmable
-from fusion.threat.surface import Surface
 from fusion.attack import Attack, Delta, Norm, Region
 from fusion.batch import Batch
 from fusion.model import Model
 from fusion.noise import keyed, uniform
+from fusion.threat.harm import Goal, harm, harmable
+from fusion.threat.surface import Surface
 
 
 class Scene(NamedTuple):

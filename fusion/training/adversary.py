@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from itertools import combinations
 
-from fusion.threat.attacker import Attacker
-from fusion.threat.harm import Goal
-from fusion.threat.surface import attackable, unattackable
 from fusion.batch import Batch
 from fusion.build import build_attack
 from fusion.errors import Problem, RecipeError
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.threat.attacker import Attacker
+from fusion.threat.harm import Goal
+from fusion.threat.surface import attackable, unattackable
 
 PATH = "train.adversarial"
 

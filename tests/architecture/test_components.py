@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 BUILTIN = ROOT / "fusion" / "builtin.py"
 FILES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "fusion").rglob("*.py"))}
 OFFERS = [offer for offer in Registry() if offer.origin.plugin == "builtin"]
-ATTACKING = [pick.model_fields["name"].default for _, _, pick in ATTACKS]
+ATTACKING = [pick.model_fields["name"].default for pick in ATTACKS.values()]
 DEFAULTS = {
     FuserPick().name,
     Tune().mode,
