@@ -8,6 +8,7 @@ asks the host for a number on the device, and returns what lies in the region.
 
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -53,13 +54,14 @@ class Region:
     def random(self) -> Delta:
         """Return a point that is uniform in the ball of every row, as far as the range of samples allows."""
         drawn = {}
-        for number, (key, block) in enumerate(self.blocks.items()):
+        for key, block in self.blocks.items():
             keys, size = self.keys[block.rows], block.low[0].numel()
+            salt = crc32("/".join(key).encode())  # whatever else the batch has
             if self.norm == "linf":
-                unit = 2 * uniform(keys, size, number) - 1
+                unit = 2 * uniform(keys, size, salt) - 1
             else:
-                direction = normal(keys, size, number)
-                length = uniform(keys, 1, number + len(self.blocks)) ** (1 / size)
+                direction = normal(keys, size, salt)
+                length = uniform(keys, 1, salt + 1) ** (1 / size)
                 unit = direction / direction.norm(dim=1, keepdim=True) * length
             drawn[key] = block.radius * unit.reshape(block.low.shape)
         return self.project(drawn)

@@ -20,7 +20,7 @@ def keyed(*parts: int | Tensor) -> Tensor:
 def uniform(keys: Tensor, count: int, salt: int = 0) -> Tensor:
     """Return `count` numbers in [0, 1] for each of n keys, (n, count) fp32."""
     place = torch.arange(count, device=keys.device)
-    mixed = _mix(_mix(keys + salt * GOLDEN)[:, None] + _mix(place + GOLDEN))
+    mixed = _mix(_mix(keys + (salt * GOLDEN & LOW))[:, None] + _mix(place + GOLDEN))
     return mixed.float() / LOW
 
 

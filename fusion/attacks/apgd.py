@@ -54,4 +54,5 @@ def check_points(steps: int) -> set[int]:
     shares = [0.0, 0.22]
     while shares[-1] < 1:
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    return {math.ceil(share * steps) for share in shares[1:]} - {steps}
+    points = (math.ceil(round(share * steps, 6)) for share in shares[1:])  # 0.57 is a little more than that
+    return {point for point in points if point < steps}

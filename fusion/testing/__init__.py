@@ -7,6 +7,7 @@
 raises fusion.PluginError at the first that did not.
 """
 
+from fusion.testing.attacks import check_attack
 from fusion.testing.augmentations import check_augmentation
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
@@ -20,6 +21,7 @@ from fusion.testing.tunings import check_tuning
 
 __all__ = [
     "check",
+    "check_attack",
     "check_augmentation",
     "check_encoder",
     "check_estimator",

@@ -12,6 +12,7 @@ from fusion.batch import Choices, Source, Stream
 from fusion.encoder import Encoder
 from fusion.errors import DataError, FusionError, PluginError
 from fusion.registry import Offer, Origin, Registry
+from fusion.testing.attacks import check_attack
 from fusion.testing.augmentations import check_augmentation, vary
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
@@ -109,6 +110,10 @@ def _check_prior(offer: Offer, registry: Registry) -> list[str]:
     return check_prior(offer.component.resolve(), **_tiny(offer))
 
 
+def _check_attack(offer: Offer, registry: Registry) -> list[str]:
+    return check_attack(offer.component.resolve(), **_tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -148,6 +153,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "estimator": _check_estimator,
     "merging": _check_merging,
     "prior": _check_prior,
+    "attack": _check_attack,
 }
 
 
