@@ -53,8 +53,12 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
         *(
-            Section(f"stress-{one.stress}", f"Under {one.stress}", stressed.tables(one), stressed.charts(one))
+            section
             for one in files.stresses
+            for section in (
+                Section(one.stress, f"Under {one.stress}", stressed.summary(one), stressed.charts(one)),
+                Section(f"{one.stress}-kinds", f"Kinds of {one.stress}", stressed.kinds(one)),
+            )
         ),
         Section("map", "The shared space", charts=figures.space(evaluation)),
         Section("training", "Training", charts=figures.training(files.steps)),

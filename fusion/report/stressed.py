@@ -1,14 +1,26 @@
 """Show what was measured under a stress: every measure by severity and kind, and whether fusing helps."""
 
-from collections.abc import Callable, Iterable
-from statistics import mean, pstdev
+from collections.abc import Iterable, Mapping
+from statistics import mean
 from typing import NamedTuple
 
-from fusion.report.charts import Band, Place, bands
+from fusion.report.charts import Fall, Step, falls
 from fusion.report.figures import Chart
-from fusion.report.numbers import NOTHING, brief, count, is_share, plain, points, share, written
+from fusion.report.numbers import (
+    NOTHING,
+    brief,
+    count,
+    is_share,
+    lower_is_better,
+    plain,
+    points,
+    share,
+    written,
+)
 from fusion.report.stress import Point, Record, Versus
 from fusion.report.tables import Mark, Marked, Table
+
+SUBSETS = 4  # that are drawn in one chart; of more the largest
 
 
 class Measure(NamedTuple):
@@ -23,9 +35,9 @@ def summary(record: Record) -> list[Table]:
     return [*fusing(record), *(by_severity(record, damaged) for damaged in record.damaged)]
 
 
-def tables(record: Record) -> list[Table]:
-    """Return all tables of a record."""
-    return [*summary(record), *(by_kind(record, damaged) for damaged in record.damaged)]
+def kinds(record: Record) -> list[Table]:
+    """Return the tables of every measure by kind and severity."""
+    return [by_kind(record, damaged) for damaged in record.damaged]
 
 
 def fusing(record: Record) -> list[Table]:
@@ -60,10 +72,10 @@ def by_severity(record: Record, damaged: str) -> Table:
         if wrong is not None and not is_share(key):
             errors = [plain(wrong.mean), plain(wrong.relative)]
         rows.append([name, *(written(key, value) for value in (record.clean.get(key), *means)), *errors])
-    kinds = len({point.kind for point in record.of(damaged)})
+    many = len({point.kind for point in record.of(damaged)})
     columns = ["measure", "clean", *map(plain, record.severities), "mCE", "relative mCE"]
     note = (
-        f"By {record.axis}, the mean over {kinds} kinds, {count(record.rows)} rows. mCE: the error (1 less a "
+        f"By {record.axis}, the mean over {many} kinds, {count(record.rows)} rows. mCE: the error (1 less a "
         "share), averaged over kinds and severities; relative: less the clean error."
     )
     return Table(f"{damaged} damaged", columns, rows, note)
@@ -114,9 +126,9 @@ def _leading(record: Record) -> list[str]:
     """Return the metric of each task that is shown, "METRIC" or "TASK/METRIC": accuracy, else its first."""
     found: dict[str, str] = {}
     for key in record.clean:
-        section, _, metric = (key.split("/", 2) + ["", ""])[:3]
-        *task, name = metric.split("/")
+        section, _, *task, name = key.split("/")
         if section == "subsets" and name != "rows" and "averaged" not in task:
+            metric = "/".join([*task, name])
             if name == "accuracy":
                 found["/".join(task)] = metric
             found.setdefault("/".join(task), metric)
@@ -145,38 +157,51 @@ def _fusing(record: Record, damaged: str, subset: str, metric: str, clean: Versu
 
 
 def _gain(metric: str, gain: float) -> str:
+    gain = round(gain, 6) + 0.0  # no minus before a zero
     text = points(gain) if is_share(metric) else plain(gain)
-    return Marked(text, Mark.WORSE) if is_share(metric) and round(gain, 3) < 0 else text
+    worse = gain > 0 if lower_is_better(metric) else gain < 0
+    return Marked(text, Mark.WORSE) if worse else text
 
 
 def _chart(record: Record, damaged: str, metric: str) -> Chart:
-    lines = [
-        Band(name, [Place(0, clean, 0, f"{name}, without damage: {written(metric, clean)}"), *places])
-        for name, clean, of in _lines(record, damaged, metric)
-        for places in [[_place(record, damaged, severity, metric, of) for severity in record.severities]]
-    ]
-    write: Callable[[float], str] = share if is_share(metric) else brief
-    drawing = bands(lines, label=f"{metric} as {damaged} is damaged", axis_name=record.axis, write=write)
-    note = f"{metric} by {record.axis}, 0 without damage: the mean over kinds, with one deviation to either side."
+    versus = record.versus.get(damaged, {})
+    drawn = {
+        name: clean
+        for name, clean in versus.items()
+        if len(versus) <= SUBSETS or name == max(versus, key=_size)
+    }
+    key = f"subsets/{damaged}/{metric}"
+    alone = {severity: _mean(record.of(damaged, severity), key) for severity in record.severities}
+    lines = [_fall(record, f"{damaged} alone", metric, {0: record.clean[key], **alone}, None)]
+    for subset, clean in drawn.items():
+        fused = {
+            severity: mean(point.versus[subset].fused[metric] for point in record.of(damaged, severity))
+            for severity in record.severities
+        }
+        lines.append(_fall(record, subset, metric, {0: clean.fused[metric], **fused}, clean.without[metric]))
+    drawing = falls(
+        lines,
+        label=f"{metric} as {damaged} is damaged",
+        axis_name=record.axis,
+        level_name=f"the same without {damaged}",
+        write=share if is_share(metric) else brief,
+    )
+    note = f"Mean over kinds, by {record.axis}; 0 is without damage."
+    if drawn:
+        note += f" Where a line is below the dashes of its colour, leaving {damaged} out would be better."
     return Chart(f"{metric}, {damaged} damaged", drawing, note)
 
 
-def _lines(record: Record, damaged: str, metric: str) -> list[tuple[str, float, Callable[[Point], float]]]:
-    """Return the lines of a chart: what they are called, where they begin, and what they show of a trial."""
-    subset = record.widest(damaged)
-    if subset is None:
-        key = f"subsets/{damaged}/{metric}"
-        return [(damaged, record.clean[key], lambda point: point.metrics[key])]
-    clean = record.versus[damaged][subset]
-    rest = "+".join(name for name in subset.split("+") if name not in damaged.split("+"))
-    return [
-        (f"{damaged} alone", clean.alone[metric], lambda point: point.versus[subset].alone[metric]),
-        (f"{subset} fused", clean.fused[metric], lambda point: point.versus[subset].fused[metric]),
-        (f"{damaged} left out: {rest}", clean.without[metric], lambda point: clean.without[metric]),
+def _fall(
+    record: Record, name: str, metric: str, means: Mapping[float, float | None], level: float | None
+) -> Fall:
+    steps = [
+        Step(severity, value, f"{name}, {record.axis} {plain(severity)}: {written(metric, value)}")
+        for severity, value in means.items()
+        if value is not None
     ]
+    return Fall(name, steps, level)
 
 
-def _place(record: Record, damaged: str, severity: float, metric: str, of: Callable[[Point], float]) -> Place:
-    values = [of(point) for point in record.of(damaged, severity)]
-    title = f"{record.axis} {plain(severity)}: {written(metric, mean(values))}, {len(values)} kinds"
-    return Place(severity, mean(values), pstdev(values), title)
+def _size(subset: str) -> int:
+    return subset.count("+")
