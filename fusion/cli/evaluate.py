@@ -58,14 +58,17 @@ def command(
     if launch is not None:
         start(launch, sys.argv[1:])
     if stress is not None:
-        from fusion.report.stress import summary
+        from fusion.report.stressed import summary
         from fusion.stress.measure import stress as measure_under
 
         record = measure_under(
             run, stress, overrides, kinds=kinds, severities=severities, rows=rows, registry=registry
         )
-        if record is not None:
-            print_json(record.model_dump()) if as_json else tables(summary(record))
+        if record is not None and as_json:
+            print_json(record.model_dump())
+        elif record is not None:
+            tables(summary(record))
+            click.echo(f"report  {run / 'report.html'}")
         return
     from fusion.training.measure import measure
 

@@ -1,8 +1,8 @@
 """Damage a picture, in five severities, each given by its size: those of ImageNet-C and of CIFAR-10-C.
 
 Hendrycks & Dietterich 2019 chose one table for pictures of 224 pixels and a milder one for those of 32. The
-first holds from 224 on, the second up to 32, and between the two a power of the side, which is that of a square
-of the same area. Everything gives RGB in the size of the picture.
+first holds from 224 on, the second up to 32, and a power of the side between them; the side is that of a
+square of the same area. Everything gives RGB in the size of the picture.
 """
 
 import io
@@ -30,12 +30,10 @@ def gaussian_noise(raw: Any, severity: int, rng: np.random.Generator) -> Image.I
 
 
 def blur(raw: Any, severity: int, rng: np.random.Generator) -> Image.Image:
-    """Blur by a Gaussian; beyond both sizes its deviation keeps its share of the side."""
+    """Blur by a Gaussian, whose deviation keeps its share of the side from 224 on."""
     picture = decode.image(raw)
     deviation = _at(picture, severity, [0.4, 0.6, 0.7, 0.8, 1.0], [1.0, 2.0, 3.0, 4.0, 6.0])
-    side = _side(picture)
-    beyond = side / min(max(side, SMALL), LARGE)
-    return picture.filter(ImageFilter.GaussianBlur(deviation * beyond))
+    return picture.filter(ImageFilter.GaussianBlur(deviation * max(1.0, _side(picture) / LARGE)))
 
 
 def contrast(raw: Any, severity: int, rng: np.random.Generator) -> Image.Image:

@@ -108,7 +108,7 @@ def endure(
                     versus=counted.versed.versus(record.versus[trial.damaged]),
                 )
             )
-    return record
+    return record.with_errors()
 
 
 def _sweeps(
