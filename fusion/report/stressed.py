@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fusion.report.charts import Fall, Step, falls
 from fusion.report.figures import Chart
+from fusion.report.flags import flags
 from fusion.report.numbers import (
     NOTHING,
     brief,
@@ -32,7 +33,7 @@ class Measure(NamedTuple):
 
 def summary(record: Record) -> list[Table]:
     """Return the tables that tell the most: whether fusing helps, and every measure by severity."""
-    return [*fusing(record), *(by_severity(record, damaged) for damaged in record.damaged)]
+    return [*fusing(record), *(by_severity(record, damaged) for damaged in record.damaged), *flags(record)]
 
 
 def kinds(record: Record) -> list[Table]:

@@ -10,6 +10,7 @@ from fusion.evaluation.crew import Crew
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.report.stress import Point, Record, Versus
 from fusion.stress.flags import Flags
 from fusion.stress.stress import Stress, Trial
 from fusion.threat.attacker import Attacker, evaluating
@@ -87,6 +88,22 @@ class Attacks(Stress):
             "flags": {one: flags.gathered(crew) for one, flags in self.flags.items()},
         }
 
+    def settle(self, record: Record) -> Record:
+        """Return the record with one point for each radius: every number is that under the attack after it."""
+        points = []
+        for one in record.damaged:
+            for radius in self.radii:
+                trials = [
+                    point for point in record.points if (point.damaged, point.severity) == (one, radius)
+                ]
+                points.append(aimed(self.pick.name, trials))
+        asked = {point.kind for point in record.points}
+        versus = {
+            one: {subset: clean for subset, clean in some.items() if subset in asked}
+            for one, some in record.versus.items()
+        }
+        return record.model_copy(update={"points": points, "versus": versus})
+
     def _offered(self, model: Model, damaged: str, able: Sequence[str]) -> list[str]:
         """Return the kinds for what is damaged: the subsets that hold it, and parting where it has a pair."""
         some = set(damaged.split("+"))
@@ -111,3 +128,22 @@ class Attacks(Stress):
         trials = [trial for trial in self.trials if trial.damaged == damaged]
         first = [trial for trial in trials if trial.kind == trials[0].kind and trial.severity > 0]
         return first[len(first) // 2] if first else None
+
+
+def aimed(attack: str, trials: Sequence[Point]) -> Point:
+    """Return the point of one radius: of the trial after a number, what that number was."""
+    by_kind = {trial.kind: trial for trial in trials}
+    damaged, radius = trials[0].damaged, trials[0].severity
+    metrics: dict[str, float] = {}
+    versus: dict[str, Versus] = {}
+    for kind, trial in by_kind.items():
+        own = ("retrieval/", "zero_shot/") if kind == APART else (f"subsets/{kind}/",)
+        metrics |= {
+            key: value
+            for key, value in trial.metrics.items()
+            if key.startswith(own) and "averaged" not in key.split("/")  # which nobody attacked
+        }
+        if kind in trial.versus:
+            alone = by_kind.get(damaged, trial).versus[kind].alone
+            versus[kind] = trial.versus[kind].model_copy(update={"alone": alone})
+    return Point(damaged=damaged, kind=attack, severity=radius, metrics=metrics, versus=versus)

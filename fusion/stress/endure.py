@@ -85,8 +85,8 @@ def endure(
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
     expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe)
-    told = stress.tell(crew)
-    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=told)
+    said = stress.tell(crew)
+    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=said)
     if not accelerator.is_main_process:
         crew.follow(search)
         return record
@@ -108,7 +108,7 @@ def endure(
                     versus=counted.versed.versus(record.versus[trial.damaged]),
                 )
             )
-    return record.with_errors()
+    return stress.settle(record).with_errors()
 
 
 def _sweeps(

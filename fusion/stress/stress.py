@@ -11,6 +11,7 @@ from fusion.evaluation.crew import Crew
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.report.stress import Record
 from fusion.stress.rows import Damage
 
 STRESSES = {
@@ -59,6 +60,10 @@ class Stress(ABC):
     def tell(self, crew: Crew) -> dict[str, Any]:
         """Return what the record has to say beyond its trials, on the first rank; all of them call it."""
         return {}
+
+    def settle(self, record: Record) -> Record:
+        """Return the record as it is kept."""
+        return record
 
 
 def build(
