@@ -89,14 +89,11 @@ class Attacks(Stress):
         }
 
     def settle(self, record: Record) -> Record:
-        """Return the record with one point for each radius: every number is that under the attack after it."""
-        points = []
-        for one in record.damaged:
-            for radius in self.radii:
-                trials = [
-                    point for point in record.points if (point.damaged, point.severity) == (one, radius)
-                ]
-                points.append(aimed(self.pick.name, trials))
+        """Return the record with one point for each radius: a number is that under the attack after it."""
+        groups: dict[tuple[str, float], list[Point]] = {}
+        for point in record.points:
+            groups.setdefault((point.damaged, point.severity), []).append(point)
+        points = [aimed(self.pick.name, trials) for trials in groups.values()]
         asked = {point.kind for point in record.points}
         versus = {
             one: {subset: clean for subset, clean in some.items() if subset in asked}
