@@ -61,15 +61,16 @@ class Surface:
         return batch._replace(inputs=inputs)
 
     def _block(self, name: str, key: str, signal: Signal, chosen: Tensor) -> Block:
-        present = self.batch.present[name]
-        given = self.batch.inputs[name].get(key)
-        rows = torch.argsort(~present, stable=True)[: 0 if given is None else len(given)]
-        if given is None or not given.is_floating_point() or len(rows) != len(given):
+        inputs = self.batch.inputs[name]
+        given, count = inputs.get(key), len(next(iter(inputs.values())))
+        if given is None or not given.is_floating_point() or len(given) != count:
             shape = None if given is None else f"{given.dtype} {tuple(given.shape)}"
             raise PluginError(
                 f"the processor of {name} names {key!r} as its signal, which is {shape}; expected an input "
                 "of floating point numbers with a row for each sample"
             )
+        # the present rows come first: which they are is not asked of the device
+        rows = torch.argsort(~self.batch.present[name], stable=True)[:count]
         raw = given * _spread(signal.std, given) + _spread(signal.mean, given)
         low, high = (signal.low - raw).clamp(max=0), (signal.high - raw).clamp(min=0)
         if signal.real is not None:
