@@ -28,7 +28,7 @@ def test_what_can_be_attacked_is_what_its_processor_says(model: Model) -> None:
         "word cannot be attacked: its processor names no input that holds raw samples (Processor.signals); "
         "those that can: scan, wave"
     )
-    assert "did you mean wave" in unattackable("wav", model.processors)
+    assert "did you mean 'wave'?" in unattackable("wav", model.processors)
 
 
 def test_only_rows_that_have_it_are_in_a_block(model: Model, rows: Rows) -> None:
