@@ -47,9 +47,11 @@ def _some(inputs: Inputs, trial: Trial) -> Inputs:
 def _readable(batch: Batch, clean: Loaded) -> Inputs:
     """Return the encoded inputs less the rows of which something else could not be read."""
     unread = torch.tensor([row.row for row in clean.bad], dtype=torch.long, device=batch.row.device)
+    left = {name: ~torch.isin(batch.row[batch.present[name]], unread) for name in batch.inputs}
     return {
-        name: {key: part[~torch.isin(batch.row[batch.present[name]], unread)] for key, part in inputs.items()}
+        name: {key: part[left[name]] for key, part in inputs.items()}
         for name, inputs in batch.inputs.items()
+        if left[name].any()
     }
 
 
