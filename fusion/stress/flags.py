@@ -28,6 +28,8 @@ class Flags:
     def look(self, scene: Scene) -> None:
         """Look at one batch; the model is in evaluation mode."""
         region, rows = scene.region, scene.rows
+        if not region.blocks:  # no row of the batch has what is attacked
+            return
         zero = region.zero()
         clean, slope = gradient(scene.harm, zero)
         with torch.no_grad():

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from fusion.evaluation import retrieval
+from fusion.stress.attack import Attacks
 from fusion.training.launch import start
 from tests.evaluation import toys
-from tests.stress.toys import Rolled, measured
+from tests.stress.toys import Rolled, attackable, measured
 
 SECTIONS: list[dict[str, Any]] = [
     {"sources": {"near": None, "far": [4, 12, 6, 9, 10]}, "batch": 2},  # 6 and 3 batches
@@ -28,6 +29,9 @@ def main(file: Path) -> None:
     recipes = [toys.recipe(toys.registry(), **section) for section in SECTIONS]
     records = [measured(recipe, severities=[2, 5], rows=11, accelerator=accelerator) for recipe in recipes]
     records.append(measured(recipes[0], stress=Rolled(), accelerator=accelerator))
+    attacks = Attacks(recipes[0], toys.registry(), kinds=[], severities=[0.2, 0.4])
+    model = attackable(recipes[0])
+    records.append(measured(recipes[0], stress=attacks, accelerator=accelerator, model=model))
     if accelerator.is_main_process:
         file.write_text(json.dumps([record.model_dump() for record in records]))
 

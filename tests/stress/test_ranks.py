@@ -34,6 +34,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
         (16, 2, 6),
         (11, 1, 6),
         (17, 2, 1),
+        (17, 2, 6),
     ]
     assert all(len(point["metrics"]) > 20 for record in one for point in record["points"])
     assert two == one

@@ -1,13 +1,14 @@
 """Toy rows that can be damaged: a sight or a sound becomes that of the next colour, surely at severity 5."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from torch import Tensor
 
-from fusion import Component, DataError, Recipe, Registry, hookimpl
+from fusion import Component, DataError, Model, Recipe, Registry, Signal, hookimpl
 from fusion.batch import Batch
 from fusion.report.stress import Record
 from fusion.stress.corruption import Corruptions
@@ -45,6 +46,21 @@ def registry() -> Registry:
     made = toys.registry()
     made.add("harm", plugin)
     return made
+
+
+class Felt(toys.Direction):
+    """Reads colours as numbers from 0 to 1 that can be moved."""
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(0.0, 1.0)}
+
+
+def attackable(recipe: Recipe) -> Model:
+    """Return the toy model, whose sights and sounds, but not whose texts, can be attacked."""
+    model = toys.model(recipe, registry())
+    for name in ("sight", "sound"):
+        model.encoders[name].processor = Felt()
+    return model
 
 
 class Rolled(Stress):
