@@ -57,7 +57,7 @@ class Surface:
         inputs = {name: dict(given) for name, given in batch.inputs.items()}
         for (name, key), part in delta.items():
             given = inputs[name][key]
-            inputs[name][key] = given + part / _spread(self.signals[name, key].std, given)
+            inputs[name][key] = given + part / spread(self.signals[name, key].std, given)
         return batch._replace(inputs=inputs)
 
     def _block(self, name: str, key: str, signal: Signal, chosen: Tensor) -> Block:
@@ -71,7 +71,7 @@ class Surface:
             )
         # the present rows come first: which they are is not asked of the device
         rows = torch.argsort(~self.batch.present[name], stable=True)[:count]
-        raw = given * _spread(signal.std, given) + _spread(signal.mean, given)
+        raw = given * spread(signal.std, given) + spread(signal.mean, given)
         low, high = (signal.low - raw).clamp(max=0), (signal.high - raw).clamp(min=0)
         if signal.real is not None:
             low, high = (torch.where(signal.real, bound, 0.0) for bound in (low, high))
@@ -79,7 +79,7 @@ class Surface:
         return Block(low, high, self.radius[name] * each, rows)
 
 
-def _spread(values: float | Sequence[float], like: Tensor) -> Tensor | float:
+def spread(values: float | Sequence[float], like: Tensor) -> Tensor | float:
     """Return one number, or a number for each channel, (1, channels, 1 ...)."""
     if isinstance(values, int | float):
         return values

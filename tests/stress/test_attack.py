@@ -61,7 +61,7 @@ def test_a_radius_of_zero_is_the_evaluation_to_the_bit(record: Record) -> None:
 def test_attacks_do_harm_to_what_they_are_after(record: Record) -> None:
     alone, both = points(record)["sight", RADIUS].metrics, points(record)["sight+sound", RADIUS].metrics
     assert alone["subsets/sight/accuracy"] < record.clean["subsets/sight/accuracy"]
-    assert alone["retrieval/sight->text/recall@1"] < record.clean["retrieval/sight->text/recall@1"]
+    assert alone["retrieval/sight->text/hit@1"] < record.clean["retrieval/sight->text/hit@1"]
     assert both["subsets/sight+sound/accuracy"] < record.clean["subsets/sight+sound/accuracy"]
     kept = [key for key in alone if key.startswith("subsets/") and key.endswith("/accuracy")]
     assert kept == [f"subsets/{given}/accuracy" for given in ("sight", "sight+sound", "sight+sound+text")]
