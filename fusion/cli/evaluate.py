@@ -15,7 +15,9 @@ from fusion.registry import Registry
 @click.command("evaluate", short_help="Measure a run again, also on other sources.")
 @run_argument
 @measured_argument
-@click.option("--stress", metavar="NAME", help="Measure RUN while its modalities are damaged: corruption.")
+@click.option(
+    "--stress", metavar="NAME", help="Measure RUN while its modalities are damaged: corruption, attack."
+)
 @click.option("--kinds", callback=listed, metavar="A,B", help="Of a stress: the kinds; by default all.")
 @click.option(
     "--severities", callback=numbers, metavar="1,5", help="Of a stress: how much; by default all there are."
@@ -52,6 +54,7 @@ def command(
     \b
     fusion evaluate runs/bind_digits --stress corruption --rows 200
     fusion evaluate runs/bind_digits --stress corruption --severities 1,3,5
+    fusion evaluate runs/bind_digits --stress attack --rows 100 evaluate.attack.norm=l2
     """
     if stress is None and (kinds or severities or rows):
         raise click.UsageError("--kinds, --severities and --rows are of a stress: add --stress NAME", context)

@@ -3,11 +3,13 @@
 import ast
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import torch
 
 from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
+from fusion.attack import Norm
 from fusion.mergings.average import Average
 from fusion.picks import ATTACKS
 from fusion.recipe_picks import FuserPick, Tune
@@ -24,6 +26,7 @@ DEFAULTS = {
     Tune().mode,
     SORTING,
     *ATTACKING,
+    *get_args(Norm),
 }  # what a recipe, or a ranking, has that says nothing
 
 each = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: f"{offer.kind}-{offer.component.name}")
