@@ -66,6 +66,11 @@ class Attacks(Stress):
             if kind in (self.kinds or self._usual(model, one, able))
             for radius in self.radii
         ]
+        if not self.trials:
+            raise RunError(
+                "there is nothing to attack: no task that answers, and no evaluate.retrieval with a modality "
+                f"that can be attacked ({', '.join(able)})"
+            )
         self.flags = {one: Flags() for one in damaged}
 
     def spoil(self, model: Model, batch: Batch, trial: Trial) -> Batch:

@@ -1,11 +1,12 @@
 """Attacks as a stress: every number is that under the attack after it, and nothing moves at radius 0."""
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
-from fusion import Recipe, RunError
+from fusion import Component, Delta, Harm, Recipe, Region, RunError, hookimpl
 from fusion.build import build_attack, build_tables
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Sweep
@@ -119,5 +120,39 @@ def test_what_cannot_be_attacked_is_refused_in_words() -> None:
         measured(made, stress=Attacks(made, registry(), kinds=(), severities=()))
     with pytest.raises(RunError, match=r"unknown attack of this run 'sigt'; did you mean 'sight'\?"):
         attacked(made, kinds=("sigt",))
+    mute = toys.recipe(registry(), objectives={"align": {"name": "contrastive"}}, retrieval=[])
+    with pytest.raises(RunError, match="there is nothing to attack: no task that answers"):
+        attacked(mute)
     with pytest.raises(RunError, match="severity -1: a radius is not below 0"):
         attacked(made, severities=(-1.0,))
+
+
+def upwards(harm: Harm, region: Region, *, far: float = 1.0) -> Delta:
+    """Go to the upper end of what is allowed, whatever that does."""
+    top = {key: block.high for key, block in region.blocks.items()}
+    return {key: far * part for key, part in region.project(top).items()}
+
+
+def test_an_attack_of_a_stranger_is_one_function() -> None:
+    @hookimpl
+    def fusion_attacks() -> list[Component]:
+        return [Component("upwards", upwards)]
+
+    plugin = ModuleType("stranger")
+    plugin.fusion_attacks = fusion_attacks  # type: ignore[attr-defined]
+    offers = registry()
+    offers.add("stranger", plugin)
+    made = toys.recipe(offers, attack={"name": "upwards", "far": 0.5})
+    stress = Attacks(made, offers, kinds=["sight"], severities=[0.2])
+    model = attackable(made)
+    sources = build_tables(made.evaluate.sources, offers)
+    batch = Sweep(Reader(sources, Collator(model.processors, model.targets())), 100)[0].batch
+    stress.meet(model)
+    [trial] = [trial for trial in stress.trials if trial.damaged == "sight"]
+    with torch.no_grad():
+        spoilt = stress.spoil(model.eval(), batch, trial).inputs["sight"]["x"]
+    known = (batch.targets["label"] != -100)[batch.present["sight"]]
+    moved = spoilt - batch.inputs["sight"]["x"]
+    room = 1 - batch.inputs["sight"]["x"]
+    torch.testing.assert_close(moved[known], 0.5 * room.clamp(max=0.2)[known])
+    assert not moved[~known].any()
