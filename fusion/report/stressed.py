@@ -37,7 +37,9 @@ def summary(record: Record) -> list[Table]:
 
 
 def kinds(record: Record) -> list[Table]:
-    """Return the tables of every measure by kind and severity."""
+    """Return the tables of every measure by kind and severity; none where all is of one kind."""
+    if len({point.kind for point in record.points}) < 2:
+        return []
     return [by_kind(record, damaged) for damaged in record.damaged]
 
 
