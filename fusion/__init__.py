@@ -22,12 +22,13 @@ from fusion.errors import (
 from fusion.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from fusion.attack import Delta, Harm, Region
     from fusion.augmentation import Augmentation
     from fusion.batch import Batch, Choices, Row, Source, Stream, Target
     from fusion.compression import Compression
     from fusion.data import decode
     from fusion.embeddings import Embeddings
-    from fusion.encoder import Encoder, Encoding, Processor
+    from fusion.encoder import Encoder, Encoding, Processor, Signal
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.gallery import Gallery
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Delta": "fusion.attack",
+    "Harm": "fusion.attack",
+    "Region": "fusion.attack",
     "Augmentation": "fusion.augmentation",
     "Batch": "fusion.batch",
     "Choices": "fusion.batch",
@@ -67,6 +71,7 @@ _LAZY = {
     "Encoder": "fusion.encoder",
     "Encoding": "fusion.encoder",
     "Processor": "fusion.encoder",
+    "Signal": "fusion.encoder",
     "Estimator": "fusion.estimator",
     "Labelled": "fusion.estimator",
     "Fuser": "fusion.fuser",
@@ -107,6 +112,7 @@ __all__ = [
     "Component",
     "Compression",
     "DataError",
+    "Delta",
     "Earlier",
     "Embeddings",
     "Encoder",
@@ -115,6 +121,7 @@ __all__ = [
     "Fuser",
     "FusionError",
     "Gallery",
+    "Harm",
     "Labelled",
     "Merging",
     "Model",
@@ -128,10 +135,12 @@ __all__ = [
     "Pull",
     "Recipe",
     "RecipeError",
+    "Region",
     "Registry",
     "Row",
     "Run",
     "RunError",
+    "Signal",
     "Source",
     "Stopped",
     "Stored",

@@ -1,6 +1,7 @@
 """Build what a recipe names: sources, augmentations, and the model of encoders, fuser and objectives."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,12 +10,13 @@ from fusion.batch import Source, Stream
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
 from fusion.picks import picks
 from fusion.recipe import Recipe
-from fusion.recipe_picks import Pick, PriorPick, SourcePick, Tune
+from fusion.recipe_picks import AttackPick, Pick, PriorPick, SourcePick, Tune
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without
 
 if TYPE_CHECKING:
+    from fusion.attack import Attack
     from fusion.augmentation import Chance
     from fusion.compression import Compression
     from fusion.encoder import Encoder
@@ -190,6 +192,15 @@ def build_prior(pick: PriorPick, registry: Registry, earlier: "Earlier | None") 
 
     prior: Prior = _expect(Prior, _build(registry, "prior", pick, "prior", earlier), pick, registry)
     return prior
+
+
+def build_attack(pick: AttackPick, path: str, registry: Registry) -> "Attack":
+    """Return the attack with its options. Raises RecipeError for options that it does not take."""
+    component = registry.find("attack", pick.name).component
+    values, problems = options.check(component, pick.options, path)
+    if problems:
+        raise RecipeError(problems)
+    return partial(component.resolve(), **values)
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:

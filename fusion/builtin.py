@@ -68,6 +68,28 @@ def fusion_augmentations() -> list[Component]:
 
 
 @hookimpl
+def fusion_corruptions() -> list[Component]:
+    image, audio, text = (f"fusion.corruptions.{name}" for name in ("image", "audio", "text"))
+    return [
+        Component("image-gaussian-noise", f"{image}:gaussian_noise", "image"),
+        Component("image-blur", f"{image}:blur", "image"),
+        Component("image-contrast", f"{image}:contrast", "image"),
+        Component("image-jpeg", f"{image}:jpeg", "image"),
+        Component("image-occlusion", f"{image}:occlusion", "image"),
+        Component("audio-white-noise", f"{audio}:white_noise", "audio"),
+        Component("audio-reverb", f"{audio}:reverb", "audio"),
+        Component("audio-clipping", f"{audio}:clipping", "audio"),
+        Component("audio-gaps", f"{audio}:gaps", "audio"),
+        Component("audio-lowpass", f"{audio}:lowpass", "audio"),
+        Component("text-keyboard", f"{text}:keyboard", "text"),
+        Component("text-case", f"{text}:case", "text"),
+        Component("text-truncation", f"{text}:truncation", "text"),
+        Component("text-word-drop", f"{text}:word_drop", "text"),
+        Component("text-homoglyphs", f"{text}:homoglyphs", "text"),
+    ]
+
+
+@hookimpl
 def fusion_tunings() -> list[Component]:
     return [
         Component("full", "fusion.tunings.full:Full"),
@@ -118,4 +140,13 @@ def fusion_compressions() -> list[Component]:
         Component("low-rank", "fusion.compressions.low_rank:LowRank", tiny={"energy": 0.5}),
         Component("prune-magnitude", "fusion.compressions.prune_magnitude:PruneMagnitude"),
         Component("prune-structured", "fusion.compressions.prune_structured:PruneStructured"),
+    ]
+
+
+@hookimpl
+def fusion_attacks() -> list[Component]:
+    return [
+        Component("fgsm", "fusion.attacks.fgsm:fgsm"),
+        Component("pgd", "fusion.attacks.pgd:pgd", tiny={"steps": 2}),
+        Component("apgd", "fusion.attacks.apgd:apgd", tiny={"steps": 4}),
     ]

@@ -30,6 +30,13 @@ class Embeddings(NamedTuple):
             return pooled
         return pooled.masked_fill(~present.unsqueeze(-1), 0.0)
 
+    def of_rows(self, rows: slice) -> "Embeddings":
+        """Return some of the rows."""
+        pooled, present, tokens, mask, content = (
+            {name: part[rows] for name, part in parts.items()} for parts in self[:5]
+        )
+        return Embeddings(pooled, present, tokens, mask, content, self.source[rows])
+
     def show(self, shown: dict[str, Tensor]) -> "Embeddings":
         """Hide every modality from the rows for which `shown`, (b,) bool each, is False."""
         return self._replace(

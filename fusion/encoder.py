@@ -31,6 +31,19 @@ class Encoding(NamedTuple):
         return cls(**parts) if parts else None
 
 
+class Signal(NamedTuple):
+    """How an input of an encoder holds raw samples: raw = input * std + mean.
+
+    `mean` and `std` are one number, or one for each channel, along the second axis of the input.
+    """
+
+    low: float  # the least that a raw sample holds, such as 0 for pixels
+    high: float
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
+    real: Tensor | None = None  # (n, ...) bool that broadcasts, False in what is padding
+
+
 class Processor(ABC):
     """Turns raw samples into tensors. Picklable and without weights: it runs in loader workers."""
 
@@ -48,6 +61,14 @@ class Processor(ABC):
         The first tensor is (n, ...); others may be shaped otherwise, such as buckets of equal length.
         """
         return {"x": torch.stack([torch.as_tensor(sample) for sample in samples])}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        """Say which inputs, of those that `collate` returned, hold the raw samples themselves, (n, ...) each.
+
+        What moves samples a little, such as an attack, moves these. None by default: such a modality cannot
+        be attacked, which is right for what is not continuous (text), or no longer raw (a spectrogram).
+        """
+        return {}
 
     def count_tokens(self, sample: Any) -> int:
         """Return how long a decoded sample is: its tokens, or what else the work of the encoder grows with.

@@ -52,6 +52,12 @@ def fusion_augmentations() -> list[Component]:
 
 
 @hookspec
+def fusion_corruptions() -> list[Component]:
+    """Corruptions: functions (raw sample, severity, generator) -> a damaged one. Each names its modality."""
+    return []
+
+
+@hookspec
 def fusion_tunings() -> list[Component]:
     """Tunings: what of an encoder learns, and when."""
     return []
@@ -78,6 +84,12 @@ def fusion_priors() -> list[Component]:
 @hookspec
 def fusion_compressions() -> list[Component]:
     """Compressions: a trained model -> a smaller one."""
+    return []
+
+
+@hookspec
+def fusion_attacks() -> list[Component]:
+    """Attacks: where an input may go, and how bad that is -> the worst perturbation."""
     return []
 
 

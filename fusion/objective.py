@@ -66,6 +66,23 @@ class Task(Objective):
         """Combine the scores of several predictions of the same rows, (b, k) each, without a fuser."""
         return torch.stack(list(scores)).mean(dim=0)
 
+    def logits(self, fused: Tensor) -> Tensor | None:
+        """Return what the probabilities of classes are the softmax of, (b, classes); None without classes."""
+        return None
+
+    def row_losses(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of each row, (b,), as if it were alone, and 0 without the target: attacks raise it.
+
+        By default `forward` is called row by row, which takes its time.
+        """
+        rows = [slice(row, row + 1) for row in range(len(fused))]
+        return torch.stack(
+            [
+                self(embeddings.of_rows(row), fused[row], {key: part[row] for key, part in targets.items()})
+                for row in rows
+            ]
+        )
+
     @abstractmethod
     def metrics(self) -> "MetricCollection":
         """Return fresh metrics that are updated with (score, target) of rows that have the target.

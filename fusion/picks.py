@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.recipe import Recipe
-from fusion.recipe_picks import Tune
+from fusion.recipe_picks import AdversarialPick, AttackPick, StressedBy, Tune
 from fusion.registry import Registry
 
 TUNE = frozenset(Tune.model_fields)
+ATTACKS: dict[str, type[AttackPick]] = {"evaluate.attack": StressedBy, "train.adversarial": AdversarialPick}
 
 
 class Named(NamedTuple):
@@ -59,6 +60,13 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     if isinstance(fuser, dict) and isinstance(fuser.get("name", "mean"), str):
         named = fuser if "name" in fuser else {"name": "mean", **fuser}
         yield Named("fuser", "fuser", frozenset({"modality_dropout", "name"}), named)
+    for path, attacked in ATTACKS.items():
+        section, _, key = path.partition(".")
+        within = recipe.get(section)
+        attack = within.get(key) if isinstance(within, Mapping) else None
+        if isinstance(attack, dict) and isinstance(attack.get("name", "default"), str):
+            named = attack if "name" in attack else {"name": attacked.model_fields["name"].default, **attack}
+            yield Named(path, "attack", frozenset(attacked.model_fields), named)
     prior = recipe.get("prior")
     if isinstance(prior, dict) and isinstance(prior.get("name"), str):
         yield Named("prior", "prior", frozenset({"name"}), prior)

@@ -9,6 +9,7 @@ from pydantic import ValidatorFunctionWrapHandler as Check
 
 from fusion.errors import Problem, RecipeError
 from fusion.recipe_picks import (
+    AdversarialPick,
     AugmentationPick,
     EncoderPick,
     Fraction,
@@ -18,6 +19,7 @@ from fusion.recipe_picks import (
     PriorPick,
     Section,
     SourcePick,
+    StressedBy,
 )
 from fusion.recipe_problems import reference_problems, schema_problems
 
@@ -28,7 +30,8 @@ Positive = Annotated[int, Field(ge=1)]
 class Train(Section):
     """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks.
 
-    Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device.
+    Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device. With
+    `adversarial` the rows of a step are those that an attack makes of them.
     """
 
     steps: Positive
@@ -47,6 +50,7 @@ class Train(Section):
     checkpoint_every: Positive = 100
     keep: Positive = 2
     log_every: Positive = 10
+    adversarial: AdversarialPick | None = None
 
     @field_validator("batch", mode="wrap")
     @classmethod
@@ -88,6 +92,7 @@ class Evaluate(Section):
     zero_shot: ZeroShot | None = None
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
+    attack: StressedBy = StressedBy()
     batch: Positive = 256
     tokens: Positive = 16_384
     limit: Positive | None = None

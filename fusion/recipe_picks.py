@@ -94,5 +94,26 @@ class ObjectivePick(Pick):
     weight: float = Field(default=1.0, ge=0)
 
 
+class AttackPick(Pick):
+    """An attack, and by what distance it may move a sample: of the largest number, or of all together."""
+
+    name: str = "apgd"
+    norm: Literal["linf", "l2"] = "linf"
+
+
+class StressedBy(AttackPick):
+    """The attack of `--stress attack`: tasks are attacked by their own `loss`, or by the ratio `dlr`."""
+
+    loss: Literal["loss", "dlr"] = "loss"
+
+
+class AdversarialPick(AttackPick):
+    """The attack that a training learns to withstand: by modality, how far it may go, in a share of rows."""
+
+    name: str = "pgd"
+    radius: dict[str, Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    share: float = Field(default=1.0, gt=0, le=1)
+
+
 class PriorPick(Pick):
     """What pulls the parameters that learn back, beside the losses."""

@@ -20,12 +20,15 @@ HOOKS = {
     "objective": "fusion_objectives",
     "source": "fusion_sources",
     "augmentation": "fusion_augmentations",
+    "corruption": "fusion_corruptions",
     "tuning": "fusion_tunings",
     "estimator": "fusion_estimators",
     "merging": "fusion_mergings",
     "prior": "fusion_priors",
     "compression": "fusion_compressions",
+    "attack": "fusion_attacks",
 }
+OF_A_MODALITY = ("encoder", "corruption")
 
 
 class Origin(NamedTuple):
@@ -225,8 +228,9 @@ def _checked(kind: str, components: Any) -> list[Component]:
     if not isinstance(components, list) or not all(isinstance(item, Component) for item in components):
         raise PluginError(f"it returned {components!r}, not a list of fusion.Component")
     for component in components:
-        if (kind == "encoder") != (component.modality is not None):
+        if (kind in OF_A_MODALITY) != (component.modality is not None):
             raise PluginError(
-                f"component {component.name}: encoders, and only encoders, name the modality they read"
+                f"component {component.name}: {' and '.join(f'{one}s' for one in OF_A_MODALITY)}, and only "
+                "they, name the modality they read"
             )
     return components

@@ -34,6 +34,9 @@ def _reason(name: str, recipe: Recipe, model: Model, sources: Mapping[str, Sourc
     if any(parameter.requires_grad for parameter in model.encoders[name].parameters()):
         mode = recipe.encoders[name].tune.mode
         return f"the encoder learns (tune: {{mode: {mode}}}), so its features change; freeze it"
+    adversarial = recipe.train.adversarial
+    if adversarial is not None and name in adversarial.radius:
+        return f"train.adversarial moves the samples of {name}, so no features come again; take it out there"
     if recipe.augment.get(name):
         return f"augment.{name} varies the samples, so no features come again; take it out"
     streams = [source for source, rows in sources.items() if isinstance(rows, Stream)]

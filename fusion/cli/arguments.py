@@ -35,6 +35,17 @@ def leave_what_was_trained(
     return overrides
 
 
+def listed(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else []
+
+
+def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise click.BadParameter(f"{text!r} are not numbers such as 1,0.5", ctx, param) from None
+
+
 recipe_argument = click.argument("recipe", type=RecipeName())
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 measured_argument = click.argument(

@@ -4,34 +4,27 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import leave_what_was_trained
+from fusion.cli.arguments import leave_what_was_trained, numbers
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, tables
 from fusion.registry import Registry
 
 MEASURED = ("evaluate", "classes")  # sections that say what is measured
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> list[float]:
-    try:
-        return [float(number) for number in text.split(",")] if text else []
-    except ValueError:
-        raise click.BadParameter(f"{text!r} are not numbers such as 1,0.5", ctx, param) from None
-
-
 def _parts(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, list[float]]:
     parts = {}
     for pair in text.split(",") if text else ():
-        part, equals, numbers = pair.partition("=")
-        if not equals or not numbers:
+        part, equals, weights = pair.partition("=")
+        if not equals or not weights:
             raise click.BadParameter(f"{pair!r} is not written PART=WEIGHT, such as image=0.7", ctx, param)
-        parts[part] = _numbers(ctx, param, numbers.replace(":", ","))
+        parts[part] = numbers(ctx, param, weights.replace(":", ","))
     return parts
 
 
 @click.command("merge", short_help="Make one run of several, from their weights.")
 @click.argument("given", nargs=-1, required=True, metavar="RUN... [KEY=VALUE]...")
 @click.option("--method", required=True, help="A merging: average, wise-ft ... (`fusion plugins ls`).")
-@click.option("--weights", callback=_numbers, help="A number for each run, 1,1,2, or as the method has it.")
+@click.option("--weights", callback=numbers, help="A number for each run, 1,1,2, or as the method has it.")
 @click.option(
     "--parts",
     callback=_parts,

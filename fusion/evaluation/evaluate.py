@@ -52,11 +52,8 @@ def evaluate(
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [])
     sources = build_tables(recipe.evaluate.sources, registry)
-    read = model.targets()
-    answered = {task.target: read[task.target] for task in model.tasks.values()}
-    targets = {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
     sweep = Sweep(
-        Reader(sources, Collator(model.processors, targets)),
+        Reader(sources, Collator(model.processors, targets(model, recipe))),
         recipe.evaluate.batch,
         accelerator.process_index,
         accelerator.num_processes,
@@ -81,21 +78,28 @@ def evaluate(
                 tally.add(found)
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
-    _expect_some(sources, bad, recipe)
+    expect_some(sources, bad, recipe)
     if not accelerator.is_main_process:
         crew.follow(search)
         return Evaluation({}, {}, bad)
     with crew.leading():
         kept = keeper.kept()
         metrics = {"evaluate/rows": int(kept.first.sum()), "evaluate/bad_rows": len(bad)}
-        _expect_target(every, recipe)
-        classes = _class_vectors(model, recipe)
+        expect_target(every, recipe)
+        classes = class_vectors(model, recipe)
         metrics |= measure(recipe, kept, every, classes, trained, crew)
         for number, (name, tally) in enumerate(zip(sources, by_source, strict=False)):
             found = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
             metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
     details = showcase.details(recipe, kept.whole, every.confusion, list(sources.values()), metrics)
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
+
+
+def targets(model: Model, recipe: Recipe) -> dict[str, Target]:
+    """Return what is read from rows beside their samples."""
+    read = model.targets()
+    answered = {task.target: read[task.target] for task in model.tasks.values()}
+    return {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
 
 
 def measure(
@@ -129,14 +133,16 @@ def measure(
     return metrics | tally.metrics()
 
 
-def _class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
+def class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
+    """Return the vectors of the classes for zero-shot classification, (classes, w), if that is asked for."""
     zero_shot = recipe.evaluate.zero_shot
     if zero_shot is None:
         return None
     return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
 
 
-def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: Recipe) -> None:
+def expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: Recipe) -> None:
+    """Raise DataError for a source that is empty, or of which no row can be read."""
     for name, source in sources.items():
         size = min(len(source), recipe.evaluate.limit or len(source))
         unread = [row for row in bad if row.source == name]
@@ -149,7 +155,7 @@ def _expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: R
             )
 
 
-def _expect_target(tally: Tally, recipe: Recipe) -> None:
+def expect_target(tally: Tally, recipe: Recipe) -> None:
     """A target that is asked for by name, or by zero-shot classification, has to be there."""
     evaluation = recipe.evaluate
     asked = evaluation.zero_shot is not None or evaluation.target != Evaluate().target

@@ -78,8 +78,8 @@ class Keeper:
 
     def __init__(self, modalities: Sequence[str], target: str, rows: int) -> None:
         self.modalities, self.target, self.count = tuple(modalities), target, 0
-        self.vectors, self.content, self.at = ({name: _Column(rows) for name in modalities} for _ in range(3))
-        self.labels, self.source, self.row = _Column(rows), _Column(rows), _Column(rows)
+        self.vectors, self.content, self.at = ({name: Column(rows) for name in modalities} for _ in range(3))
+        self.labels, self.source, self.row = Column(rows), Column(rows), Column(rows)
 
     def add(self, rows: Rows) -> None:
         for name in self.modalities:
@@ -101,7 +101,7 @@ class Keeper:
         return Kept(vectors, content, at, self.labels.filled, place)
 
 
-class _Column:
+class Column:
     """Tensors one after the other in one piece of memory, of which what is not filled takes no room."""
 
     def __init__(self, room: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fusion.batch import Batch
+from fusion.embeddings import Embeddings
 from fusion.model import Model
 
 Subset = tuple[str, ...]
@@ -52,7 +53,12 @@ class Rows(NamedTuple):
 @torch.no_grad()
 def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
     """Run the model on a batch: each encoder once, the fuser once for every subset."""
-    embeddings = model.embed(batch)
+    return answer(model, model.embed(batch), batch, subsets)
+
+
+@torch.no_grad()
+def answer(model: Model, embeddings: Embeddings, batch: Batch, subsets: Sequence[Subset]) -> Rows:
+    """Return what is measured of a batch that is embedded."""
     scores: dict[str, Tensor] = {}
     for subset in subsets if model.tasks else ():
         shown = {name: present & (name in subset) for name, present in batch.present.items()}

@@ -24,11 +24,13 @@ NUMBERS = 2**22
 class Tally:
     """Counts rows that come in the order of sources and rows, each once.
 
-    `target` is that of which the confusion is counted, of so many `classes`.
+    `target` is that of which the confusion is counted, of so many `classes`. Without `unlabelled` what needs
+    no target is left out.
     """
 
-    def __init__(self, model: Model, target: str, classes: int) -> None:
+    def __init__(self, model: Model, target: str, classes: int, *, unlabelled: bool = True) -> None:
         self.tasks, self.target, self.classes = model.tasks, target, classes
+        self.unlabelled = unlabelled
         self.modalities = model.modalities
         self.labelled = False  # whether any row has the target
         self.confusion: dict[str, Tensor] = {}  # by "subset/task", true class by predicted class
@@ -73,7 +75,7 @@ class Tally:
         kinds = self._metrics.setdefault(answered, {})
         target, having = rows.targets[task.target], rows.having(subset)
         chosen = having & ~missing(target).reshape(len(target), -1).all(dim=1)
-        if having.any() and type(task).unlabelled is not Task.unlabelled:
+        if self.unlabelled and having.any() and type(task).unlabelled is not Task.unlabelled:
             self._spread.setdefault(answered, Spread()).add(score[having])
         if not chosen.any():
             return

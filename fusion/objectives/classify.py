@@ -45,7 +45,7 @@ class Classify(Task):
         label = targets[self.target]  # (b,)
         # the mean of no row is NaN: take the sum and divide
         total = F.cross_entropy(
-            self._logits(fused),
+            self.logits(fused),
             label,
             ignore_index=MISSING,
             reduction="sum",
@@ -53,8 +53,13 @@ class Classify(Task):
         )
         return total / (label != MISSING).sum().clamp(min=1)
 
+    def row_losses(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """Return the cross entropy of each row with its label, (b,)."""
+        label = targets[self.target]
+        return F.cross_entropy(self.logits(fused), label, ignore_index=MISSING, reduction="none")
+
     def predict(self, fused: Tensor) -> Prediction:
-        score = self._logits(fused).softmax(dim=-1)  # (b, classes)
+        score = self.logits(fused).softmax(dim=-1)  # (b, classes)
         return Prediction(score.argmax(dim=-1), score)
 
     def average(self, scores: Sequence[Tensor]) -> Tensor:
@@ -70,5 +75,5 @@ class Classify(Task):
     def unlabelled(self, score: Tensor) -> dict[str, float]:
         return {"entropy": entropy(score), "snd": neighbourhood_density(score)}
 
-    def _logits(self, fused: Tensor) -> Tensor:
+    def logits(self, fused: Tensor) -> Tensor:
         return self.head(fused.float()).float()  # type: ignore[no-any-return]

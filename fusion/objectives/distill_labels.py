@@ -63,7 +63,7 @@ class DistillLabels(Classify):
             learning = F.cross_entropy(logits, label, ignore_index=MISSING, reduction="sum")
             learning = learning / (label != MISSING).sum().clamp(min=1)
         soft = (logits.detach() / self.temperature).log_softmax(dim=-1)
-        ours = (self._logits(fused) / self.temperature).log_softmax(dim=-1)
+        ours = (self.logits(fused) / self.temperature).log_softmax(dim=-1)
         taught = rows & known
         apart = (soft.exp() * (soft - ours)).sum(dim=-1) * taught  # (b,)
         divergence = self.temperature**2 * apart.sum() / taught.sum().clamp(min=1)

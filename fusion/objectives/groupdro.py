@@ -47,7 +47,7 @@ class Groupdro(Classify):
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         label = targets[self.target]  # (b,)
         each = F.cross_entropy(
-            self._logits(fused),
+            self.logits(fused),
             label,
             ignore_index=MISSING,
             reduction="none",

@@ -32,12 +32,12 @@ class Multilabel(Task):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, classes))
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        target = targets[self.target].float()  # (b, classes)
-        missing = target.isnan()
-        losses = F.binary_cross_entropy_with_logits(
-            self._logits(fused), target.masked_fill(missing, 0.0), reduction="none"
-        )
-        return losses.masked_fill(missing, 0.0).sum() / (~missing).sum().clamp(min=1)
+        losses, known = self._losses(fused, targets)
+        return losses.sum() / known.sum().clamp(min=1)
+
+    def row_losses(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        losses, known = self._losses(fused, targets)
+        return losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
     def predict(self, fused: Tensor) -> Prediction:
         score = self._logits(fused).sigmoid()  # (b, classes)
@@ -49,6 +49,15 @@ class Multilabel(Task):
         from fusion.objectives.metrics import MeanAveragePrecision
 
         return MetricCollection({"map": MeanAveragePrecision()})
+
+    def _losses(self, fused: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the loss of every label, (b, classes), 0 where it is not known, and which are."""
+        target = targets[self.target].float()
+        missing = target.isnan()
+        losses = F.binary_cross_entropy_with_logits(
+            self._logits(fused), target.masked_fill(missing, 0.0), reduction="none"
+        )
+        return losses.masked_fill(missing, 0.0), ~missing
 
     def _logits(self, fused: Tensor) -> Tensor:
         return self.head(fused.float()).float()  # type: ignore[no-any-return]

@@ -42,15 +42,24 @@ class Regress(Task):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, outputs))
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        target = targets[self.target].float()  # (b, ...)
-        missing = target.isnan()
-        # filled before the subtraction: the gradient of a masked NaN is NaN
-        losses = self.loss(self.predict(fused).value, target.masked_fill(missing, 0.0), reduction="none")
-        return losses.masked_fill(missing, 0.0).sum() / (~missing).sum().clamp(min=1)
+        losses, known = self._losses(fused, targets)
+        return losses.sum() / known.sum().clamp(min=1)
+
+    def row_losses(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        losses, known = (part.reshape(len(fused), -1) for part in self._losses(fused, targets))
+        return losses.sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
     def predict(self, fused: Tensor) -> Prediction:
         numbers = self.head(fused.float()).float().reshape(-1, *self.shape)  # (b, ...)
         return Prediction(numbers, numbers)
+
+    def _losses(self, fused: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the loss of every number, (b, ...), 0 where it is missing, and which are known."""
+        target = targets[self.target].float()
+        missing = target.isnan()
+        # filled before the subtraction: the gradient of a masked NaN is NaN
+        losses = self.loss(self.predict(fused).value, target.masked_fill(missing, 0.0), reduction="none")
+        return losses.masked_fill(missing, 0.0), ~missing
 
     def metrics(self) -> "MetricCollection":
         from torchmetrics import MetricCollection

@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from fusion.errors import RunError
+from fusion.report.stress import FILE, Record
 from fusion.report.tables import Table
 
 COMPARISON = "comparison.json"
@@ -17,6 +18,7 @@ NOTES = "notes.json"
 """Tables that were added to the report, by their titles."""
 
 Label = int | str | None
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Media(BaseModel):
@@ -80,32 +82,35 @@ class RunFiles:
     ledger: list[dict[str, Any]]
     comparison: dict[str, Any]
     notes: list[Table]
+    stresses: list[Record]
 
 
 def read(folder: Path) -> RunFiles:
     """Read a run folder. Raises RunError where `metrics.json` is missing or a file is damaged."""
     if not (folder / "metrics.json").is_file():
         raise RunError(f"{folder}: no metrics.json to report on; give the folder of a run that has ended")
-    try:
-        evaluation = Evaluation.model_validate(_object(folder / "evaluation.json"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{folder / 'evaluation.json'}: {place}: {first['msg']}; evaluate the run again"
-        ) from error
     recipe = folder / "recipe.yaml"
     return RunFiles(
         name=folder.resolve().name,
         metrics=_object(folder / "metrics.json"),
         steps=_lines(folder / "metrics.jsonl"),
-        evaluation=evaluation,
+        evaluation=_valid(Evaluation, folder / "evaluation.json"),
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
         manifest=_object(folder / "manifest.json"),
         ledger=_lines(folder / "ledger.jsonl"),
         comparison=_object(folder / COMPARISON),
         notes=[Table(**table) for table in _object(folder / NOTES).values()],
+        stresses=[_valid(Record, path) for path in sorted(folder.glob(FILE.format("*")))],
     )
+
+
+def _valid(kind: type[Model], path: Path) -> Model:
+    try:
+        return kind.model_validate(_object(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path}: {place}: {first['msg']}; evaluate the run again") from error
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fusion.report import figures, merged, tables
+from fusion.report import figures, merged, stressed, tables
 from fusion.report.compared import compared
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
@@ -54,6 +54,14 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
+        *(
+            section
+            for one in files.stresses
+            for section in (
+                Section(one.stress, f"Under {one.stress}", stressed.summary(one), stressed.charts(one)),
+                Section(f"{one.stress}-kinds", f"Kinds of {one.stress}", stressed.kinds(one)),
+            )
+        ),
         Section("map", "The shared space", charts=figures.space(evaluation)),
         Section("training", "Training", charts=figures.training(files.steps)),
         Section("examples", "Examples", extra=_paired(evaluation.examples)),

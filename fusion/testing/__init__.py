@@ -7,8 +7,10 @@
 raises fusion.PluginError at the first that did not.
 """
 
+from fusion.testing.attacks import check_attack
 from fusion.testing.augmentations import check_augmentation
 from fusion.testing.compressions import check_compression
+from fusion.testing.corruptions import check_corruption
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.fusers import check_fuser
@@ -21,8 +23,10 @@ from fusion.testing.tunings import check_tuning
 
 __all__ = [
     "check",
+    "check_attack",
     "check_augmentation",
     "check_compression",
+    "check_corruption",
     "check_encoder",
     "check_estimator",
     "check_fuser",

@@ -48,10 +48,10 @@ def _checks(
     yield "it can be pickled and holds no weights"
 
     rows = range(len(samples))
-    before, states = deepcopy(list(samples)), _global_states()
+    before, states = deepcopy(list(samples)), global_states()
     varied = [vary(augmentation, samples, row, 0) for row in rows]
     expect(same(list(samples), before), "it changes the sample that it is given", "a new one")
-    for name, state in _global_states().items():
+    for name, state in global_states().items():
         expect(state == states[name], f"it draws from {name}", "every draw to come from rng")
     yield "it leaves the samples, and every generator of random numbers but rng, as they were"
 
@@ -91,7 +91,8 @@ def _checks(
     yield "it raises DataError for a sample that cannot be read"
 
 
-def _global_states() -> dict[str, bytes]:
+def global_states() -> dict[str, bytes]:
+    """Return the states of the generators of random numbers that no component draws from."""
     return {
         "the module random": pickle.dumps(random.getstate()),
         "numpy's global generator": pickle.dumps(np.random.get_state()),

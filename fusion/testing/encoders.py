@@ -23,6 +23,7 @@ from fusion.testing.expect import (
     seed,
 )
 from fusion.testing.pickles import travel
+from fusion.testing.signals import expect_signals
 
 
 def check_encoder(build: Callable[..., Encoder], samples: Sequence[Any], **options: Any) -> list[str]:
@@ -80,6 +81,10 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
         for row, sample in enumerate(samples):
             _expect_equal_rows(encoding, row, encoder(**_inputs(processor, [sample])))
         yield f"a batch equals its rows one by one to {TOLERANCE:.0e}"
+
+    if type(processor).signals is not Processor.signals:
+        expect_signals(encoder, inputs, len(samples))
+        yield "its signals are inputs of numbers, and the gradient reaches them"
 
     _backward(encoder.train(), inputs)
     yield "the gradient reaches every trainable parameter"

@@ -9,11 +9,14 @@ from typing import Any
 from fusion import options
 from fusion.augmentation import Augmentation
 from fusion.batch import Choices, Source, Stream
+from fusion.corruption import SEVERITIES
 from fusion.encoder import Encoder
 from fusion.errors import DataError, FusionError, PluginError
 from fusion.registry import Offer, Origin, Registry
+from fusion.testing.attacks import check_attack
 from fusion.testing.augmentations import check_augmentation, vary
 from fusion.testing.compressions import check_compression
+from fusion.testing.corruptions import check_corruption, damaged
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.expect import expect
@@ -94,6 +97,24 @@ def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
     )
 
 
+def _check_corruption(offer: Offer, registry: Registry) -> list[str]:
+    """Check it on samples of its modality, if an encoder reads what it makes of them."""
+    corruption, modality = offer.component.resolve(), offer.component.modality
+    samples = _samples(modality, offer.origin, registry) if modality else []
+    if modality is None or not samples:
+        raise PluginError(
+            f"no installed source has rows with {modality!r} in its tiny form; call "
+            "fusion.testing.check_corruption(corruption, samples) in your own tests"
+        )
+    passed = check_corruption(corruption, samples)
+    worst = damaged(corruption, samples, SEVERITIES[-1])
+    try:
+        reader = _reader(worst, modality, offer.origin, registry)
+    except DataError as error:
+        raise PluginError(f"no installed encoder reads what it gives: {error}") from error
+    return [*passed, f"the encoder {reader} reads what it gives"]
+
+
 def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
     return check_tuning(offer.component.resolve(), **_tiny(offer))
 
@@ -112,6 +133,10 @@ def _check_prior(offer: Offer, registry: Registry) -> list[str]:
 
 def _check_compression(offer: Offer, registry: Registry) -> list[str]:
     return check_compression(offer.component.resolve(), **_tiny(offer))
+
+
+def _check_attack(offer: Offer, registry: Registry) -> list[str]:
+    return check_attack(offer.component.resolve(), **_tiny(offer))
 
 
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
@@ -149,11 +174,13 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "objective": _check_objective,
     "source": _check_source,
     "augmentation": _check_augmentation,
+    "corruption": _check_corruption,
     "tuning": _check_tuning,
     "estimator": _check_estimator,
     "merging": _check_merging,
     "prior": _check_prior,
     "compression": _check_compression,
+    "attack": _check_attack,
 }
 
 
@@ -175,7 +202,7 @@ def _samples(modality: str, origin: Origin, registry: Registry) -> list[Any]:
 
 def _modalities(registry: Registry) -> list[str]:
     """Return what the installed encoders read."""
-    return sorted({name for other in registry if (name := other.component.modality)})
+    return sorted({str(other.component.modality) for other in registry if other.kind == "encoder"})
 
 
 def _nearest(registry: Registry, origin: Origin, kind: str) -> list[Offer]:

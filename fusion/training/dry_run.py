@@ -20,6 +20,7 @@ from fusion.losses import Losses
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
+from fusion.training.adversary import adversary
 from fusion.training.anchors import anchor
 from fusion.training.fit import fit, with_batch
 from fusion.training.memory import Graphs, limit, moments, peak_mb, used
@@ -105,10 +106,11 @@ def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
             f"such as row {first.row}: {first.reason}"
         )
     try_evaluation(recipe, model, registry)
+    attacked = adversary(recipe, model, registry)
     graphs = Graphs(model, limit(CPU, recipe.train.memory_gb) - used(CPU) - 1.5 * moments(model))
     _step(model, loaded.batch, graphs)  # warm up, so that the time is that of a later step
     began = time.monotonic()
-    losses = _step(model.train(), loaded.batch, graphs)
+    losses = _step(model.train(), attacked(loaded.batch, 0), graphs)
     seconds = time.monotonic() - began
     adamw = optimizer(model, recipe, anchors.held)
     anchors.attach(adamw)

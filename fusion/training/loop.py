@@ -20,6 +20,7 @@ from fusion.recipe_picks import Pick
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.apply import apply, begin, choose, prepare
+from fusion.training.adversary import adversary
 from fusion.training.agree import agreed
 from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
@@ -94,6 +95,7 @@ def _train(
     begin(model, recipe, chosen, registry)
     anchors = anchor(recipe, model, start, registry)
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
+    attacked = adversary(recipe, model, registry)
     teacher = open_teacher(recipe, model, registry)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
@@ -144,6 +146,7 @@ def _train(
             for group in adamw.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             batch = send_to_device(held.complete(loaded.batch), accelerator.device, non_blocking=True)
+            batch = attacked(batch, step)
             guard.keep()
             losses = backward(batch)
             norm = held.clip(settings.clip)

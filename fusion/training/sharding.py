@@ -159,6 +159,7 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         f"encoders.{name}.tune.mode: what learns changes from step to step": True for name in scheduled
     } | {
         "prior: it pulls whole parameters": recipe.prior is not None,
+        "train.adversarial: it encodes without the wrapper": recipe.train.adversarial is not None,
         "train.compile: layers are gathered between what is compiled": recipe.train.compile,
         "train.micro_batch: each process cuts its rows for itself": recipe.train.micro_batch is not None,
         "best: it measures whole weights": recipe.best.by is not None,

@@ -9,7 +9,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 
-from fusion import Processor, decode
+from fusion import Processor, Signal, decode
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class ImageProcessor(Processor):
         """Return the image as (3, height, width). Raises DataError, also where it is a mere line."""
         image = decode.image(raw)
         return _transform(self)(image)
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(0.0, 1.0, self.mean, self.std)}
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,7 @@
 """The encoder `scratch-audio`: a log-mel spectrogram and a small convolutional net over time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor, decode
+from fusion import Encoder, Encoding, Processor, Signal, decode
 
 WINDOW = 0.032  # s
 HOP = 0.010  # s
@@ -32,6 +32,10 @@ class AudioProcessor(Processor):
         for row, wave in zip(x, samples, strict=True):
             row[: len(wave)] = wave
         return {"x": torch.from_numpy(x), "length": torch.tensor([len(wave) for wave in samples])}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        x, length = inputs["x"], inputs["length"]
+        return {"x": Signal(-1.0, 1.0, real=torch.arange(x.shape[1], device=x.device) < length[:, None])}
 
 
 class ScratchAudio(Encoder):

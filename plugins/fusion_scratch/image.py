@@ -1,6 +1,6 @@
 """The encoder `scratch-image`: a small residual convolutional net."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor, decode
+from fusion import Encoder, Encoding, Processor, Signal, decode
 
 STRIDE = 8  # pixels to a token, each way
 
@@ -27,6 +27,9 @@ class ImageProcessor(Processor):
     def collate(self, samples: Sequence[NDArray[np.uint8]]) -> dict[str, Tensor]:
         pixels = torch.from_numpy(np.stack(samples))  # (n, height, width, 3)
         return {"x": pixels.permute(0, 3, 1, 2).float() / 255}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(0.0, 1.0)}
 
 
 class ScratchImage(Encoder):

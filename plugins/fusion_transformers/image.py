@@ -1,6 +1,6 @@
 """The encoder `hf-image`: ViT, DeiT, DINOv2, DINOv3 and the image towers of CLIP and SigLIP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
 
-from fusion import Encoder, Encoding, Processor, decode
+from fusion import Encoder, Encoding, Processor, Signal, decode
 from fusion_transformers.configuration import describe
 from fusion_transformers.loading import class_of, hold_statistics, load
 from fusion_transformers.preprocessing import preprocessor_of
@@ -34,6 +34,16 @@ class ImageProcessor(Processor):
 
     def collate(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:
         return {"pixels": torch.stack(list(samples))}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        """Pixels from 0 to 1, where the model's own processor says how they were scaled and normalised."""
+        said = self.prepare.to_dict()
+        if said.get("do_normalize") and not (said.get("image_mean") and said.get("image_std")):
+            return {}
+        unit = 255 * said["rescale_factor"] if said.get("do_rescale") else 255.0
+        mean, std = (said["image_mean"], said["image_std"]) if said.get("do_normalize") else ([0.0], [1.0])
+        mean, std = (tuple(number / unit for number in numbers) for numbers in (mean, std))
+        return {"pixels": Signal(0.0, 1.0, mean, std)}
 
 
 class HfImage(Encoder):

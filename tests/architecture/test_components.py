@@ -3,12 +3,15 @@
 import ast
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import torch
 
 from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
+from fusion.attack import Norm
 from fusion.mergings.average import Average
+from fusion.picks import ATTACKS
 from fusion.recipe_picks import FuserPick, Tune
 from fusion.registry import HOOKS, Offer
 from fusion.shrink.recipes import TEACHES
@@ -18,8 +21,15 @@ ROOT = Path(__file__).parents[2]
 BUILTIN = ROOT / "fusion" / "builtin.py"
 FILES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "fusion").rglob("*.py"))}
 OFFERS = [offer for offer in Registry() if offer.origin.plugin == "builtin"]
-# what a recipe, a ranking or a student has that says nothing
-DEFAULTS = {FuserPick().name, Tune().mode, SORTING, TEACHES}
+ATTACKING = [pick.model_fields["name"].default for pick in ATTACKS.values()]
+DEFAULTS = {
+    FuserPick().name,
+    Tune().mode,
+    SORTING,
+    TEACHES,
+    *ATTACKING,
+    *get_args(Norm),
+}  # what a recipe, a ranking or a student has that says nothing
 
 each = pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: f"{offer.kind}-{offer.component.name}")
 
@@ -31,7 +41,7 @@ def file_of(offer: Offer) -> Path:
 
 def test_components_of_every_kind_that_the_core_has_are_looked_at() -> None:
     assert {offer.kind for offer in OFFERS} == HOOKS.keys() - {"encoder", "source"}
-    assert len(OFFERS) > 40
+    assert len(OFFERS) > 43
     assert len(FILES) > 100
 
 

@@ -1,6 +1,6 @@
 """Each check of an encoder finds the bug that it is there for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, PluginError, Processor
+from fusion import DataError, Encoder, Encoding, PluginError, Processor, Signal
 from fusion.testing import check_encoder
 
 Wave = NDArray[np.float32]
@@ -49,6 +49,49 @@ def test_a_good_encoder_passes() -> None:
     passed = check_encoder(Good, SAMPLES, dim=6)
     assert "a batch equals its rows one by one to 1e-05" in passed
     assert not any("assets" in said for said in passed)
+
+
+class Named(Waves):
+    """Says that an input of it is the raw wave."""
+
+    def __init__(self, name: str = "x", high: float = 1.0) -> None:
+        self.name, self.high = name, high
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {self.name: Signal(-1.0, self.high)}
+
+
+class Deaf(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x.detach(), length)
+
+
+@pytest.mark.parametrize(
+    ("build", "processor", "message"),
+    [
+        (Good, Named("y"), "signals names 'y', which is no input of it; expected an input of floating point"),
+        (Good, Named("length"), r"signals names 'length', which is torch.int64 of shape \(3,\)"),
+        (Good, Named(high=-1.0), "the signal 'x' goes from -1.0 to -1.0; expected the range of raw samples"),
+        (Deaf, Named(), "the gradient does not reach the signal 'x'"),
+    ],
+)
+def test_signals_that_are_none_are_found(build: type[Good], processor: Named, message: str) -> None:
+    def built() -> Good:
+        encoder = build()
+        encoder.processor = processor
+        return encoder
+
+    with pytest.raises(PluginError, match=message):
+        check_encoder(built, SAMPLES)
+
+
+def test_signals_that_are_there_pass() -> None:
+    def built() -> Good:
+        encoder = Good()
+        encoder.processor = Named()
+        return encoder
+
+    assert "its signals are inputs of numbers, and the gradient reaches them" in check_encoder(built, SAMPLES)
 
 
 class Buckets(Waves):

@@ -12,6 +12,7 @@ from accelerate.utils import send_to_device
 from fusion import Pull, Registry, load, read_recipe, train
 from fusion.build import build_model
 from fusion.picks import shrink
+from fusion.training.adversary import adversary
 from fusion.training.anchors import Anchors
 from fusion.training.fit import fit
 from fusion.training.memory import Graphs, peak
@@ -57,6 +58,25 @@ def test_a_step_never_waits_for_the_device(registry: Registry) -> None:
             adamw.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+def test_an_attack_in_a_step_waits_for_no_number_of_the_device(registry: Registry) -> None:
+    radius = "train.adversarial={radius: {image: 0.03, audio: 0.01}, steps: 2, share: 0.5, norm: "
+    for norm in ("linf", "l2"):
+        recipe = read_recipe("bind_digits", ["train.batch=32", radius + norm + "}"], registry)
+        torch.manual_seed(0)
+        model = build_model(recipe, registry).cuda()
+        attacked = adversary(recipe, model, registry)
+        steps = training_steps(recipe, model, registry)
+        found = []
+        for step in range(2):
+            batch = send_to_device(steps[step].batch, "cuda")
+            torch.cuda.set_sync_debug_mode("error" if step else "default")
+            try:
+                found.append(attacked(batch, step))
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        assert not torch.equal(found[1].inputs["image"]["x"], batch.inputs["image"]["x"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -67,7 +67,7 @@ def faults(registry: Registry) -> str:
         (GOOD.replace('"good"', '"Good One"'), "component name 'Good One' is not kebab-case"),
         (
             GOOD.replace("fusers", "encoders"),
-            "component good: encoders, and only encoders, name the modality",
+            "component good: encoders and corruptions, and only they, name the modality",
         ),
         (GOOD.replace('"good"', '"mean"'), "fuser 'mean' is also offered by plugin 'builtin'"),
     ],

@@ -4,6 +4,7 @@ from fusion.report.charts.bands import Band, Place, bands
 from fusion.report.charts.bars import Bar, bars
 from fusion.report.charts.curves import Curve, curves
 from fusion.report.charts.dots import Dot, dots
+from fusion.report.charts.falls import Fall, Step, falls
 from fusion.report.charts.heatmap import Cell, heatmap
 from fusion.report.charts.plane import Stop, way
 from fusion.report.charts.scatter import Point, scatter
@@ -15,13 +16,16 @@ __all__ = [
     "Cell",
     "Curve",
     "Dot",
+    "Fall",
     "Place",
     "Point",
+    "Step",
     "Stop",
     "bands",
     "bars",
     "curves",
     "dots",
+    "falls",
     "heatmap",
     "scatter",
     "spark",

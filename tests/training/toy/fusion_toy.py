@@ -21,6 +21,7 @@ from fusion import (
     Objective,
     Processor,
     Row,
+    Signal,
     Stream,
     hookimpl,
 )
@@ -35,6 +36,9 @@ class Numbers(Processor):
         if isinstance(raw, str):
             raise DataError(raw)
         return np.array(raw, np.float32)
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(-9.0, 9.0)}
 
 
 class Noise(Augmentation):

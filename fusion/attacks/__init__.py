@@ -1,0 +1,1 @@
+"""Attacks: perturbations of the input that harm a model, one function each."""

@@ -1,0 +1,1 @@
+"""What is left of what a run can do when its modalities are damaged, trial by trial."""
