@@ -36,7 +36,7 @@ LAYERS = [
     ["evaluation", "training.checkpoint", "training.progress"],
     ["cache"],
     ["inference"],
-    ["transfer"],
+    ["transfer", "export"],
     ["training", "evaluation.embed"],
     ["studies"],
     ["testing", "transfer.rank", "transfer.merge"],
