@@ -101,12 +101,13 @@ def _trace(
     module: nn.Module, inputs: Sequence[Tensor], axes: Sequence[Sequence[str]], named: str
 ) -> ExportedProgram:
     moving = tuple({i: Dim.DYNAMIC for i, axis in enumerate(part) if axis} for part in axes)
+    given = tuple(part.clone() for part in inputs)  # the trace of a view asks for what it is a view of
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a kernel of its own that ONNX does not know
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of libraries, on what tracing makes of them
-            return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(moving,), strict=False)
+            return torch.export.export(module.eval(), given, dynamic_shapes=(moving,), strict=False)
     except Exception as error:  # of dozens of types, whatever the code of a stranger runs into
         raise RunError(f"{named} cannot be exported: {reason(error)}") from error
     finally:

@@ -25,7 +25,8 @@ def opened(folder: Path, part: Mapping[str, Any]) -> Graph:
         )
     import torch
 
-    module = torch.export.load(path).module()
+    # guards also refuse sizes that the graph takes, such as the longest text
+    module = torch.export.load(path).module(check_guards=False)
 
     def run(given: Arrays) -> Arrays:
         with torch.no_grad():
