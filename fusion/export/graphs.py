@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import NamedTuple
 
 import torch
@@ -105,11 +107,14 @@ def _trace(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a kernel of its own that ONNX does not know
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), redirect_stderr(StringIO()):  # torch prints graphs
             warnings.simplefilter("ignore")  # of libraries, on what tracing makes of them
             return torch.export.export(module.eval(), given, dynamic_shapes=(moving,), strict=False)
     except Exception as error:  # of dozens of types, whatever the code of a stranger runs into
-        raise RunError(f"{named} cannot be exported: {reason(error)}") from error
+        raise RunError(
+            f"{named} cannot be exported: {reason(error)}; what it does must not depend on the numbers that "
+            "go in, and be made of torch's operations"
+        ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 

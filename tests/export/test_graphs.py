@@ -119,5 +119,7 @@ def test_an_encoder_that_cannot_be_traced_is_named_with_the_reason() -> None:
     made = model(
         "mean", CLASSIFY, Registry({"mine": plugin}), text=ENCODERS["text"], feeling={"name": "moody"}
     )
-    with pytest.raises(RunError, match=r"encoders\.feeling \(moody of mine\) cannot be exported: .*Guard"):
+    with pytest.raises(
+        RunError, match=r"encoders\.feeling \(moody of .*mine.*\) cannot be exported: .*Guard"
+    ):
         encoder_graph(made, "feeling", {"x": torch.randn(3, 2)}, {"x": ("rows", "")})
