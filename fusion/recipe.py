@@ -19,7 +19,7 @@ from fusion.recipe_picks import (
     Section,
     SourcePick,
 )
-from fusion.recipe_problems import reference_problems, schema_problems
+from fusion.recipe_problems import held_problems, reference_problems, schema_problems
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
 Positive = Annotated[int, Field(ge=1)]
@@ -81,13 +81,18 @@ class ZeroShot(Section):
 
 
 class Evaluate(Section):
-    """What is measured on which rows when training ends, and by `fusion evaluate`."""
+    """What is measured on which rows when training ends, and by `fusion evaluate`.
+
+    On the rows of `calibrate`, held back, temperatures are fitted; those of `foreign` are of another kind.
+    """
 
     sources: dict[Name, Pick] = Field(default_factory=dict)
     retrieval: Literal["all"] | list[tuple[str, str]] = "all"
     zero_shot: ZeroShot | None = None
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
+    calibrate: dict[Name, Pick] = Field(default_factory=dict)
+    foreign: dict[Name, Pick] = Field(default_factory=dict)
     batch: Positive = 256
     tokens: Positive = 16_384
     limit: Positive | None = None
@@ -167,7 +172,7 @@ class Recipe(Section):
             super().__init__(**data)
         except ValidationError as error:
             raise RecipeError(schema_problems(error, type(self)) + reference_problems(data)) from None
-        problems = reference_problems(self.model_dump())
+        problems = reference_problems(self.model_dump()) + held_problems(self.model_dump())
         if problems:
             raise RecipeError(problems)
 

@@ -25,6 +25,8 @@ class Classify(Task):
     `smoothing` spreads that share of the probability over all classes (Szegedy et al. 2016, section 7).
     """
 
+    probabilities = True
+
     def __init__(
         self,
         modalities: Sequence[str],
@@ -66,6 +68,9 @@ class Classify(Task):
         from torchmetrics.classification import MulticlassAccuracy
 
         return MetricCollection({"accuracy": MulticlassAccuracy(self.classes, average="micro")})
+
+    def energy(self, fused: Tensor) -> Tensor:
+        return -self._logits(fused).logsumexp(dim=-1)
 
     def unlabelled(self, score: Tensor) -> dict[str, float]:
         return {"entropy": entropy(score), "snd": neighbourhood_density(score)}
