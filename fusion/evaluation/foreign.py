@@ -72,7 +72,7 @@ class Strangers:
 
 
 def distance(vectors: Tensor, known: Tensor) -> Tensor:
-    """Return how far vectors, (r, w), are from their tenth nearest known one, (k, w); all have unit length."""
+    """Return how far vectors, (r, w), are from their tenth nearest known one, (k, w); all of unit length."""
     near = min(NEIGHBOUR, len(known))
     return (2 - 2 * (vectors @ known.T).topk(near, dim=1).values[:, -1]).clamp(min=0).sqrt()
 

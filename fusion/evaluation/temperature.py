@@ -1,10 +1,28 @@
 """One temperature by which a task's probabilities are made neither too sure nor too unsure."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 SHARPEST, SOFTEST = 0.01, 100.0
 HALVINGS = 60
+
+
+def warmed(
+    score: Tensor, task: str, present: Mapping[str, Tensor], temperatures: Mapping[str, float]
+) -> Tensor:
+    """Return a task's probabilities, (r, classes), each row's at the temperature of just what it has.
+
+    `present` is (r,) bool by modality, `temperatures` are by "subset/task"; where there is none it is 1.
+    """
+    for answered, temperature in temperatures.items():
+        subset, _, name = answered.partition("/")
+        if name == task:
+            given = subset.split("+")
+            exact = torch.stack([there == (one in given) for one, there in present.items()]).all(dim=0)
+            score = torch.where(exact.unsqueeze(1), scaled(score, temperature), score)
+    return score
 
 
 def scaled(score: Tensor, temperature: float) -> Tensor:

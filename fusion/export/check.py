@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.errors import RunError
+from fusion.evaluation.temperature import warmed
 from fusion.export.predict import Graph, answer, opened
 from fusion.export.specimens import Inputs, Specimens
 from fusion.inference import Predictor
@@ -57,9 +58,12 @@ def expected(
     nothing = torch.zeros(rows, dtype=torch.long)
     batch = Batch(present, present, inputs, {}, dict.fromkeys(present, nothing), nothing, nothing)
     fused = model.fuse(model.embed(batch), batch.shown)
-    answers = {name: task.predict(fused) for name, task in model.tasks.items()}
-    made = {f"{name}/{part}": value for name, one in answers.items() for part, value in one._asdict().items()}
-    return {"fused": fused.numpy(), **{name: part.numpy() for name, part in made.items()}}
+    made = {"fused": fused.numpy()}
+    for name, task in model.tasks.items():
+        value, score = task.predict(fused)
+        made[f"{name}/value"] = value.numpy()
+        made[f"{name}/score"] = warmed(score, name, present, predictor.temperatures).numpy()
+    return made
 
 
 def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:

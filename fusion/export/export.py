@@ -18,7 +18,6 @@ from fusion.export.formats import FORMATS, expect
 from fusion.export.graphs import Graph, encoder_graph, head_graph
 from fusion.export.specimens import Specimens, specimens
 from fusion.inference import Predictor, load
-from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
@@ -76,7 +75,7 @@ def write(
 ) -> float:
     """Write the graphs of a model and what belongs to them; return how far they are from it at most."""
     suffix, _, save = FORMATS[format]
-    graphs = trace(predictor.model, found)
+    graphs = trace(predictor, found)
     for graph in graphs:
         save(graph, folder / f"{graph.part}{suffix}")
     *encoders, head = [described(graph, suffix) for graph in graphs]
@@ -99,9 +98,9 @@ def write(
     return check(folder, predictor, found)
 
 
-def trace(model: Model, found: Mapping[str, Specimens]) -> list[Graph]:
+def trace(predictor: Predictor, found: Mapping[str, Specimens]) -> list[Graph]:
     """Trace every encoder, and then what reads what they give."""
-    graphs, encoded = [], {}
+    model, graphs, encoded = predictor.model, [], {}
     for name, samples in found.items():
         if name == "head":
             raise RunError("a modality is called 'head', as the graph of fuser and tasks is")
@@ -110,4 +109,4 @@ def trace(model: Model, found: Mapping[str, Specimens]) -> list[Graph]:
             given = graph.program.module(check_guards=False)(*samples.alike(3).values())
         encoded[name] = dict(zip(graph.outputs, given, strict=True))
         graphs.append(graph)
-    return [*graphs, head_graph(model, encoded)]
+    return [*graphs, head_graph(model, encoded, predictor.temperatures)]

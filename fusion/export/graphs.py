@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from fusion.embeddings import Embeddings
 from fusion.errors import RunError
+from fusion.evaluation.temperature import warmed
 from fusion.export.specimens import Axes, Inputs
 from fusion.model import Model
 
@@ -46,11 +47,14 @@ class Encode(nn.Module):
 class Head(nn.Module):
     """Vectors of every modality and which rows have it in; the fused vectors and the tasks' answers out."""
 
-    def __init__(self, model: Model, tokens: Sequence[str]) -> None:
+    def __init__(
+        self, model: Model, tokens: Sequence[str], temperatures: Mapping[str, float] | None = None
+    ) -> None:
         super().__init__()
+        self.temperatures = dict(temperatures or {})
         self.modalities, self.tokens, self.fuser = model.modalities, tuple(tokens), model.fuser
-        self.tasks = list(model.tasks.values())
-        self.held = nn.ModuleList(self.tasks)
+        self.tasks = model.tasks
+        self.held = nn.ModuleList(self.tasks.values())
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -73,7 +77,11 @@ class Head(nn.Module):
             unknown,
         )
         fused = self.fuser(embeddings).float()
-        return fused, *(part for task in self.tasks for part in task.predict(fused))
+        answers = []
+        for name, task in self.tasks.items():
+            value, score = task.predict(fused)
+            answers += [value, warmed(score, name, present, self.temperatures)]
+        return fused, *answers
 
 
 def encoder_graph(model: Model, modality: str, inputs: Inputs, axes: Axes) -> Graph:
@@ -85,9 +93,13 @@ def encoder_graph(model: Model, modality: str, inputs: Inputs, axes: Axes) -> Gr
     return Graph(modality, program, tuple(inputs), outputs)
 
 
-def head_graph(model: Model, encoded: Mapping[str, Mapping[str, Tensor]]) -> Graph:
+def head_graph(
+    model: Model,
+    encoded: Mapping[str, Mapping[str, Tensor]],
+    temperatures: Mapping[str, float] | None = None,
+) -> Graph:
     """Trace fuser and tasks with what encoder graphs gave for as many rows each. Raises RunError."""
-    module = Head(model, [name for name, parts in encoded.items() if "tokens" in parts])
+    module = Head(model, [name for name, parts in encoded.items() if "tokens" in parts], temperatures)
     rows = len(next(iter(encoded.values()))["vector"])
     given = {f"{name}/{part}": tensor for name, parts in encoded.items() for part, tensor in parts.items()}
     given |= {f"{name}/present": torch.ones(rows, dtype=torch.bool) for name in encoded}
