@@ -5,6 +5,7 @@ from fusion.report.charts.bars import Bar, bars
 from fusion.report.charts.curves import Curve, curves
 from fusion.report.charts.dots import Dot, dots
 from fusion.report.charts.heatmap import Cell, heatmap
+from fusion.report.charts.lines import lines
 from fusion.report.charts.plane import Stop, way
 from fusion.report.charts.scatter import Point, scatter
 from fusion.report.charts.spark import spark
@@ -23,6 +24,7 @@ __all__ = [
     "curves",
     "dots",
     "heatmap",
+    "lines",
     "scatter",
     "spark",
     "way",
