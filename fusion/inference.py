@@ -12,6 +12,7 @@ from fusion.batch import Batch, Row
 from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
+from fusion.evaluation.temperature import warmed
 from fusion.evaluation.zero_shot import prototypes
 from fusion.files import sha256
 from fusion.model import Model
@@ -45,13 +46,21 @@ class Predictor:
     Every method takes one row or a sequence of rows, and returns r rows either way (r = 1 for one). A
     row is a dict from modality to sample: a PIL image, path, bytes or array; a pair (waveform, rate),
     path or bytes; a str; modalities may be absent, but not all. Raises DataError for a row that cannot be
-    read, and names it.
+    read, and names it. `temperatures`, by "subset/task", are those of the probabilities of rows that have
+    just these modalities.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, batch: int = 64) -> None:
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        batch: int = 64,
+        temperatures: Mapping[str, float] | None = None,
+    ) -> None:
         self.model = model.eval()
         self.recipe = recipe
         self.batch = batch
+        self.temperatures = dict(temperatures or {})
         self._collator = Collator(model.processors, {})
 
     @torch.no_grad()
@@ -70,14 +79,21 @@ class Predictor:
 
     @torch.no_grad()
     def predict(self, rows: Rows) -> dict[str, Prediction]:
-        """Return what each task of the recipe answers, by its name; values and scores of r rows."""
+        """Return what each task of the recipe answers, by its name; values and scores of r rows.
+
+        Probabilities are at the temperature of what a row has, where the run has one.
+        """
         if not self.model.tasks:
             raise RunError(
                 f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
             )
-        fused = self.encode(rows).fused.to(self._device)
+        encoded = self.encode(rows)
+        fused = encoded.fused.to(self._device)
         answers = {name: task.predict(fused) for name, task in self.model.tasks.items()}
-        return {name: Prediction(*(part.cpu() for part in answer)) for name, answer in answers.items()}
+        return {
+            name: Prediction(value.cpu(), warmed(score.cpu(), name, encoded.present, self.temperatures))
+            for name, (value, score) in answers.items()
+        }
 
     @torch.no_grad()
     def zero_shot(
@@ -164,4 +180,6 @@ def load(
         )
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Predictor(model.to(chosen), run.recipe)
+    held = run.calibration_file.name
+    temperatures = run.read_json(held) if held in record["files"] else {}
+    return Predictor(model.to(chosen), run.recipe, temperatures=temperatures)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +54,14 @@ class Prediction(NamedTuple):
 
 
 class Task(Objective):
-    """An objective that can answer."""
+    """An objective that can answer.
+
+    One whose scores are the probabilities of classes of which a row has one, (b, classes), says so by
+    `probabilities`, and its target is their index: how far they can be trusted is then measured.
+    """
 
     target: str
+    probabilities: ClassVar[bool] = False
 
     @abstractmethod
     def predict(self, fused: Tensor) -> Prediction:
@@ -89,6 +94,14 @@ class Task(Objective):
 
         Elements of such a target may still be missing, marked NaN.
         """
+
+    def energy(self, fused: Tensor) -> Tensor | None:
+        """Return how foreign rows are to it, (b,), more where larger; None where it cannot tell.
+
+        Of logits f that is the free energy, -log sum exp f (Liu et al. 2020, eq. 4).
+        """
+        logits = self.logits(fused)
+        return None if logits is None else -logits.logsumexp(dim=-1)
 
     def unlabelled(self, score: Tensor) -> dict[str, float]:
         """Return what can be said of the scores of rows, (r, ...), without their targets, by its name."""

@@ -45,7 +45,8 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
     for name in ("evaluate", "best"):
         section = recipe.get(name)
         if isinstance(section, Mapping):
-            sections.append((f"{name}.sources", "source", section.get("sources"), set()))
+            for key in ("sources", "calibrate", "foreign") if name == "evaluate" else ("sources",):
+                sections.append((f"{name}.{key}", "source", section.get(key), set()))
     for path, kind, section, core in sections:
         for key, given in section.items() if isinstance(section, Mapping) else ():
             if not isinstance(given, dict):

@@ -21,7 +21,7 @@ from fusion.recipe_picks import (
     SourcePick,
     StressedBy,
 )
-from fusion.recipe_problems import reference_problems, schema_problems
+from fusion.recipe_problems import held_problems, reference_problems, schema_problems
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
 Positive = Annotated[int, Field(ge=1)]
@@ -85,7 +85,10 @@ class ZeroShot(Section):
 
 
 class Evaluate(Section):
-    """What is measured on which rows when training ends, and by `fusion evaluate`."""
+    """What is measured on which rows when training ends, and by `fusion evaluate`.
+
+    On the rows of `calibrate`, held back, temperatures are fitted; those of `foreign` are of another kind.
+    """
 
     sources: dict[Name, Pick] = Field(default_factory=dict)
     retrieval: Literal["all"] | list[tuple[str, str]] = "all"
@@ -93,6 +96,8 @@ class Evaluate(Section):
     subsets: Literal["all"] | list[Annotated[list[str], Field(min_length=1)]] = "all"
     target: str = "label"
     attack: StressedBy = StressedBy()
+    calibrate: dict[Name, Pick] = Field(default_factory=dict)
+    foreign: dict[Name, Pick] = Field(default_factory=dict)
     batch: Positive = 256
     tokens: Positive = 16_384
     limit: Positive | None = None
@@ -172,7 +177,7 @@ class Recipe(Section):
             super().__init__(**data)
         except ValidationError as error:
             raise RecipeError(schema_problems(error, type(self)) + reference_problems(data)) from None
-        problems = reference_problems(self.model_dump())
+        problems = reference_problems(self.model_dump()) + held_problems(self.model_dump())
         if problems:
             raise RecipeError(problems)
 

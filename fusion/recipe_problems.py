@@ -55,6 +55,27 @@ def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
     return list(dict.fromkeys(problems))
 
 
+def held_problems(recipe: Mapping[str, Any]) -> list[Problem]:
+    """Return the sources of `evaluate.calibrate` whose rows are trained on or reported on as well."""
+    evaluation, problems = _mapping(recipe, "evaluate"), []
+    others = {f"sources.{name}": _options(pick) for name, pick in _mapping(recipe, "sources").items()}
+    for section in ("sources", "foreign"):
+        picks = _mapping(evaluation, section)
+        others |= {f"evaluate.{section}.{name}": _options(pick) for name, pick in picks.items()}
+    for name, pick in _mapping(evaluation, "calibrate").items():
+        for path, other in others.items():
+            if _options(pick) == other:
+                message = (
+                    f"has the rows of {path}; a temperature is fitted on rows that are held back from both"
+                )
+                problems.append(Problem(f"evaluate.calibrate.{name}", message))
+    return problems
+
+
+def _options(pick: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in pick.items() if key not in ("weight", "without")}
+
+
 def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = data.get(key)
     return found if isinstance(found, Mapping) else {}

@@ -61,6 +61,11 @@ class Run:
         return self.folder / "encoders"
 
     @property
+    def calibration_file(self) -> Path:
+        """Temperatures of the answers, by "subset/task"; there where `evaluate.calibrate` gave any."""
+        return self.folder / "calibration.json"
+
+    @property
     def report(self) -> Path:
         return self.folder / "report.html"
 

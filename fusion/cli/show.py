@@ -81,9 +81,10 @@ def metrics(content: dict[str, Any]) -> None:
     """Print the result tables of a run's metrics; `fusion check` tells the parameters."""
     from fusion.report.scores import sort
     from fusion.report.tables import results
+    from fusion.report.trust import tables as trust
 
-    told = {key: value for key, value in content.items() if not key.startswith("parameters/")}
-    tables(results(sort(told)))
+    told = sort({key: value for key, value in content.items() if not key.startswith("parameters/")})
+    tables([*results(told), *trust(told.subsets, told.rest)])
 
 
 def tables(parts: "Iterable[Table]") -> None:

@@ -1,23 +1,24 @@
 """Measure a model on the evaluation sources of its recipe."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
-from fusion.batch import Source, Target
+from fusion.batch import Source
 from fusion.build import build_tables
-from fusion.data.collate import BadRow, Collator
-from fusion.data.loader import Reader, Sweep, load
+from fusion.data.collate import BadRow
 from fusion.errors import DataError
 from fusion.evaluation import showcase
 from fusion.evaluation.crew import Crew
+from fusion.evaluation.foreign import Strangers
 from fusion.evaluation.gap import gap
+from fusion.evaluation.held import learn
 from fusion.evaluation.kept import Keeper, Kept
 from fusion.evaluation.retrieval import retrieval, search
+from fusion.evaluation.rounds import Rounds
 from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally, tallies
 from fusion.evaluation.zero_shot import accuracy, prototypes
@@ -32,6 +33,7 @@ class Evaluation(NamedTuple):
     metrics: dict[str, Any]
     details: dict[str, Any]
     bad: list[BadRow]
+    temperatures: dict[str, float]  # by "subset/task": what `evaluate.calibrate` gave
 
 
 def evaluate(
@@ -50,38 +52,34 @@ def evaluate(
     row can be read.
     """
     if not recipe.evaluate.sources:
-        return Evaluation({}, {}, [])
+        return Evaluation({}, {}, [], {})
     sources = build_tables(recipe.evaluate.sources, registry)
-    sweep = Sweep(
-        Reader(sources, Collator(model.processors, targets(model, recipe))),
-        recipe.evaluate.batch,
-        accelerator.process_index,
-        accelerator.num_processes,
-        recipe.evaluate.limit,
-    )
     model.eval()
     crew = Crew(accelerator)
-    keeper = Keeper(model.modalities, recipe.evaluate.target, sweep.rows)
-    every, *by_source = tallies(model, recipe.evaluate.target, recipe.classes, len(sources))
-    bad: list[BadRow] = []
-    loaded = load(sweep, range(len(sweep)), recipe.train.workers)
-    for _ in range(sweep.rounds):
-        one, rows = next(loaded, None), None
-        if one is not None:
-            batch = send_to_device(one.batch, accelerator.device, non_blocking=True)
-            rows = collect(model, batch, recipe.subsets())
-            bad += one.bad
-        for found in filter(None, crew.gather(rows)):  # in the order of the batches
-            keeper.add(found)
-            number = int(found.place["source"][0])
-            for tally in (every, *by_source[number : number + 1]):
-                tally.add(found)
-    if accelerator.num_processes > 1:
-        bad = gather_object(bad)
+    held = learn(model, recipe, registry, accelerator, crew)
+    rounds = Rounds(model, recipe, sources, accelerator)
+    keeper = Keeper(model.modalities, recipe.evaluate.target, rounds.sweep.rows)
+    every, *by_source = tallies(
+        model, recipe.evaluate.target, recipe.classes, len(sources), held.temperatures
+    )
+    strangers = Strangers(recipe, held.known)
+    look = partial(collect, model, subsets=recipe.subsets(), foreign=bool(recipe.evaluate.foreign))
+    for found in rounds.rows(crew, look):
+        keeper.add(found)
+        strangers.add("", found)
+        number = int(found.place["source"][0])
+        for tally in (every, *by_source[number : number + 1]):
+            tally.add(found)
+    bad, strange = rounds.bad, []
+    for name, source in build_tables(recipe.evaluate.foreign, registry, "evaluate.foreign").items():
+        others = Rounds(model, recipe, {name: source}, accelerator)
+        for found in others.rows(crew, look):
+            strangers.add(name, found)
+        strange += [row._replace(source=f"foreign/{row.source}") for row in others.bad]
     expect_some(sources, bad, recipe)
     if not accelerator.is_main_process:
         crew.follow(search)
-        return Evaluation({}, {}, bad)
+        return Evaluation({}, {}, bad, {})
     with crew.leading():
         kept = keeper.kept()
         metrics = {"evaluate/rows": int(kept.first.sum()), "evaluate/bad_rows": len(bad)}
@@ -89,17 +87,17 @@ def evaluate(
         classes = class_vectors(model, recipe)
         metrics |= measure(recipe, kept, every, classes, trained, crew)
         for number, (name, tally) in enumerate(zip(sources, by_source, strict=False)):
-            found = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
-            metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
+            told = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
+            metrics |= {f"source/{name}/{key}": value for key, value in told.items()}
+    metrics |= strangers.metrics(len(model.tasks) > 1)
     details = showcase.details(recipe, kept.whole, every.confusion, list(sources.values()), metrics)
-    return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
-
-
-def targets(model: Model, recipe: Recipe) -> dict[str, Target]:
-    """Return what is read from rows beside their samples."""
-    read = model.targets()
-    answered = {task.target: read[task.target] for task in model.tasks.values()}
-    return {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
+    details["calibration"] = {
+        answered: {kind.rstrip("/"): trust.details() for kind, trust in kinds.items()}
+        for answered, kinds in every.trust.items()
+    }
+    details["foreign"] = strangers.details()
+    named = [row._replace(source=f"evaluate/{row.source}") for row in (*bad, *strange)]
+    return Evaluation(metrics, details, named, held.temperatures)
 
 
 def measure(

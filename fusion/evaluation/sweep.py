@@ -1,9 +1,11 @@
 """Run the model on evaluation rows: embeddings of every modality, answers for every subset of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fusion.batch import Batch
@@ -16,7 +18,8 @@ Subset = tuple[str, ...]
 class Rows(NamedTuple):
     """What is measured of r rows. `scores` is by "subset/task", such as "image+audio/digit".
 
-    A row with several choices of a modality is there once for each, the first time with all it has.
+    A row with several choices of a modality is there once for each, the first time with all it has. `fused`,
+    by "subset", and `energy`, by "subset/task", are filled where foreign rows are to be told.
     """
 
     vectors: dict[str, Tensor]  # (r, w)
@@ -25,6 +28,8 @@ class Rows(NamedTuple):
     targets: dict[str, Tensor]  # (r, ...)
     scores: dict[str, Tensor]  # (r, ...), to be read for the rows that have the subset
     place: dict[str, Tensor]  # "source" and "row", (r,) long
+    fused: Mapping[str, Tensor] = MappingProxyType({})  # (r, w), unit length
+    energy: Mapping[str, Tensor] = MappingProxyType({})  # (r,)
 
     def where(self, chosen: Tensor) -> "Rows":
         """Return the rows that `chosen`, (r,) bool or indices, picks."""
@@ -51,23 +56,36 @@ class Rows(NamedTuple):
 
 
 @torch.no_grad()
-def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
-    """Run the model on a batch: each encoder once, the fuser once for every subset."""
-    return answer(model, model.embed(batch), batch, subsets)
+def collect(model: Model, batch: Batch, subsets: Sequence[Subset], foreign: bool = False) -> Rows:
+    """Run the model on a batch: each encoder once, the fuser once for every subset.
+
+    With `foreign` also what tells rows of another kind is kept.
+    """
+    return answer(model, model.embed(batch), batch, subsets, foreign)
 
 
 @torch.no_grad()
-def answer(model: Model, embeddings: Embeddings, batch: Batch, subsets: Sequence[Subset]) -> Rows:
+def answer(
+    model: Model, embeddings: Embeddings, batch: Batch, subsets: Sequence[Subset], foreign: bool = False
+) -> Rows:
     """Return what is measured of a batch that is embedded."""
     scores: dict[str, Tensor] = {}
-    for subset in subsets if model.tasks else ():
+    vectors: dict[str, Tensor] = {}
+    energy: dict[str, Tensor] = {}
+    for subset in subsets if model.tasks or foreign else ():
         shown = {name: present & (name in subset) for name, present in batch.present.items()}
         fused = model.fuse(embeddings, shown)
         scores |= {
             f"{'+'.join(subset)}/{name}": task.predict(fused).score for name, task in model.tasks.items()
         }
+        if foreign:
+            vectors["+".join(subset)] = F.normalize(fused, dim=-1)
+            given = {name: task.energy(fused) for name, task in model.tasks.items()}
+            energy |= {f"{'+'.join(subset)}/{name}": e for name, e in given.items() if e is not None}
     place = {"source": batch.source, "row": batch.row}
-    rows = Rows(embeddings.pooled, batch.present, batch.content, batch.targets, scores, place)
+    rows = Rows(
+        embeddings.pooled, batch.present, batch.content, batch.targets, scores, place, vectors, energy
+    )
     return Rows(*({name: part.cpu() for name, part in field.items()} for field in rows))
 
 

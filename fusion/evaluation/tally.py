@@ -1,14 +1,17 @@
 """Count what tasks answer for every subset, batch by batch, so that no row's scores are kept."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fusion.batch import missing
+from fusion.evaluation.calibration import Calibration
+from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows, join
+from fusion.evaluation.temperature import scaled
 from fusion.model import Model
 from fusion.objective import Task
 
@@ -17,18 +20,25 @@ if TYPE_CHECKING:
 
 ROWS = 2_048
 """Rows that are counted together."""
-NUMBERS = 2**22
-"""Scores of a subset that are kept for what needs no target."""
 
 
 class Tally:
     """Counts rows that come in the order of sources and rows, each once.
 
-    `target` is that of which the confusion is counted, of so many `classes`. Without `unlabelled` what needs
-    no target is left out.
+    `target` is that of which the confusion is counted, of so many `classes`. Probabilities are also
+    measured at the `temperatures` that are given, by "subset/task". Without `unlabelled` what needs no
+    target is left out.
     """
 
-    def __init__(self, model: Model, target: str, classes: int, *, unlabelled: bool = True) -> None:
+    def __init__(
+        self,
+        model: Model,
+        target: str,
+        classes: int,
+        temperatures: Mapping[str, float] | None = None,
+        *,
+        unlabelled: bool = True,
+    ) -> None:
         self.tasks, self.target, self.classes = model.tasks, target, classes
         self.unlabelled = unlabelled
         self.modalities = model.modalities
@@ -38,11 +48,13 @@ class Tally:
         self._metrics: dict[str, dict[str, MetricCollection]] = {}  # by "subset/task" and kind
         self._rows: Counter[str] = Counter()
         self._spread: dict[str, Spread] = {}
+        self.temperatures = temperatures or {}
+        self.trust: dict[str, dict[str, Calibration]] = {}  # by "subset/task" and kind
 
     def add(self, rows: Rows) -> None:
         """Count rows; of those that are there several times the first."""
         self.labelled |= not bool(missing(rows.targets[self.target]).all())
-        self._waiting.append(rows.whole._replace(vectors={}, content={}))
+        self._waiting.append(rows.whole._replace(vectors={}, content={}, fused={}, energy={}))
         if sum(len(some.place["row"]) for some in self._waiting) >= ROWS:
             self._flush()
 
@@ -58,6 +70,10 @@ class Tally:
                 metrics |= {f"{key}/{words}": value for words, value in told.items()}
             for kind, collection in kinds.items():
                 metrics |= {f"{key}/{kind}{metric}": v.item() for metric, v in collection.compute().items()}
+            for kind, trust in self.trust.get(answered, {}).items():
+                metrics |= {f"{key}/{kind}{metric}": value for metric, value in trust.metrics().items()}
+            if "calibrated/" in self.trust.get(answered, {}):
+                metrics[f"{key}/calibrated/temperature"] = self.temperatures[answered]
             if kinds:
                 metrics[f"{key}/rows"] = self._rows[answered]
         return metrics
@@ -87,9 +103,18 @@ class Tally:
             if kind not in kinds:
                 kinds[kind] = _alone(task)
             kinds[kind].update(answer[chosen], target[chosen])
+        if task.probabilities:
+            self._trust(answered, score[chosen], target[chosen])
         self._rows[answered] += int(chosen.sum())
         if len(subset) in (1, len(self.modalities)) and task.target == self.target:
             self._confuse(answered, score, having, rows.labels(self.target))
+
+    def _trust(self, answered: str, score: Tensor, target: Tensor) -> None:
+        kinds = self.trust.setdefault(answered, {"": Calibration()})
+        kinds[""].add(score, target)
+        if answered in self.temperatures:
+            warm = scaled(score, self.temperatures[answered])
+            kinds.setdefault("calibrated/", Calibration()).add(warm, target)
 
     def _confuse(self, answered: str, score: Tensor, having: Tensor, labels: Tensor) -> None:
         chosen = having & (labels != -100)
@@ -97,26 +122,6 @@ class Tally:
             cells = labels[chosen] * self.classes + score[chosen].argmax(dim=1)
             counts = torch.bincount(cells, minlength=self.classes**2).view(self.classes, self.classes)
             self.confusion[answered] = self.confusion.get(answered, 0) + counts
-
-
-class Spread:
-    """Rows of scores, evenly spread over all that came: as many as there is room for, a half at least."""
-
-    def __init__(self) -> None:
-        self.every, self.seen = 1, 0
-        self.parts: list[Tensor] = []
-
-    def add(self, score: Tensor) -> None:
-        self.parts.append(score[-self.seen % self.every :: self.every])
-        self.seen += len(score)
-        room = max(2_000, NUMBERS // max(1, score[0].numel()))
-        while sum(map(len, self.parts)) > room:
-            self.parts = [self.rows[::2].clone()]
-            self.every *= 2
-
-    @property
-    def rows(self) -> Tensor:
-        return torch.cat(self.parts)
 
 
 def _alone(task: Task) -> "MetricCollection":
@@ -131,6 +136,9 @@ def _never() -> bool:
     return False
 
 
-def tallies(model: Model, target: str, classes: Sequence[str], sources: int) -> list[Tally]:
+def tallies(
+    model: Model, target: str, classes: Sequence[str], sources: int, temperatures: Mapping[str, float]
+) -> list[Tally]:
     """Return a tally of all rows, and one of each source where there are several."""
-    return [Tally(model, target, len(classes)) for _ in range(1 + (sources if sources > 1 else 0))]
+    count = 1 + (sources if sources > 1 else 0)
+    return [Tally(model, target, len(classes), temperatures) for _ in range(count)]

@@ -25,6 +25,8 @@ class Classify(Task):
     `smoothing` spreads that share of the probability over all classes (Szegedy et al. 2016, section 7).
     """
 
+    probabilities = True
+
     def __init__(
         self,
         modalities: Sequence[str],

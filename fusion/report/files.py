@@ -53,6 +53,24 @@ class Coordinates(BaseModel):
     label: list[Label]
 
 
+class Trust(BaseModel):
+    """How far probabilities can be trusted: bins of rows, confidence and accuracy; the risk at coverages."""
+
+    bins: list[tuple[float, float, float]] = []
+    risk: list[tuple[float, float]] = []
+
+
+class Looks(BaseModel):
+    """How foreign rows look: by source, the shares of its rows in bars of equal width.
+
+    The source "" stands for what was measured.
+    """
+
+    low: float
+    high: float
+    shares: dict[str, list[float]]
+
+
 class Evaluation(BaseModel):
     """What `evaluation.json` holds beside the numbers; a label is a class's name or its index."""
 
@@ -60,6 +78,8 @@ class Evaluation(BaseModel):
     modalities: list[str] = []
     confusion: dict[str, list[list[int]]] = {}
     map: dict[str, Coordinates] = {}
+    calibration: dict[str, dict[str, Trust]] = {}  # by "subset/task" and kind
+    foreign: dict[str, Looks] = {}  # by "subset/way" or "subset/task/way"
     examples: list[Example] = []
 
     def named(self, label: Label) -> str:

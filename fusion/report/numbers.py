@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 SHARE = re.compile(r"(balanced_)?accuracy|precision|recall|f1|auroc|(hit|recall|accuracy)@\d+")
-LOWER = re.compile(r"mae|rmse|mse|.*(loss|error|seconds|memory_mb|bad_rows)|nll|ece|entropy")
+LOWER = re.compile(
+    r"mae|rmse|mse|.*(loss|error|seconds|memory_mb|bad_rows)|nll|ece|ece_adaptive|brier|aurc|entropy"
+)
 NOTHING = "–"  # noqa: RUF001 (the dash that stands for an empty cell)
 
 

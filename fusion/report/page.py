@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fusion.report import figures, merged, stressed, tables
+from fusion.report import figures, merged, stressed, tables, trust
 from fusion.report.compared import compared
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
@@ -53,6 +53,9 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("results", "Results", tables=[*files.notes, *tables.results(scores)]),
         Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
+        Section(
+            "calibration", "Calibration", trust.tables(scores.subsets, scores.rest), trust.charts(evaluation)
+        ),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
         *(
             section

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
+KINDS = ("averaged", "calibrated")
+"""Answers beside those of the fused vectors as they are: they stand before the metric in a key."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -17,6 +20,7 @@ class Score:
     averaged: dict[str, Any] = field(default_factory=dict)  # the same, for averaged single modalities
     rows: int | None = None
     emergent: bool | None = None  # None where that is not recorded
+    calibrated: dict[str, Any] = field(default_factory=dict)  # the same, at the temperature that was fitted
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -55,10 +59,10 @@ def sort(metrics: Mapping[str, Any]) -> Scores:
         source, path = _source(key)
         match path:
             case [section, about, *task, metric] if section in found:
-                averaged = "averaged" in task
-                name = "/".join(part for part in task if part != "averaged")
+                kind = next((f"{part}/" for part in task if part in KINDS), "")
+                name = "/".join(part for part in task if part not in KINDS)
                 entry = found[section].setdefault((source, about, name), {})
-                entry[f"averaged/{metric}" if averaged else metric] = value
+                entry[kind + metric] = value
             case ["train", "rows", presence] if not source:
                 trained[presence] = value
             case ["parameters", *part] if part and not source:
@@ -111,7 +115,14 @@ def _scores(entries: Mapping[tuple[str, str, str], dict[str, Any]]) -> list[Scor
     scores = []
     for (source, about, task), entry in entries.items():
         metrics = {name: value for name, value in entry.items() if name not in ("rows", "emergent")}
-        averaged = {name: metrics.pop(name) for name in list(metrics) if name.startswith("averaged/")}
+        averaged, calibrated = (
+            {
+                name.removeprefix(f"{kind}/"): metrics.pop(name)
+                for name in list(metrics)
+                if name.startswith(f"{kind}/")
+            }
+            for kind in KINDS
+        )
         if not (metrics or averaged):  # `subsets/image/rows` alone belongs to the tasks of that subset
             continue
         scores.append(
@@ -120,7 +131,8 @@ def _scores(entries: Mapping[tuple[str, str, str], dict[str, Any]]) -> list[Scor
                 about=about,
                 task=task,
                 metrics=metrics,
-                averaged={name.removeprefix("averaged/"): value for name, value in averaged.items()},
+                averaged=averaged,
+                calibrated=calibrated,
                 rows=entry.get("rows", entries.get((source, about, ""), {}).get("rows")),
                 emergent=entry["emergent"] if isinstance(entry.get("emergent"), bool) else None,
             )

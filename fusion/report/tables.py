@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from fusion.report.numbers import NOTHING, count, is_share, points, seconds, written
 from fusion.report.scores import Score, Scores, finite
 
+TRUST = ("ece", "ece_adaptive", "brier", "nll", "aurc")
+"""Metrics that have a table of their own."""
+
 
 class Mark(StrEnum):
     """What a cell is marked as, on a terminal and on a page."""
@@ -45,7 +48,7 @@ def results(scores: Scores) -> list[Table]:
         *_subsets(scores.subsets),
         *_counts("Rows seen in training", "present", "rows", scores.trained),
         *_counts("Parameters", "part", "parameters", scores.parameters),
-        *_rest(scores.rest),
+        *_rest({key: value for key, value in scores.rest.items() if not key.startswith("foreign/")}),
     ]
 
 
@@ -178,7 +181,7 @@ def _sourced(scores: Iterable[Score]) -> bool:
 
 
 def _metrics(scores: Iterable[Score]) -> list[str]:
-    return list(dict.fromkeys(metric for score in scores for metric in score.metrics))
+    return list(dict.fromkeys(metric for score in scores for metric in score.metrics if metric not in TRUST))
 
 
 def _rows(score: Score) -> str:

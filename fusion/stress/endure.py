@@ -14,9 +14,10 @@ from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError
 from fusion.evaluation.crew import Crew
-from fusion.evaluation.evaluate import class_vectors, expect_some, expect_target, measure, targets
+from fusion.evaluation.evaluate import class_vectors, expect_some, expect_target, measure
 from fusion.evaluation.kept import Keeper
 from fusion.evaluation.retrieval import search
+from fusion.evaluation.rounds import targets
 from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally
 from fusion.model import Model

@@ -169,6 +169,17 @@ def _expect_answers(task: Task) -> None:
             far = distance(task.predict(_fused(rows)[row : row + 1]).score[0], answer.score[row])
             expect(far <= TOLERANCE, f"row {row} is predicted otherwise alone", "a row to depend on no other")
         averaged = task.average([answer.score, answer.score])
+        energy = task.energy(_fused(rows))
+    given = None if energy is None else tuple(energy.shape)
+    expect(given in (None, (rows,)), f"energy gave shape {given}", f"({rows},), or None")
+    if task.probabilities:
+        score, target = answer.score, task.targets[task.target]
+        sums = (
+            score.ndim == 2 and bool((score >= 0).all()) and bool(((score.sum(dim=1) - 1).abs() < 1e-4).all())
+        )
+        said = f"probabilities is True, and predict gave scores of shape {tuple(score.shape)}"
+        whole = not target.dtype.is_floating_point and target.shape == ()
+        expect(sums and whole, said, "(b, classes) that sum to 1, and one class of a row as the target")
     shape, expected = tuple(averaged.shape), tuple(answer.score.shape)
     expect(shape == expected, f"average gave shape {shape}", f"{expected}, that of one score")
     metrics = task.metrics()

@@ -47,7 +47,9 @@ class Selection:
         self.model, self.registry, self.accelerator = model, registry, accelerator
         by = recipe.best.by or ""
         self.metric, self.sign = by.removeprefix("-"), -1 if by.startswith("-") else 1
-        rows = recipe.evaluate.model_copy(update={"sources": recipe.best.sources})
+        rows = recipe.evaluate.model_copy(
+            update={"sources": recipe.best.sources, "calibrate": {}, "foreign": {}}
+        )
         self.recipe = recipe.model_copy(update={"evaluate": rows})
         self.scores: dict[int, float] = {}  # by step; on the main process
         self.path = run.folder / "scores.jsonl"

@@ -44,6 +44,9 @@ def finish(
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         saved = [run.model_file, *model.save_assets(run.assets), *rebuild.write(run, compressed)]
+        if evaluation.temperatures:
+            run.write_json(run.calibration_file.name, evaluation.temperatures)
+            saved.append(run.calibration_file)
         digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
         record = runs.manifest(recipe, registry, model.pretrained, digests, [one.name for one in compressed])
         run.write_json("manifest.json", {**record, **told})

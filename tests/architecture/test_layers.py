@@ -59,7 +59,7 @@ LAYERS = [
     ["evaluation", "training.checkpoint", "training.progress"],
     ["cache"],
     ["inference", "gallery"],
-    ["transfer"],
+    ["transfer", "export"],
     ["shrink.look"],
     ["shrink.apply"],
     ["training", "evaluation.embed"],

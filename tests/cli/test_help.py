@@ -31,6 +31,7 @@ def test_all_commands_are_there() -> None:
         "evaluate",
         "predict",
         "embed",
+        "export",
         "report",
         "study",
         "compare",

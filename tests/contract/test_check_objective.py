@@ -133,9 +133,25 @@ class NoMetrics(Votes):
         return MetricCollection({})
 
 
+class Probable(Votes):
+    """Says that its numbers are probabilities."""
+
+    probabilities = True
+
+
+class Weary(Votes):
+    def energy(self, fused: Tensor) -> Tensor:
+        return fused
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (
+            Probable,
+            r"probabilities is True, and predict gave scores of shape \(8, 1\); expected \(b, classes\)",
+        ),
+        (Weary, r"energy gave shape \(8, 32\); expected \(8,\), or None"),
         (lambda modalities, width: nn.Identity(), r"it builds a Identity; expected a fusion\.Objective"),
         (PerRow, r"the loss has shape \(8,\); expected a scalar"),
         (Counting, "after other steps start_step gives another loss; expected one that depends on"),

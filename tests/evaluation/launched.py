@@ -31,6 +31,12 @@ SECTIONS: list[dict[str, Any]] = [
     {"sources": {"near": None, "far": [4, 12, 6, 9, 10]}, "batch": 2},  # 6 and 3 batches
     {"sources": {"near": [0, 1, 2, 3, 4, 5, 6], "far": [8, 9, 11]}, "batch": 3, "limit": 5},
     {"sources": {"test": None}, "batch": 100},  # there is one batch: the other ranks have none
+    {
+        "sources": {"test": [0, 1, 2, 4, 8, 9]},
+        "calibrate": {"held": {"name": "toy-rows", "rows": [3, 0, 5, 6, 11]}},
+        "foreign": {"odd": {"name": "toy-rows", "rows": [3, 2, 10, 1]}},
+        "batch": 2,
+    },
 ]
 PART = 2
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from fusion import Model, Recipe
+from fusion.evaluation import spread as spreading
 from fusion.evaluation import tally as module
+from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows
-from fusion.evaluation.tally import Spread, Tally
+from fusion.evaluation.tally import Tally
 from fusion.objectives.selection import entropy
 
 MakeRecipe, MakeModel = Callable[..., Recipe], Callable[[Recipe], Model]
@@ -61,7 +63,7 @@ def test_without_any_target_nothing_is_labelled(toy_recipe: MakeRecipe, toy_mode
 def test_a_spread_keeps_every_second_row_and_then_every_fourth(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(module, "NUMBERS", 4_000)
+    monkeypatch.setattr(spreading, "NUMBERS", 4_000)
     spread, score = Spread(), torch.arange(5_000.0)[:, None].repeat(1, 2)
     for start in range(0, 5_000, size):
         spread.add(score[start : start + size])

@@ -10,6 +10,7 @@ METRICS = {
     "zero_shot/image/accuracy": 0.75,
     "subsets/image+audio/accuracy": 1.0,
     "subsets/image+audio/averaged/accuracy": 0.875,
+    "subsets/image+audio/calibrated/ece": 0.25,
     "subsets/image+audio/rows": 8,
     "subsets/image/accuracy": 0.5,
     "subsets/image/age/mae": 2.5,
@@ -33,7 +34,7 @@ def test_every_section_is_sorted():
     assert scores.subsets == [
         Score("", "image", "", {"accuracy": 0.5}, {}, 4),
         Score("", "image", "age", {"mae": 2.5}, {"mae": 3.5}, 4),
-        Score("", "image+audio", "", {"accuracy": 1.0}, {"accuracy": 0.875}, 8),
+        Score("", "image+audio", "", {"accuracy": 1.0}, {"accuracy": 0.875}, 8, None, {"ece": 0.25}),
     ]
     assert scores.trained == {"image+text": 12}
     assert scores.parameters == {"encoders.image": 7}

@@ -6,6 +6,7 @@ from fusion.report.charts.curves import Curve, curves
 from fusion.report.charts.dots import Dot, dots
 from fusion.report.charts.falls import Fall, Step, falls
 from fusion.report.charts.heatmap import Cell, heatmap
+from fusion.report.charts.lines import lines
 from fusion.report.charts.plane import Stop, way
 from fusion.report.charts.scatter import Point, scatter
 from fusion.report.charts.spark import spark
@@ -27,6 +28,7 @@ __all__ = [
     "dots",
     "falls",
     "heatmap",
+    "lines",
     "scatter",
     "spark",
     "way",

@@ -4,7 +4,20 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fusion.report.charts import Bar, Cell, Curve, Point, Stop, bars, curves, heatmap, scatter, spark, way
+from fusion.report.charts import (
+    Bar,
+    Cell,
+    Curve,
+    Point,
+    Stop,
+    bars,
+    curves,
+    heatmap,
+    lines,
+    scatter,
+    spark,
+    way,
+)
 from fusion.report.numbers import share
 
 EVIL = "</svg><script>alert('1')</script>&"
@@ -34,6 +47,9 @@ CHARTS = {
         column_title=EVIL,
         label=EVIL,
     ),
+    "lines": lines(
+        [Curve(EVIL, [(0, 0.0), (1, 1.0)]), Curve("b", [(0, 0.5)])], x=EVIL, y="b", label=EVIL, diagonal=True
+    ),
     "scatter": scatter(
         [Point(0, 0, EVIL, "b"), Point(1, 2, "", EVIL)], groups=[EVIL, ""], kinds=["b", EVIL], label=EVIL
     ),
@@ -50,6 +66,21 @@ def test_a_chart_is_well_formed_named_and_escaped(name):
     assert chart.get("aria-label") == EVIL
     assert chart[0].text == EVIL  # its <title>
     assert not svg(tree, "script")
+
+
+def test_lines_lie_on_the_diagonal_where_both_are_equal():
+    tree = parsed(lines([Curve("a", [(0.0, 0.0), (0.5, 0.5)])], x="x", y="y", label="l", diagonal=True))
+    slope = [
+        line
+        for line in svg(tree, "line")
+        if line.get("x1") != line.get("x2") and line.get("y1") != line.get("y2")
+    ]
+    assert len(slope) == 1
+    ends = [[float(slope[0].get(key)) for key in pair] for pair in (("x1", "y1"), ("x2", "y2"))]
+    dots = [[float(dot.get("cx")), float(dot.get("cy"))] for dot in svg(tree, "circle")]
+    for x, y in dots:  # on the line through its ends
+        (x1, y1), (x2, y2) = ends
+        assert abs((y - y1) * (x2 - x1) - (x - x1) * (y2 - y1)) < 1e-2 * abs(x2 - x1)
 
 
 def test_bars_have_lengths_in_proportion_and_print_their_numbers():

@@ -1,0 +1,1 @@
+"""A run as graphs that need no fusion: torch.export and ONNX."""

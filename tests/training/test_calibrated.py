@@ -1,0 +1,83 @@
+"""A training that fits temperatures leaves them in its run; predictions and exports are made with them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fusion_digits.source import Digits
+
+from fusion import Recipe, Registry, Run, RunError, load, read_recipe, train
+from fusion.evaluation.temperature import scaled
+from fusion.export.export import export
+from fusion.export.predict import answer
+from fusion.picks import shrink
+
+HELD = {"held": {"name": "digits", "view": "image-audio-text", "split": "test", "limit": 30}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Run:
+    data = shrink(read_recipe("bind_digits", registry=registry), registry).model_dump(mode="json")
+    data["evaluate"] |= {"calibrate": HELD, "retrieval": []}
+    out: Path = tmp_path_factory.mktemp("runs") / "calibrated"
+    return train(Recipe(**data), out, registry=registry)
+
+
+@pytest.fixture(scope="module")
+def temperatures(run: Run) -> dict[str, Any]:
+    return json.loads((run.folder / "calibration.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def test_the_run_keeps_them(run: Run, temperatures: dict[str, Any]) -> None:
+    assert temperatures
+    assert set(run.manifest["files"]) == {"model.safetensors", "calibration.json"}
+    for answered, temperature in temperatures.items():
+        subset, _, task = answered.partition("/")
+        assert task == "digit"
+        assert run.metrics[f"subsets/{subset}/calibrated/temperature"] == temperature
+
+
+def test_predictions_are_made_at_the_temperature_of_what_a_row_has(
+    run: Run, temperatures: dict[str, Any], registry: Registry
+) -> None:
+    row = Digits(split="test")[0]
+    warm, cold = load(run, registry=registry), load(run, registry=registry)
+    cold.temperatures = {}
+    given = [{"text": row["text"]}, {"image": row["image"], "audio": row["audio"]}]
+    for number, answered in enumerate(["text/digit", "image+audio/digit"]):
+        before, after = cold.predict(given)["digit"], warm.predict(given)["digit"]
+        expected = scaled(before.score, temperatures[answered])[number]
+        torch.testing.assert_close(after.score[number], expected)
+        assert not torch.allclose(after.score[number], before.score[number])
+        assert torch.equal(after.value, before.value)
+
+
+def test_so_are_the_answers_of_an_export(run: Run, registry: Registry, tmp_path: Path) -> None:
+    made = export(run, "torch", tmp_path / "out", registry=registry)
+    assert made.apart < 1e-5
+    predictor = load(run, registry=registry)
+    text = Digits(split="test")[0]["text"]
+    processor = predictor.model.processors["text"]
+    ids = processor.collate([processor.decode(text)])["ids"].numpy()
+    found = answer(made.folder, {"rows": np.array(1), "text/at": np.array([0]), "text/ids": ids})
+    expected = predictor.predict({"text": text})["digit"].score
+    torch.testing.assert_close(torch.from_numpy(found["digit/score"]), expected, atol=1e-5, rtol=0)
+
+
+def test_temperatures_that_were_changed_are_found_out(run: Run, registry: Registry) -> None:
+    path = run.folder / "calibration.json"
+    whole = path.read_bytes()
+    try:
+        path.write_text("{}")
+        with pytest.raises(RunError, match=r"calibration\.json is missing or damaged"):
+            load(run, registry=registry)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_run_without_has_none(tiny_run: Run, registry: Registry) -> None:
+    assert not (tiny_run.folder / "calibration.json").exists()
+    assert load(tiny_run, registry=registry).temperatures == {}
