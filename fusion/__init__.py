@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.studies.study import study
+    from fusion.stress.measure import measure_under
     from fusion.tensors import Stored
     from fusion.training.loop import train
     from fusion.training.measure import measure
@@ -85,6 +86,7 @@ _LAZY = {
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
     "measure": "fusion.training.measure",
+    "measure_under": "fusion.stress.measure",
     "rank": "fusion.transfer.rank",
     "Stored": "fusion.tensors",
     "merge": "fusion.transfer.merge",
@@ -136,6 +138,7 @@ __all__ = [
     "hookimpl",
     "load",
     "measure",
+    "measure_under",
     "merge",
     "note",
     "rank",

@@ -16,7 +16,7 @@ from fusion.training.watch import together
 
 
 @together
-def stress(
+def measure_under(
     given: Run | str | Path,
     name: str,
     overrides: Sequence[str] = (),
