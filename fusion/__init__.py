@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from fusion.report.notes import note
     from fusion.run import Run
     from fusion.sharing import shared
-    from fusion.studies.study import study
     from fusion.stress.measure import measure_under
+    from fusion.studies.study import study
     from fusion.tensors import Stored
     from fusion.training.loop import train
     from fusion.training.measure import measure
