@@ -51,6 +51,7 @@ class Record(BaseModel):
     stress: str
     axis: str  # what a severity counts
     seed: int
+    overrides: list[str] = []  # of the recipe, that say what was measured
     rows: int = 0
     bad_rows: int = 0
     clean: Metrics = {}

@@ -42,6 +42,7 @@ def measure_under(
     record = endure(made, name, model, recipe, registry, accelerator, rows)
     if not accelerator.is_main_process:
         return None
+    record.overrides = list(overrides)
     run.write_json(FILE.format(name), record.model_dump())
     render(run.folder)
     return record
