@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fusion.report.notes import note
     from fusion.run import Run
     from fusion.sharing import shared
+    from fusion.stress.measure import measure_under
     from fusion.studies.study import study
     from fusion.tensors import Stored
     from fusion.training.loop import train
@@ -90,6 +91,7 @@ _LAZY = {
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
     "measure": "fusion.training.measure",
+    "measure_under": "fusion.stress.measure",
     "rank": "fusion.transfer.rank",
     "Stored": "fusion.tensors",
     "merge": "fusion.transfer.merge",
@@ -145,6 +147,7 @@ __all__ = [
     "hookimpl",
     "load",
     "measure",
+    "measure_under",
     "merge",
     "note",
     "rank",
