@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fusion.run import Run
     from fusion.sharing import shared
     from fusion.shrink.compress import compress
+    from fusion.stress.measure import measure_under
     from fusion.studies.study import study
     from fusion.tensors import Stored
     from fusion.training.loop import train
@@ -97,6 +98,7 @@ _LAZY = {
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
     "measure": "fusion.training.measure",
+    "measure_under": "fusion.stress.measure",
     "rank": "fusion.transfer.rank",
     "Stored": "fusion.tensors",
     "merge": "fusion.transfer.merge",
@@ -155,6 +157,7 @@ __all__ = [
     "hookimpl",
     "load",
     "measure",
+    "measure_under",
     "merge",
     "note",
     "rank",

@@ -115,7 +115,7 @@ def test_five_mistakes_are_told_at_once_with_their_lines(write: Any, registry: R
         (
             "steps: 30",
             "steps: 30, stesp: 3",
-            "mine.yaml:13: train.stesp: unknown key 'stesp'; did you mean 'steps'? known: adversarial, batch, ",
+            "mine.yaml:13: train.stesp: unknown key 'stesp'; did you mean 'steps'? known: adversarial, ",
         ),
         (
             "{name: scratch-audio}",

@@ -62,7 +62,7 @@ def command(
         start(launch, sys.argv[1:])
     if stress is not None:
         from fusion.report.stressed import summary
-        from fusion.stress.measure import stress as measure_under
+        from fusion.stress.measure import measure_under
 
         record = measure_under(
             run, stress, overrides, kinds=kinds, severities=severities, rows=rows, registry=registry

@@ -52,6 +52,7 @@ class Record(BaseModel):
     stress: str
     axis: str  # what a severity counts
     seed: int
+    overrides: list[str] = []  # of the recipe, that say what was measured
     rows: int = 0
     bad_rows: int = 0
     told: dict[str, Any] = {}  # what only this stress has to say

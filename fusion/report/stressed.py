@@ -81,6 +81,7 @@ def by_severity(record: Record, damaged: str) -> Table:
         f"By {record.axis}, the mean over {many} kinds, {count(record.rows)} rows. mCE: the error (1 less a "
         "share), averaged over kinds and severities; relative: less the clean error."
     )
+    note += f" Measured with {' '.join(record.overrides)}." if record.overrides else ""
     return Table(f"{damaged} damaged", columns, rows, note)
 
 

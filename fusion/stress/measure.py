@@ -16,7 +16,7 @@ from fusion.training.watch import together
 
 
 @together
-def stress(
+def measure_under(
     given: Run | str | Path,
     name: str,
     overrides: Sequence[str] = (),
@@ -42,6 +42,7 @@ def stress(
     record = endure(made, name, model, recipe, registry, accelerator, rows)
     if not accelerator.is_main_process:
         return None
+    record.overrides = list(overrides)
     run.write_json(FILE.format(name), record.model_dump())
     render(run.folder)
     return record

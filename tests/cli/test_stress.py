@@ -58,6 +58,8 @@ def test_json_is_the_record(fusion: Fusion, run: Path) -> None:
     found = fusion("evaluate", run, *SMALL, "evaluate.retrieval=[]", "--json").json
     assert found == json.loads((run / "stress-corruption.json").read_text("utf-8"))
     assert not [key for key in found["clean"] if key.startswith("retrieval/")]
+    assert found["overrides"] == ["evaluate.retrieval=[]"]
+    assert "Measured with evaluate.retrieval=[]." in (run / "report.html").read_text("utf-8")
 
 
 def test_without_a_stress_nothing_is_written(fusion: Fusion, run: Path) -> None:
