@@ -94,7 +94,10 @@ def evaluate(
         for number, (name, tally) in enumerate(zip(sources, by_source, strict=False)):
             found = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
             metrics |= {f"source/{name}/{key}": value for key, value in found.items()}
-    details = showcase.details(recipe, kept.whole, every.confusion, list(sources.values()), metrics)
+    contributed = every.contributed.by_answer()
+    details = showcase.details(
+        recipe, kept.whole, every.confusion, contributed, list(sources.values()), metrics
+    )
     return Evaluation(metrics, details, [row._replace(source=f"evaluate/{row.source}") for row in bad])
 
 

@@ -22,17 +22,20 @@ def details(
     recipe: Recipe,
     kept: Kept,
     confusion: Mapping[str, Tensor],
+    contributed: Mapping[str, Any],
     sources: Sequence[Source],
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return evaluation.json: plain data from which the report is drawn.
 
-    The confusions, by "subset/task", are counts by true class (row) and predicted class (column).
+    The confusions, by "subset/task", are counts by true class (row) and predicted class (column);
+    `contributed` is what modalities contribute by task and what is answered.
     """
     return {
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
         "confusion": {given.partition("/")[0]: counts.tolist() for given, counts in confusion.items()},
+        "contributions": contributed,
         "map": _map(kept, recipe.modalities),
         "examples": _examples(recipe, kept, sources, metrics),
     }

@@ -7,13 +7,19 @@ import torch
 from torch import Tensor
 
 from fusion.batch import Batch
+from fusion.explain.contributions import contributions, play
+from fusion.explain.shapley import MOST, Subset
+from fusion.explain.shapley import subsets as every
 from fusion.model import Model
 
-Subset = tuple[str, ...]
+NONE: dict[str, Tensor] = {}
 
 
 class Rows(NamedTuple):
     """What is measured of r rows. `scores` is by "subset/task", such as "image+audio/digit".
+
+    Where every subset was asked for, `contributions` has Shapley values by "modality/task", such as
+    "image/digit", and `answers` what each task says with all that is present; both are empty elsewhere.
 
     A row with several choices of a modality is there once for each, the first time with all it has.
     """
@@ -24,6 +30,8 @@ class Rows(NamedTuple):
     targets: dict[str, Tensor]  # (r, ...)
     scores: dict[str, Tensor]  # (r, ...), to be read for the rows that have the subset
     place: dict[str, Tensor]  # "source" and "row", (r,) long
+    answers: dict[str, Tensor] = NONE  # (r, ...)
+    contributions: dict[str, Tensor] = NONE  # (r,) of a class, (r, ...) of numbers and flags
 
     def where(self, chosen: Tensor) -> "Rows":
         """Return the rows that `chosen`, (r,) bool or indices, picks."""
@@ -51,17 +59,27 @@ class Rows(NamedTuple):
 
 @torch.no_grad()
 def collect(model: Model, batch: Batch, subsets: Sequence[Subset]) -> Rows:
-    """Run the model on a batch: each encoder once, the fuser once for every subset."""
+    """Run the model on a batch: each encoder once, the fuser once for every subset.
+
+    Where all subsets are wanted, it is once more asked with nothing shown: that is what modalities add to.
+    """
     embeddings = model.embed(batch)
-    scores: dict[str, Tensor] = {}
-    for subset in subsets if model.tasks else ():
-        shown = {name: present & (name in subset) for name, present in batch.present.items()}
-        fused = model.fuse(embeddings, shown)
-        scores |= {
-            f"{'+'.join(subset)}/{name}": task.predict(fused).score for name, task in model.tasks.items()
-        }
+    whole = len(model.modalities) <= MOST and {(), *subsets} >= set(every(model.modalities))
+    answers = play(model, embeddings, [*subsets, ()] if whole else subsets) if model.tasks else {}
+    scores = {
+        f"{'+'.join(subset)}/{name}": answer.score
+        for subset in subsets
+        for name, answer in answers.get(subset, {}).items()
+    }
+    values: dict[str, Tensor] = {}
+    added: dict[str, Tensor] = {}
+    for name in model.tasks if whole else ():
+        told = {subset: answer[name] for subset, answer in answers.items()}
+        values[name] = told[model.modalities].value
+        found = contributions(model.modalities, told, batch.present)
+        added |= {f"{modality}/{name}": part for modality, part in found.parts.items()}
     place = {"source": batch.source, "row": batch.row}
-    rows = Rows(embeddings.pooled, batch.present, batch.content, batch.targets, scores, place)
+    rows = Rows(embeddings.pooled, batch.present, batch.content, batch.targets, scores, place, values, added)
     return Rows(*({name: part.cpu() for name, part in field.items()} for field in rows))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fusion.report import figures, merged, tables
+from fusion.report.contributed import contributions
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
 from fusion.report.headline import headline
@@ -51,6 +52,7 @@ def _sections(files: RunFiles) -> list[Section]:
         Section("results", "Results", tables=[*files.notes, *tables.results(scores)]),
         Section("retrieval", "Retrieval", charts=figures.retrieval(scores.retrieval)),
         Section("subsets", "Subsets of modalities", charts=figures.subsets(scores.subsets)),
+        Section("contributions", "Contributions", charts=contributions(evaluation)),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
         Section("map", "The shared space", charts=figures.space(evaluation)),
         Section("training", "Training", charts=figures.training(files.steps)),
