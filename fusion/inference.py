@@ -15,6 +15,8 @@ from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
 from fusion.evaluation.zero_shot import prototypes
+from fusion.explain.explain import Explanation, explain
+from fusion.explain.nearest import neighbours
 from fusion.files import sha256
 from fusion.model import Model
 from fusion.objective import Prediction
@@ -49,10 +51,19 @@ class Predictor:
     read, and names it.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, batch: int = 64) -> None:
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        batch: int = 64,
+        registry: Registry | None = None,
+        weights: str | None = None,
+    ) -> None:
         self.model = model.eval()
         self.recipe = recipe
         self.batch = batch
+        self.registry = registry  # that builds the sources of the recipe
+        self.weights = weights  # their SHA-256
         self._collator = Collator(model.processors, {})
 
     @torch.no_grad()
@@ -72,10 +83,7 @@ class Predictor:
     @torch.no_grad()
     def predict(self, rows: Rows) -> dict[str, Prediction]:
         """Return what each task of the recipe answers, by its name; values and scores of r rows."""
-        if not self.model.tasks:
-            raise RunError(
-                f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
-            )
+        self._expect_task()
         fused = self.encode(rows).fused.to(self._device)
         answers = {name: task.predict(fused) for name, task in self.model.tasks.items()}
         return {name: Prediction(*(part.cpu() for part in answer)) for name, answer in answers.items()}
@@ -108,6 +116,40 @@ class Predictor:
                     probabilities.masked_fill(~present[:, None], float("nan")),
                 )
         return answers
+
+    def explain(
+        self,
+        row: Row,
+        *,
+        attribute: bool = False,
+        nearest: int = 0,
+        source: str | None = None,
+        embedded: str | Path | None = None,
+    ) -> Explanation:
+        """Return what the answers for one row rest on: what each modality contributes, by task.
+
+        With `attribute`, also the parts of each modality's input (64 runs of its encoder and their gradient);
+        captum is needed. With `nearest`, also so many rows of the training, or of one `source` of the recipe,
+        whose vectors lie nearest: that encodes all of them, unless `embedded` is what `fusion embed` wrote.
+        Raises RunError, DataError and PluginError.
+        """
+        self._expect_task()
+        sample = self._decode(row)
+        batch = send_to_device(self._collator.stack([sample], Slots.unnumbered(1)), self._device)
+        found, vectors = explain(self.model, batch, sample, attribute)
+        if nearest:
+            registry, place = self.registry or Registry(), None if embedded is None else Path(embedded)
+            near = neighbours(
+                self.model, self.recipe, registry, vectors, nearest, source, place, self.weights
+            )
+            found = found._replace(nearest=near)
+        return found
+
+    def _expect_task(self) -> None:
+        if not self.model.tasks:
+            raise RunError(
+                f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
+            )
 
     @property
     def _device(self) -> torch.device:
@@ -167,4 +209,5 @@ def load(
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
     model.load_state_dict(load_file(run.model_file))
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Predictor(model.to(chosen), run.recipe)
+    weights = record["files"][run.model_file.name]
+    return Predictor(model.to(chosen), run.recipe, registry=registry, weights=weights)

@@ -14,7 +14,7 @@ class Sums(NamedTuple):
 
     absolute: Tensor  # (k,) fp64
     signed: Tensor  # (k,) fp64
-    count: Tensor  # (k,) long
+    rows: Tensor  # (k,) long
 
 
 class Contributed:
@@ -47,7 +47,7 @@ class Contributed:
         for key, sums in self._sums.items():
             if self._rows[key]:
                 name = f"contribution/{key if several else key.partition('/')[0]}"
-                count = int(sums.count.sum())
+                count = int(sums.rows.sum())
                 metrics[f"{name}/absolute"] = float(sums.absolute.sum()) / count
                 metrics[f"{name}/signed"] = float(sums.signed.sum()) / count
                 metrics[f"{name}/rows"] = self._rows[key]
@@ -60,10 +60,10 @@ class Contributed:
             modality, _, task = key.partition("/")
             means = [
                 size / rows if rows else None
-                for size, rows in zip(sums.absolute.tolist(), sums.count.tolist(), strict=True)
+                for size, rows in zip(sums.absolute.tolist(), sums.rows.tolist(), strict=True)
             ]
             told = found.setdefault(task, {"classes": task in self._classes, "mean": {}, "rows": {}})
-            told["mean"][modality], told["rows"][modality] = means, sums.count.tolist()
+            told["mean"][modality], told["rows"][modality] = means, sums.rows.tolist()
         return found
 
 

@@ -63,7 +63,9 @@ class Attend(Fuser):
             x = layer(x, src_key_padding_mask=mask)
         for attention in reversed(seen):  # from the output to the input
             paid = (paid + (paid.unsqueeze(1) @ attention).squeeze(1)) / 2
-        parts = torch.stack([part.sum(-1) for part in paid[:, 1:].split(lengths, dim=1)], dim=-1)  # (b, m)
+        parts = torch.stack(
+            [part.sum(-1) for part in torch.split(paid[:, 1:], lengths, dim=1)], dim=-1
+        )  # (b, m)
         return parts / parts.sum(-1, keepdim=True).clamp(min=torch.finfo(parts.dtype).tiny)
 
     def _read(self, embeddings: Embeddings) -> tuple[Tensor, Tensor, list[int]]:

@@ -64,9 +64,9 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
     if (shares := _shares(fuser, embeddings)) is not None:
         _expect_shares(shares, embeddings)
         for garbage in GARBAGE:
-            dirty = _shares(fuser, trial(MIXED, True, garbage))
+            other_shares = _shares(fuser, trial(MIXED, True, garbage))
             expect(
-                dirty is not None and torch.equal(shares, dirty),
+                other_shares is not None and torch.equal(shares, other_shares),
                 f"absent slots that hold {garbage} change the shares",
                 "no influence: read them through embeddings.visible(modality)",
             )
