@@ -1,8 +1,6 @@
 """What the report shows of the evaluation rows: a map, confusion matrices, retrieved examples."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +10,7 @@ from fusion.batch import Source
 from fusion.data.draw import choices
 from fusion.evaluation.kept import Kept
 from fusion.recipe import Recipe
-from fusion.report.media import Described, describe
+from fusion.report.media import Described, describe_file
 
 POINTS = 200
 PAIRS, QUERIES, RESULTS = 4, 3, 3
@@ -117,8 +115,4 @@ def _known(labels: Tensor) -> list[int | None]:
 def _media(kept: Kept, index: int, modality: str, sources: Sequence[Source]) -> Described:
     source, row = kept.place[:, kept.at[modality][index]].tolist()
     [raw, *_] = choices(sources[source][row], [modality])[modality]
-    if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
-        held = describe(Path(raw).read_bytes())
-        if held["kind"] != "other":
-            return held
-    return describe(raw)
+    return describe_file(raw)
