@@ -96,48 +96,57 @@ def command(
             score = found.probabilities[0].tolist()
             answers[f"zero-shot {name}"] = {"value": found.labels[0], "score": score}
     written = {name: _written(**answer) for name, answer in answers.items()}
-    found = None
+    explained = None
     if explain:
-        found = predictor.explain(
+        explained = predictor.explain(
             row, attribute=html is not None, nearest=nearest, source=source, embedded=embedded
         )
-    if found is not None and html is not None:
-        from fusion.report.explained import render
-
-        said = {name: " ".join(written[name]) for name in tasks}
-        try:
-            render(recipe.name, row, found, said, html)
-        except OSError as error:
-            raise DataError(f"cannot write {html}: {error}") from error
+        if html is not None:
+            _write(html, recipe.name, row, explained, {name: " ".join(written[name]) for name in tasks})
     if as_json:
-        print_json(answers if found is None else _joined(answers, found))
+        print_json(answers if explained is None else _joined(answers, explained))
         return
     table(("task", "answer", "score"), [(name, *words) for name, words in written.items()])
-    if found is not None:
-        from fusion.report.explained import NO_EFFECT, told
-
-        tables(told(found, {name: words[0] for name, words in written.items()}))
-        for name, reason in found.unattributed.items():
-            warn(f"{name} is not attributed: {reason}")
-        if found.shares:
-            click.echo(NO_EFFECT)
+    if explained is not None:
+        _print(explained, {name: words[0] for name, words in written.items()})
     if html is not None:
         click.echo(f"page  {html}")
 
 
-def _joined(answers: dict[str, dict[str, Any]], found: "Explanation") -> dict[str, Any]:
+def _write(
+    html: Path, name: str, row: dict[str, str], explained: "Explanation", answers: dict[str, str]
+) -> None:
+    from fusion.report.explained import render
+
+    try:
+        render(name, row, explained, answers, html)
+    except OSError as error:
+        raise DataError(f"cannot write {html}: {error}") from error
+
+
+def _print(explained: "Explanation", answers: dict[str, str]) -> None:
+    from fusion.report.explained import NO_EFFECT, told
+
+    tables(told(explained, answers))
+    for name, reason in explained.unattributed.items():
+        warn(f"{name} is not attributed: {reason}")
+    if explained.shares:
+        click.echo(NO_EFFECT)
+
+
+def _joined(answers: dict[str, dict[str, Any]], explained: "Explanation") -> dict[str, Any]:
     """Put what contributes to an answer beside it; what holds for all answers is under "explanation"."""
     joined: dict[str, Any] = {name: dict(answer) for name, answer in answers.items()}
-    for name, told in found.contributions.items():
+    for name, told in explained.contributions.items():
         joined[name] |= {
             "nothing": told.nothing[0].tolist(),
             "contributions": {modality: part[0].tolist() for modality, part in told.parts.items()},
         }
     near = {
         name: [{key: value for key, value in one._asdict().items() if key != "sample"} for one in some]
-        for name, some in found.nearest.items()
+        for name, some in explained.nearest.items()
     }
-    joined["explanation"] = {"shares": found.shares, "nearest": near}
+    joined["explanation"] = {"shares": explained.shares, "nearest": near}
     return joined
 
 

@@ -78,7 +78,8 @@ def attribute(
         def exchange(there: Tensor) -> Tensor:
             if there.shape != parts.shape:
                 raise AttributionError(
-                    f"{made_by} holds {tuple(there.shape)} of {len(parts)} rows: no row is first"
+                    f"{made_by} has {tuple(there.shape)} where {tuple(parts.shape)} are attributed: rows "
+                    "have to come first"
                 )
             return parts
 

@@ -166,4 +166,4 @@ def _dense(column: pa.FixedSizeListArray) -> tuple[Tensor, Tensor]:
     """Return the vectors that are there, (n, w), and which are, (r,) bool."""
     present = torch.from_numpy(column.is_valid().to_numpy(zero_copy_only=False).copy())
     flat = column.drop_null().flatten().to_numpy().copy()
-    return torch.from_numpy(flat).view(int(present.sum()), -1), present
+    return torch.from_numpy(flat).view(-1, column.type.list_size), present

@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 class Divided(NamedTuple):
     """A modality of the row for one task: two pictures, or tokens, and a sentence."""
 
-    task: str
+    title: str
     pictures: Sequence[str]
     pieces: Sequence[Piece]
     note: str
@@ -82,7 +82,9 @@ def render(
         headline=[Figure(answer, task, "") for task, answer in answers.items()],
         charts=charts,
         tables=told(explanation._replace(nearest={}), answers),
-        shown=[_shown(modality, row[modality], explanation) for modality in _modalities(explanation)],
+        shown=[
+            _shown(modality, row[modality], explanation, answers) for modality in _modalities(explanation)
+        ],
     )
     return write(path, page)
 
@@ -123,10 +125,10 @@ def _bars(task: str, found: "Contributions") -> Chart:
     return Chart(task, drawing, f"{note}score with all.")
 
 
-def _shown(name: str, raw: Any, explanation: "Explanation") -> Shown:
+def _shown(name: str, raw: Any, explanation: "Explanation", answers: Mapping[str, str]) -> Shown:
     media = Media.model_validate(describe_file(raw))
     divided = [
-        _divided(task, name, parts[name], media.kind == "audio")
+        _divided(f"What speaks for {task}: {answers[task]}", name, parts[name], media.kind == "audio")
         for task, parts in explanation.attributions.items()
         if name in parts
     ]
@@ -141,20 +143,19 @@ def _shown(name: str, raw: Any, explanation: "Explanation") -> Shown:
     return Shown(name, media, divided, explanation.unattributed.get(name, ""), near)
 
 
-def _divided(task: str, name: str, found: "Attribution", sound: bool) -> Divided:
+def _divided(title: str, name: str, found: "Attribution", sound: bool) -> Divided:
     note = (
-        f"Red speaks for the answer, blue against it, with {name} alone shown. The parts add up to "
-        f"{plain(float(found.values.sum()))}; the score and that of a blank differ by {plain(found.difference)}, "
-        f"so the error is {found.error:.1g}."
+        f"Red speaks for the answer, blue against it, with {name} alone shown. The score is "
+        f"{plain(found.difference)} above that of a blank; the parts add up to it, but for {found.error:.1g}."
     )
     values = found.values.numpy()
     if found.given.numel():
-        return Divided(task, overlay(found.given.numpy(), values, sound), [], note)
+        return Divided(title, overlay(found.given.numpy(), values, sound), [], note)
     if not found.pieces:
         note += " The encoder does not tell what its tokens stand for: they are numbered."
     pieces = found.pieces or [f"{number} " for number in range(1, len(values) + 1)]
     shades = scaled(values)
-    return Divided(task, [], [_piece(*parts) for parts in zip(pieces, values, shades, strict=False)], note)
+    return Divided(title, [], [_piece(*parts) for parts in zip(pieces, values, shades, strict=False)], note)
 
 
 def _piece(text: str, value: np.floating[Any], shade: np.floating[Any]) -> Piece:
