@@ -128,10 +128,10 @@ class Predictor:
     ) -> Explanation:
         """Return what the answers for one row rest on: what each modality contributes, by task.
 
-        With `attribute`, also the parts of each modality's input (64 runs of its encoder and their gradient);
-        captum is needed. With `nearest`, also so many rows of the training, or of one `source` of the recipe,
-        whose vectors lie nearest: that encodes all of them, unless `embedded` is what `fusion embed` wrote.
-        Raises RunError, DataError and PluginError.
+        With `attribute`, also the parts of each modality's input: that takes captum, and for each task 64 or
+        320 runs of its encoder with their gradient. With `nearest`, also so many rows of the training, or of
+        one `source` of the recipe, whose vectors lie nearest: that encodes all of them, unless `embedded` is
+        what `fusion embed` wrote. Raises RunError, DataError and PluginError.
         """
         self._expect_task()
         sample = self._decode(row)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--source", help="With --nearest: look among the rows of this source of the recipe only.")
 @click.option(
     "--embedded",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="With --nearest: read what `fusion embed` wrote of the source, and encode nothing.",
 )
 @json_option

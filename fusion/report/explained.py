@@ -148,6 +148,8 @@ def _divided(title: str, name: str, found: "Attribution", sound: bool) -> Divide
         f"Red speaks for the answer, blue against it, with {name} alone shown. The score is "
         f"{plain(found.difference)} above that of a blank; the parts add up to it, but for {found.error:.1g}."
     )
+    if not found.whole:
+        note += " That is much: along the way from the blank the score jumps, and the parts tell little."
     values = found.values.numpy()
     if found.given.numel():
         return Divided(title, overlay(found.given.numpy(), values, sound), [], note)

@@ -71,11 +71,16 @@ class Told(Task):
         return MetricCollection({})
 
 
-def model(fuser: Fuser, tasks: Mapping[str, Task], encoders: Mapping[str, Encoder] | None = None) -> Model:
+def model(
+    fuser: Fuser,
+    tasks: Mapping[str, Task],
+    encoders: Mapping[str, Encoder] | None = None,
+    width: int = 4,
+) -> Model:
     """A model whose vectors are what the encoders give."""
     parts = dict(encoders or {name: Plain() for name in MODALITIES})
     origins = {f"encoders.{name}": "test" for name in parts} | {"fuser": "test"}
-    made = Model(parts, 4, fuser, tasks, dict.fromkeys(tasks, 1.0), origins).eval()
+    made = Model(parts, width, fuser, tasks, dict.fromkeys(tasks, 1.0), origins).eval()
     for name in parts:
         made.align[name] = nn.Identity()
     return made
