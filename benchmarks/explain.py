@@ -3,7 +3,8 @@
     python benchmarks/explain.py RUN [rounds] [rows]
 
 RUN is a finished run of bind_digits or fuse_digits. The last figures are of so many test rows, image alone:
-how far the score of the answer falls when a tenth of the pixels turns black, those that speak for it or any.
+how far the score of the answer falls when a tenth of the pixels turns black, those that speak for it,
+the brightest, or any.
 """
 
 import sys
@@ -49,7 +50,7 @@ def evaluated(predictor: Predictor, rows: list[dict[str, Any]], most: int) -> Ca
 
 
 def fallen(predictor: Predictor, image: Any, random: np.random.Generator) -> list[float]:
-    """Return by how much the score falls without the pixels that most speak for it, and without any."""
+    """Return by how much the score falls without the pixels that most speak for it, or without others."""
     found = predictor.explain({"image": image}, attribute=True)
     answer, score = (part[0] for part in found.answers["digit"])
     told = found.attributions["digit"]["image"]
@@ -57,7 +58,8 @@ def fallen(predictor: Predictor, image: Any, random: np.random.Generator) -> lis
     values = told.values.sum(0).numpy().ravel()
     count = round(SHARE * len(values))
     falls = []
-    for chosen in (values.argsort()[-count:], random.permutation(len(values))[:count]):
+    brightest = pixels.reshape(-1, 3).sum(1, dtype=int).argsort()[-count:]
+    for chosen in (values.argsort()[-count:], brightest, random.permutation(len(values))[:count]):
         black = pixels.copy()
         black.reshape(-1, 3)[chosen] = 0
         without = predictor.predict({"image": black})["digit"].score[0, answer]
@@ -88,7 +90,7 @@ def main(folder: str, rounds: int = 5, rows: int = 100) -> None:
             row(what, *in_turns(rounds, timed(ours), timed(peer)), "ms")
     random = np.random.default_rng(0)
     falls = np.array([fallen(predictor, source[n]["image"], random) for n in range(rows)])
-    for what, column in zip(("that speak for it", "at random"), falls.T, strict=True):
+    for what, column in zip(("that speak for it", "the brightest", "at random"), falls.T, strict=True):
         print(f"a tenth of the pixels, {what}: the score falls by {column.mean():.3f}, {rows} rows")
 
 
