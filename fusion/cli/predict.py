@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--embedded",
     type=click.Path(path_type=Path),
-    help="With --nearest: read what `fusion embed` wrote of the source, and encode nothing.",
+    help="With --nearest: read what `fusion embed` wrote, a file or a folder of files, and encode nothing.",
 )
 @json_option
 @click.pass_context

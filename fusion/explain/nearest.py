@@ -134,15 +134,22 @@ def _encoded(
 def _kept(
     folder: Path, options: Mapping[str, Any], names: list[str], weights: str | None
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield the same from what `fusion embed` wrote, a file or a folder, of sources with these options.
-
-    Raises DataError for what was written by other weights or from other rows.
-    """
-    paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
-    if not paths:
-        raise DataError(f"{folder} holds no parquet file; give what `fusion embed` wrote")
+    """Yield the same from what `fusion embed` wrote of sources with these options, a file or a folder of files."""
     numbers = {name: number for number, name in enumerate(options)}
-    for path in paths:
+    for path, source in _parts(folder, options, weights):
+        for batch in pq.ParquetFile(path).iter_batches(CHUNK, columns=["row", *names]):
+            row = torch.from_numpy(batch.column("row").to_numpy().copy())
+            place = torch.stack([torch.full_like(row, numbers[source]), row], dim=1)
+            for name in names:
+                vectors, present = _dense(batch.column(name))
+                yield name, vectors, place[present]
+
+
+def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> list[tuple[Path, str]]:
+    """Return the files, each with its source. Raises DataError unless they are all rows, by these weights."""
+    left: dict[str, int | None] = dict.fromkeys(options)
+    parts = []
+    for path in sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]:
         footer = read(path)
         if footer is None:
             raise DataError(f"{path} is no part of an embedding; give what `fusion embed` wrote")
@@ -154,12 +161,17 @@ def _kept(
                 f"{path} holds rows of {source!r}, other ones than those of the recipe that are looked at: "
                 f"{', '.join(options)}"
             )
-        for batch in pq.ParquetFile(path).iter_batches(CHUNK, columns=["row", *names]):
-            row = torch.from_numpy(batch.column("row").to_numpy().copy())
-            place = torch.stack([torch.full_like(row, numbers[source]), row], dim=1)
-            for name in names:
-                vectors, present = _dense(batch.column(name))
-                yield name, vectors, place[present]
+        before = left[source]
+        rows = footer.made["rows"] if before is None else before
+        left[source] = rows - footer.rows - len(footer.bad)
+        parts.append((path, source))
+    lacking = [name for name, rows in left.items() if rows != 0]
+    if lacking:
+        raise DataError(
+            f"{folder} does not hold all rows of {', '.join(lacking)}; `fusion embed` writes them, and "
+            "--source looks at one source alone"
+        )
+    return parts
 
 
 def _dense(column: pa.FixedSizeListArray) -> tuple[Tensor, Tensor]:

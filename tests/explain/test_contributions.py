@@ -55,6 +55,13 @@ def test_what_two_do_together_they_share_and_an_absent_one_gets_nothing() -> Non
     assert (parts["image"][2], parts["text"][1], parts["audio"][2]) == (0.0, 0.0, 0.0)
 
 
+def test_an_absent_modality_gets_exactly_nothing_also_where_a_fuser_is_not_exact() -> None:
+    found = solved(lambda shown: first(shown["image"] + torch.rand(3)))
+    absent = [found.parts["image"][2], found.parts["text"][1], found.parts["audio"][2]]
+    assert not any(part.any() for part in absent)
+    assert found.parts["text"][0, 0] != 0
+
+
 def test_of_a_class_the_score_of_the_one_that_is_answered_is_told() -> None:
     def rule(shown: dict[str, Tensor]) -> Tensor:
         # class 2 when all are there, class 0 else

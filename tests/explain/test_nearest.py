@@ -84,6 +84,12 @@ def test_what_was_embedded_gives_the_same(toys: tuple[Registry, Recipe, Model], 
         name: [one[:2] + one[3:] for one in some] for name, some in scanned.items()
     }
 
+    (tmp_path / "some").mkdir()
+    for path in sorted((tmp_path / "parts").iterdir())[:2]:
+        (tmp_path / "some" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match="some does not hold all rows of train; `fusion embed` writes them"):
+        neighbours(made, wanted, known, queries, 2, embedded=tmp_path / "some", weights="mine")
+
     with pytest.raises(DataError, match=r"part-00000-of-00003\.parquet was made by other weights"):
         neighbours(made, wanted, known, queries, 2, embedded=tmp_path / "parts", weights="other")
     with pytest.raises(DataError, match=r"holds rows of 'train', other ones than those .*: test"):
@@ -106,7 +112,7 @@ def test_one_source_may_be_named(toys: tuple[Registry, Recipe, Model]) -> None:
 def test_what_is_no_embedding_is_refused(toys: tuple[Registry, Recipe, Model], tmp_path: Path) -> None:
     known, wanted, made = toys
     queries = query(made, wanted, {"sight": "2"})
-    with pytest.raises(DataError, match="holds no parquet file; give what `fusion embed` wrote"):
+    with pytest.raises(DataError, match="does not hold all rows of train; `fusion embed` writes them"):
         neighbours(made, wanted, known, queries, 1, embedded=tmp_path)
     pq.write_table(pa.table({"row": [1]}), tmp_path / "other.parquet")
     with pytest.raises(DataError, match=r"other\.parquet is no part of an embedding"):
