@@ -67,7 +67,7 @@ def command(
     \b
     fusion predict runs/bind_digits --image seven.png
     fusion predict runs/bind_digits --audio seven.wav --text "the digit seven" --zero-shot
-    fusion predict runs/bind_digits --image seven.png --text seven --explain --nearest 5 --html why.html
+    fusion predict runs/bind_digits --image seven.png --explain --nearest 5 --html why.html
     """
     if not explain and (html or nearest):
         raise click.UsageError("--html and --nearest go with --explain")

@@ -134,7 +134,7 @@ def _encoded(
 def _kept(
     folder: Path, options: Mapping[str, Any], names: list[str], weights: str | None
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield the same from what `fusion embed` wrote of sources with these options, a file or a folder of files."""
+    """Yield the same from what `fusion embed` wrote of sources with these options, in a file or a folder."""
     numbers = {name: number for number, name in enumerate(options)}
     for path, source in _parts(folder, options, weights):
         for batch in pq.ParquetFile(path).iter_batches(CHUNK, columns=["row", *names]):
