@@ -77,6 +77,13 @@ class Processor(ABC):
         """
         return 1
 
+    def pieces(self, sample: Any) -> Sequence[str]:
+        """Return what the tokens of a decoded sample stand for, to be shown; empty where that is not known.
+
+        They are in the order in which the encoder embeds them; what comes after the last one is padding.
+        """
+        return ()
+
 
 class Encoder(nn.Module, ABC):
     """Encodes samples of one modality. Options are the keyword-only parameters of `__init__`.
@@ -121,6 +128,13 @@ class Encoder(nn.Module, ABC):
         is kept.
         """
         return list(_blocks(self)) or [self]
+
+    def attributed(self) -> nn.Module | None:
+        """Return the module whose first input an attribution divides an answer over, such as a spectrogram.
+
+        By default, None, that is the encoder's first input of floats, or else the embedding of its tokens.
+        """
+        return None
 
     def save_assets(self, folder: Path) -> None:  # most encoders need nothing
         """Write what building this encoder again takes beside its options and its weights.

@@ -27,3 +27,11 @@ class Fuser(nn.Module, ABC):
     @abstractmethod
     def forward(self, embeddings: Embeddings) -> Tensor:
         """Return one vector per row, (b, w); finite also for a row in which nothing is present."""
+
+    def shares(self, embeddings: Embeddings) -> Tensor | None:
+        """Return the share that it takes of each modality, (b, m), beside a contribution; None: it has none.
+
+        At least 0, exactly 0 for what is absent, and 1 in all where something is present. A share is no
+        effect: what is much attended to may change nothing (Jain and Wallace 2019).
+        """
+        return None

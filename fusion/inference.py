@@ -14,6 +14,8 @@ from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
 from fusion.evaluation.temperature import warmed
 from fusion.evaluation.zero_shot import prototypes
+from fusion.explain.explain import Explanation, explain
+from fusion.explain.nearest import neighbours
 from fusion.files import sha256
 from fusion.model import Model
 from fusion.objective import Prediction
@@ -56,11 +58,15 @@ class Predictor:
         recipe: Recipe,
         batch: int = 64,
         temperatures: Mapping[str, float] | None = None,
+        registry: Registry | None = None,
+        weights: str | None = None,
     ) -> None:
         self.model = model.eval()
         self.recipe = recipe
         self.batch = batch
         self.temperatures = dict(temperatures or {})
+        self.registry = registry  # that builds the sources of the recipe
+        self.weights = weights  # their SHA-256
         self._collator = Collator(model.processors, {})
 
     @torch.no_grad()
@@ -83,10 +89,7 @@ class Predictor:
 
         Probabilities are at the temperature of what a row has, where the run has one.
         """
-        if not self.model.tasks:
-            raise RunError(
-                f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
-            )
+        self._expect_task()
         encoded = self.encode(rows)
         fused = encoded.fused.to(self._device)
         answers = {name: task.predict(fused) for name, task in self.model.tasks.items()}
@@ -123,6 +126,40 @@ class Predictor:
                     probabilities.masked_fill(~present[:, None], float("nan")),
                 )
         return answers
+
+    def explain(
+        self,
+        row: Row,
+        *,
+        attribute: bool = False,
+        nearest: int = 0,
+        source: str | None = None,
+        embedded: str | Path | None = None,
+    ) -> Explanation:
+        """Return what the answers for one row rest on: what each modality contributes, by task.
+
+        With `attribute`, also the parts of each modality's input: that takes captum, and for each task 64 or
+        320 runs of its encoder with their gradient. With `nearest`, also so many rows of the training, or of
+        one `source` of the recipe, whose vectors lie nearest: that encodes all of them, unless `embedded` is
+        what `fusion embed` wrote. Raises RunError, DataError and PluginError.
+        """
+        self._expect_task()
+        sample = self._decode(row)
+        batch = send_to_device(self._collator.stack([sample], Slots.unnumbered(1)), self._device)
+        found, vectors = explain(self.model, batch, sample, attribute)
+        if nearest:
+            registry, place = self.registry or Registry(), None if embedded is None else Path(embedded)
+            near = neighbours(
+                self.model, self.recipe, registry, vectors, nearest, source, place, self.weights
+            )
+            found = found._replace(nearest=near)
+        return found
+
+    def _expect_task(self) -> None:
+        if not self.model.tasks:
+            raise RunError(
+                f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
+            )
 
     @property
     def _device(self) -> torch.device:
@@ -181,5 +218,10 @@ def load(
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     held = run.calibration_file.name
-    temperatures = run.read_json(held) if held in record["files"] else {}
-    return Predictor(model.to(chosen), run.recipe, temperatures=temperatures)
+    return Predictor(
+        model.to(chosen),
+        run.recipe,
+        temperatures=run.read_json(held) if held in record["files"] else {},
+        registry=registry,
+        weights=record["files"][run.model_file.name],
+    )

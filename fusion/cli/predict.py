@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusion.cli.show import json_option, print_json, registry_argument, table
+from fusion.cli.show import json_option, print_json, registry_argument, table, tables, warn
+from fusion.errors import DataError
 from fusion.registry import Registry
+
+if TYPE_CHECKING:
+    from fusion.explain.explain import Explanation
 
 
 @click.command(
@@ -19,10 +23,43 @@ from fusion.registry import Registry
 @click.option(
     "--zero-shot", is_flag=True, help="Also classify by distance to the names of the recipe's classes."
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Also tell what each modality contributes, and what the fuser takes of it.",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --explain: write a page, also with what speaks for the answer in each input (needs captum).",
+)
+@click.option(
+    "--nearest",
+    type=click.IntRange(0),
+    default=0,
+    help="With --explain: so many rows of the training that are nearest; this encodes all of them.",
+)
+@click.option("--source", help="With --nearest: look among the rows of this source of the recipe only.")
+@click.option(
+    "--embedded",
+    type=click.Path(path_type=Path),
+    help="With --nearest: read what `fusion embed` wrote, a file or a folder of files, and encode nothing.",
+)
 @json_option
 @click.pass_context
 @registry_argument
-def command(registry: Registry, context: click.Context, run: Path, zero_shot: bool, as_json: bool) -> None:
+def command(
+    registry: Registry,
+    context: click.Context,
+    run: Path,
+    zero_shot: bool,
+    explain: bool,
+    html: Path | None,
+    nearest: int,
+    source: str | None,
+    embedded: Path | None,
+    as_json: bool,
+) -> None:
     """Answer what RUN was trained for, for one row: any of its modalities, as `--MODALITY VALUE`.
 
     A value is a file, or the text itself where the modality is read from text.
@@ -30,7 +67,12 @@ def command(registry: Registry, context: click.Context, run: Path, zero_shot: bo
     \b
     fusion predict runs/bind_digits --image seven.png
     fusion predict runs/bind_digits --audio seven.wav --text "the digit seven" --zero-shot
+    fusion predict runs/bind_digits --image seven.png --explain --nearest 5 --html why.html
     """
+    if not explain and (html or nearest):
+        raise click.UsageError("--html and --nearest go with --explain")
+    if not nearest and (source or embedded):
+        raise click.UsageError("--source and --embedded go with --nearest")
     from fusion.inference import load
 
     predictor = load(run, registry=registry)
@@ -53,10 +95,59 @@ def command(registry: Registry, context: click.Context, run: Path, zero_shot: bo
         for name, found in predictor.zero_shot(row, recipe.classes, templates, modality).items():
             score = found.probabilities[0].tolist()
             answers[f"zero-shot {name}"] = {"value": found.labels[0], "score": score}
+    written = {name: _written(**answer) for name, answer in answers.items()}
+    explained = None
+    if explain:
+        explained = predictor.explain(
+            row, attribute=html is not None, nearest=nearest, source=source, embedded=embedded
+        )
+        if html is not None:
+            _write(html, recipe.name, row, explained, {name: " ".join(written[name]) for name in tasks})
     if as_json:
-        print_json(answers)
-    else:
-        table(("task", "answer", "score"), [(name, *_written(**answer)) for name, answer in answers.items()])
+        print_json(answers if explained is None else _joined(answers, explained))
+        return
+    table(("task", "answer", "score"), [(name, *words) for name, words in written.items()])
+    if explained is not None:
+        _print(explained, {name: words[0] for name, words in written.items()})
+    if html is not None:
+        click.echo(f"page  {html}")
+
+
+def _write(
+    html: Path, name: str, row: dict[str, str], explained: "Explanation", answers: dict[str, str]
+) -> None:
+    from fusion.report.explained import render
+
+    try:
+        render(name, row, explained, answers, html)
+    except OSError as error:
+        raise DataError(f"cannot write {html}: {error}") from error
+
+
+def _print(explained: "Explanation", answers: dict[str, str]) -> None:
+    from fusion.report.explained import NO_EFFECT, told
+
+    tables(told(explained, answers))
+    for name, reason in explained.unattributed.items():
+        warn(f"{name} is not attributed: {reason}")
+    if explained.shares:
+        click.echo(NO_EFFECT)
+
+
+def _joined(answers: dict[str, dict[str, Any]], explained: "Explanation") -> dict[str, Any]:
+    """Put what contributes to an answer beside it; what holds for all answers is under "explanation"."""
+    joined: dict[str, Any] = {name: dict(answer) for name, answer in answers.items()}
+    for name, told in explained.contributions.items():
+        joined[name] |= {
+            "nothing": told.nothing[0].tolist(),
+            "contributions": {modality: part[0].tolist() for modality, part in told.parts.items()},
+        }
+    near = {
+        name: [{key: value for key, value in one._asdict().items() if key != "sample"} for one in some]
+        for name, some in explained.nearest.items()
+    }
+    joined["explanation"] = {"shares": explained.shares, "nearest": near}
+    return joined
 
 
 def _row(arguments: list[str], modalities: tuple[str, ...]) -> dict[str, str]:

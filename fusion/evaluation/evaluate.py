@@ -63,7 +63,8 @@ def evaluate(
         model, recipe.evaluate.target, recipe.classes, len(sources), held.temperatures
     )
     strangers = Strangers(recipe, held.known)
-    look = partial(collect, model, subsets=recipe.subsets(), foreign=bool(recipe.evaluate.foreign))
+    foreign = bool(recipe.evaluate.foreign)
+    look = partial(collect, model, subsets=recipe.subsets(), foreign=foreign, explained=True)
     for found in rounds.rows(crew, look):
         keeper.add(found)
         strangers.add("", found)
@@ -90,7 +91,9 @@ def evaluate(
             told = measure(recipe, kept.of_source(number), tally, classes, trained, crew)
             metrics |= {f"source/{name}/{key}": value for key, value in told.items()}
     metrics |= strangers.metrics(len(model.tasks) > 1)
-    details = showcase.details(recipe, kept.whole, every.confusion, list(sources.values()), metrics)
+    details = showcase.details(
+        recipe, kept.whole, every.confusion, every.contributed.by_answer(), list(sources.values()), metrics
+    )
     details["calibration"] = {
         answered: {kind.rstrip("/"): trust.details() for kind, trust in kinds.items()}
         for answered, kinds in every.trust.items()

@@ -1,8 +1,6 @@
 """What the report shows of the evaluation rows: a map, confusion matrices, retrieved examples."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +10,7 @@ from fusion.batch import Source
 from fusion.data.draw import choices
 from fusion.evaluation.kept import Kept
 from fusion.recipe import Recipe
-from fusion.report.media import Described, describe
+from fusion.report.media import Described, describe_file
 
 POINTS = 200
 PAIRS, QUERIES, RESULTS = 4, 3, 3
@@ -22,17 +20,20 @@ def details(
     recipe: Recipe,
     kept: Kept,
     confusion: Mapping[str, Tensor],
+    contributed: Mapping[str, Any],
     sources: Sequence[Source],
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return evaluation.json: plain data from which the report is drawn.
 
-    The confusions, by "subset/task", are counts by true class (row) and predicted class (column).
+    The confusions, by "subset/task", are counts by true class (row) and predicted class (column);
+    `contributed` is what modalities contribute by task and what is answered.
     """
     return {
         "classes": recipe.classes,
         "modalities": list(recipe.modalities),
         "confusion": {given.partition("/")[0]: counts.tolist() for given, counts in confusion.items()},
+        "contributions": contributed,
         "map": _map(kept, recipe.modalities),
         "examples": _examples(recipe, kept, sources, metrics),
     }
@@ -114,8 +115,4 @@ def _known(labels: Tensor) -> list[int | None]:
 def _media(kept: Kept, index: int, modality: str, sources: Sequence[Source]) -> Described:
     source, row = kept.place[:, kept.at[modality][index]].tolist()
     [raw, *_] = choices(sources[source][row], [modality])[modality]
-    if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
-        held = describe(Path(raw).read_bytes())
-        if held["kind"] != "other":
-            return held
-    return describe(raw)
+    return describe_file(raw)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fusion.batch import missing
 from fusion.evaluation.calibration import Calibration
+from fusion.evaluation.contributed import Contributed
 from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows, join
 from fusion.evaluation.temperature import scaled
@@ -44,6 +45,7 @@ class Tally:
         self.modalities = model.modalities
         self.labelled = False  # whether any row has the target
         self.confusion: dict[str, Tensor] = {}  # by "subset/task", true class by predicted class
+        self.contributed = Contributed(model.modalities)
         self._waiting: list[Rows] = []
         self._metrics: dict[str, dict[str, MetricCollection]] = {}  # by "subset/task" and kind
         self._rows: Counter[str] = Counter()
@@ -76,12 +78,13 @@ class Tally:
                 metrics[f"{key}/calibrated/temperature"] = self.temperatures[answered]
             if kinds:
                 metrics[f"{key}/rows"] = self._rows[answered]
-        return metrics
+        return metrics | self.contributed.metrics()
 
     def _flush(self) -> None:
         if not self._waiting:
             return
         rows, self._waiting = join(self._waiting), []
+        self.contributed.add(rows)
         for answered, score in rows.scores.items():
             self._answered(answered, score, rows)
 

@@ -40,14 +40,40 @@ class Attend(Fuser):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, embeddings: Embeddings) -> Tensor:
-        rows = embeddings.source.shape[0]
-        vectors = [self.summary.expand(rows, 1, -1)]
-        hidden = [torch.zeros(rows, 1, dtype=torch.bool, device=self.summary.device)]
-        for name in self.modalities:
-            part = sequence(embeddings, name)
-            vectors.append(part.vectors + self.kind[name])
-            hidden.append(part.hidden)
-        x, mask = torch.cat(vectors, dim=1), torch.cat(hidden, dim=1)  # (b, t, w), (b, t)
+        x, mask, _ = self._read(embeddings)
         for layer in self.blocks:
             x = layer(x, src_key_padding_mask=mask)
         return self.norm(x[:, 0])  # type: ignore[no-any-return]
+
+    def shares(self, embeddings: Embeddings) -> Tensor:
+        """Return the summary token's attention by modality, (b, m), less what it pays to itself.
+
+        Over all layers by attention rollout (Abnar and Zuidema 2020): the product of 0.5 A + 0.5 I,
+        with A the mean over heads.
+        """
+        x, mask, lengths = self._read(embeddings)
+        paid = torch.zeros(x.shape[:2], device=x.device)
+        paid[:, 0] = 1.0
+        seen = []
+        for layer in self.blocks:
+            assert isinstance(layer, nn.TransformerEncoderLayer)
+            normed = layer.norm1(x)
+            _, attention = layer.self_attn(normed, normed, normed, key_padding_mask=mask)  # (b, t, t)
+            seen.append(attention)
+            x = layer(x, src_key_padding_mask=mask)
+        for attention in reversed(seen):  # from the output to the input
+            paid = (paid + (paid.unsqueeze(1) @ attention).squeeze(1)) / 2
+        parts = torch.stack(
+            [part.sum(-1) for part in torch.split(paid[:, 1:], lengths, dim=1)], dim=-1
+        )  # (b, m)
+        return parts / parts.sum(-1, keepdim=True).clamp(min=torch.finfo(parts.dtype).tiny)
+
+    def _read(self, embeddings: Embeddings) -> tuple[Tensor, Tensor, list[int]]:
+        """Return the summary token and all others, (b, t, w), what is hidden, and each modality's length."""
+        rows = embeddings.source.shape[0]
+        parts = [sequence(embeddings, name) for name in self.modalities]
+        marked = [part.vectors + self.kind[name] for name, part in zip(self.modalities, parts, strict=True)]
+        shown = torch.zeros(rows, 1, dtype=torch.bool, device=self.summary.device)
+        x = torch.cat([self.summary.expand(rows, 1, -1), *marked], dim=1)
+        mask = torch.cat([shown, *(part.hidden for part in parts)], dim=1)  # (b, t)
+        return x, mask, [part.hidden.shape[1] for part in parts]

@@ -37,3 +37,9 @@ class Gate(Fuser):
             name: self.gate[name](pooled).sigmoid().masked_fill(~embeddings.present[name].unsqueeze(-1), 0.0)
             for name in self.modalities
         }
+
+    def shares(self, embeddings: Embeddings) -> Tensor:
+        """Return how far the gates of each modality are open, of all that are, (b, m)."""
+        gates = self.weigh(embeddings)
+        opened = torch.stack([gates[name].mean(dim=-1) for name in self.modalities], dim=-1)
+        return opened / opened.sum(-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)

@@ -17,3 +17,8 @@ class Mean(Fuser):
         pooled = torch.stack([embeddings.visible(name) for name in self.modalities])  # (m, b, w)
         present = torch.stack([embeddings.present[name] for name in self.modalities])  # (m, b)
         return pooled.sum(0) / present.sum(0).clamp(min=1).unsqueeze(-1)  # (b, w)
+
+    def shares(self, embeddings: Embeddings) -> Tensor:
+        """Return the same share of every modality that is present, (b, m)."""
+        present = torch.stack([embeddings.present[name] for name in self.modalities], dim=-1).float()
+        return present / present.sum(-1, keepdim=True).clamp(min=1)

@@ -71,12 +71,21 @@ class Looks(BaseModel):
     shares: dict[str, list[float]]
 
 
+class Contributed(BaseModel):
+    """How much modalities add to what a task answers, by class, number or flag, and of how many rows."""
+
+    classes: bool
+    mean: dict[str, list[float | None]]
+    rows: dict[str, list[int]]
+
+
 class Evaluation(BaseModel):
     """What `evaluation.json` holds beside the numbers; a label is a class's name or its index."""
 
     classes: list[Annotated[str, BeforeValidator(str)]] = []
     modalities: list[str] = []
     confusion: dict[str, list[list[int]]] = {}
+    contributions: dict[str, Contributed] = {}
     map: dict[str, Coordinates] = {}
     calibration: dict[str, dict[str, Trust]] = {}  # by "subset/task" and kind
     foreign: dict[str, Looks] = {}  # by "subset/way" or "subset/task/way"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import reprlib
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -50,6 +51,15 @@ def describe(raw: Any) -> Described:
             return _other(raw)
 
 
+def describe_file(raw: Any) -> Described:
+    """Return a sample as data; one that is the name of a file is the picture or the sound that is in it."""
+    if isinstance(raw, str | Path) and os.path.isfile(raw):  # Path.is_file raises on a long text
+        held = describe(Path(raw).read_bytes())
+        if held["kind"] != "other":
+            return held
+    return describe(raw)
+
+
 def _image(raw: Any) -> Described | None:
     from PIL.Image import Resampling
 
@@ -67,7 +77,7 @@ def _image(raw: Any) -> Described | None:
     file = io.BytesIO()
     # a photograph made small is a JPEG; what is shown pixel by pixel stays exact
     picture.save(file, **({"format": "JPEG", "quality": 85} if shrunk else {"format": "PNG"}))
-    return {"kind": "image", "data": _uri("image/jpeg" if shrunk else "image/png", file.getvalue())}
+    return {"kind": "image", "data": uri("image/jpeg" if shrunk else "image/png", file.getvalue())}
 
 
 def _sound(raw: Any, rate: int) -> Described | None:
@@ -79,7 +89,7 @@ def _sound(raw: Any, rate: int) -> Described | None:
         return None
     file = io.BytesIO()
     soundfile.write(file, wave, rate, format="WAV", subtype="PCM_16")
-    return {"kind": "audio", "data": _uri("audio/wav", file.getvalue())}
+    return {"kind": "audio", "data": uri("audio/wav", file.getvalue())}
 
 
 def _series(array: npt.NDArray[np.floating[Any]]) -> Described:
@@ -105,5 +115,6 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _uri(kind: str, content: bytes) -> str:
+def uri(kind: str, content: bytes) -> str:
+    """Return content as an address that holds it, for a page that needs no other file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from fusion.report import figures, merged, stressed, tables, trust
 from fusion.report.compared import compared
+from fusion.report.contributed import contributions
 from fusion.report.figures import Chart
 from fusion.report.files import Example, RunFiles, read
 from fusion.report.headline import headline
@@ -56,6 +57,7 @@ def _sections(files: RunFiles) -> list[Section]:
         Section(
             "calibration", "Calibration", trust.tables(scores.subsets, scores.rest), trust.charts(evaluation)
         ),
+        Section("contributions", "Contributions", charts=contributions(evaluation)),
         Section("confusion", "Confusion", charts=figures.confusion(evaluation)),
         *(
             section

@@ -40,6 +40,7 @@ class Scores:
     retrieval: list[Score]
     zero_shot: list[Score]
     subsets: list[Score]
+    contribution: list[Score]
     trained: dict[str, int]  # rows seen in training by the modalities present, "image+text"
     parameters: dict[str, int]
     rest: dict[str, Any]
@@ -51,6 +52,7 @@ def sort(metrics: Mapping[str, Any]) -> Scores:
         "retrieval": {},
         "zero_shot": {},
         "subsets": {},
+        "contribution": {},
     }
     trained: dict[str, int] = {}
     parameters: dict[str, int] = {}
@@ -73,6 +75,7 @@ def sort(metrics: Mapping[str, Any]) -> Scores:
         retrieval=_scores(found["retrieval"]),
         zero_shot=_scores(found["zero_shot"]),
         subsets=sorted(_scores(found["subsets"]), key=lambda score: score.given),
+        contribution=_scores(found["contribution"]),
         trained=trained,
         parameters=parameters,
         rest=rest,

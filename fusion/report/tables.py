@@ -46,6 +46,7 @@ def results(scores: Scores) -> list[Table]:
         *_retrieval(scores.retrieval),
         *_zero_shot(scores.zero_shot),
         *_subsets(scores.subsets),
+        *_contributions(scores.contribution),
         *_counts("Rows seen in training", "present", "rows", scores.trained),
         *_counts("Parameters", "part", "parameters", scores.parameters),
         *_rest({key: value for key, value in scores.rest.items() if not key.startswith("foreign/")}),
@@ -115,6 +116,20 @@ def _subsets(scores: Sequence[Score]) -> list[Table]:
             note += " Entropy (lower is surer) and snd (soft neighbourhood density) need no label."
         caption = f"Subsets of modalities: {task}" if task else "Subsets of modalities"
         tables.append(_by_metric(caption, "given", chosen, note))
+    return tables
+
+
+def _contributions(scores: Sequence[Score]) -> list[Table]:
+    """Return one table a task, as they answer in different units."""
+    tables = []
+    for task in dict.fromkeys(score.task for score in scores):
+        chosen = [score for score in scores if score.task == task]
+        note = (
+            "Shapley values, over the rows that have the modality: what it adds to the score of the answer, "
+            "averaged over all orders in which modalities could be shown; as sizes, and with signs."
+        )
+        caption = f"Contributions: {task}" if task else "Contributions"
+        tables.append(_by_metric(caption, "modality", chosen, note))
     return tables
 
 

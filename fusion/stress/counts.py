@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from fusion.evaluation.kept import Column
-from fusion.evaluation.sweep import Rows, Subset
+from fusion.evaluation.sweep import Rows
 from fusion.evaluation.tally import Tally
+from fusion.explain.shapley import Subset
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.report.stress import Versus

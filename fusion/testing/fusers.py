@@ -61,6 +61,17 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
             same = torch.equal(fuser(embeddings), fuser(embeddings._replace(tokens={}, mask={})))
         expect(same, "tokens change the vectors", "reads_tokens = True in a fuser that reads tokens")
 
+    if (shares := _shares(fuser, embeddings)) is not None:
+        _expect_shares(shares, embeddings)
+        for garbage in GARBAGE:
+            other_shares = _shares(fuser, trial(MIXED, True, garbage))
+            expect(
+                other_shares is not None and torch.equal(shares, other_shares),
+                f"absent slots that hold {garbage} change the shares",
+                "no influence: read them through embeddings.visible(modality)",
+            )
+        yield "its shares of the modalities are 0 for what is absent and 1 in all"
+
     _run(fuser.train(), trial(EVERYTHING, tokens=True))
     reached(fuser)
     yield "the gradient reaches every parameter when everything is present"
@@ -96,6 +107,27 @@ def _run(fuser: Fuser, embeddings: Embeddings) -> _Outcome:
     }
     gradients = {name: None if leaf.grad is None else leaf.grad.clone() for name, leaf in leaves.items()}
     return _Outcome(fused.detach(), gradients)
+
+
+@torch.no_grad()
+def _shares(fuser: Fuser, embeddings: Embeddings) -> Tensor | None:
+    return fuser.shares(embeddings)
+
+
+def _expect_shares(shares: Tensor, embeddings: Embeddings) -> None:
+    present = torch.stack([embeddings.present[name] for name in MODALITIES], dim=-1)
+    expect(
+        isinstance(shares, Tensor) and shares.shape == present.shape,
+        f"shares are {tuple(shares.shape)}",
+        f"{tuple(present.shape)}: rows, modalities",
+    )
+    total = present.any(-1).to(shares.dtype)
+    right = (shares >= 0).all() and not shares[~present].any() and (shares.sum(-1) - total).abs().max() < 1e-5
+    expect(
+        bool(right),
+        f"shares are {shares.tolist()}",
+        "numbers from 0, exactly 0 for what is absent, 1 in all where something is present",
+    )
 
 
 def _expect_shape(fused: Tensor, having: str) -> None:

@@ -65,6 +65,9 @@ class TextProcessor(Processor):
     def count_tokens(self, sample: Tensor) -> int:
         return int(self._length(sample)) if self.trim else self.context
 
+    def pieces(self, sample: Tensor) -> list[str]:
+        return [self.tokenizer.decode([token]) for token in sample[: int(self._length(sample))].tolist()]
+
     def _stack(self, samples: Sequence[Tensor]) -> dict[str, Tensor]:
         ids = torch.stack(list(samples))
         length = self._length(ids)

@@ -78,6 +78,10 @@ class ScratchAudio(Encoder):
         peak = tokens.masked_fill(~real, -torch.inf).amax(1)
         return Encoding(mean + peak, tokens, mask)
 
+    def attributed(self) -> nn.Module:
+        """Return the net, which reads the spectrogram: samples on the way from silence all sound alike."""
+        return self.net
+
     def log_mel(self, x: Tensor, length: Tensor) -> Tensor:
         """Return the spectrogram (n, mels, frames): 1 in a clip's loudest cell, -1 in silence."""
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the power of a clip

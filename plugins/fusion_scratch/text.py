@@ -29,6 +29,16 @@ class TextProcessor(Processor):
     def count_tokens(self, sample: bytes) -> int:
         return len(sample)
 
+    def pieces(self, sample: bytes) -> list[str]:
+        """Return a character for its first byte, and nothing for the others."""
+        starts = [
+            at for at, byte in enumerate(sample) if byte & 0xC0 != 0x80
+        ]  # no byte that goes on in UTF-8
+        shown = [""] * len(sample)
+        for start, stop in zip(starts, [*starts[1:], len(sample)], strict=True):
+            shown[start] = sample[start:stop].decode(errors="replace")
+        return shown
+
 
 class ScratchText(Encoder):
     """Encodes the first `max_length` bytes of a text in any script; a token is a byte."""

@@ -51,6 +51,9 @@ class TextProcessor(Processor):
     def count_tokens(self, sample: list[int]) -> int:
         return self.length or len(sample)
 
+    def pieces(self, sample: list[int]) -> list[str]:
+        return [self.tokenizer.decode([token]) for token in sample]
+
     def _stack(self, samples: Sequence[list[int]]) -> dict[str, Tensor]:
         lengths = torch.tensor([len(ids) for ids in samples])
         rows = [torch.tensor(ids) for ids in samples]

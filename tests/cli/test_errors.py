@@ -31,6 +31,8 @@ CASES = {
     "predict RUN --image broken.png": "image: cannot read the image (broken.png)",
     "predict RUN --audio broken.png": "audio: cannot read the sound (broken.png)",
     "predict RUN --text=": "text: the text is empty",
+    "predict RUN --text one --explain --html taken/no/why.html": "cannot write taken/no/why.html: ",
+    "predict RUN --text one --explain --nearest 1 --source sene": "unknown source 'sene'; did you mean",
     "embed RUN --source tst -o out.parquet": "unknown source 'tst'; did you mean 'test'? known: ",
     "embed RUN -o no/out.parquet": "cannot write no/out.parquet: ",
     "evaluate RUN evaluate.sources.test.nose=1": "unknown option of digits 'nose'; did you mean 'noise'?",
@@ -48,6 +50,8 @@ WRONG_USAGE = {
     "predict RUN seven.png": "'seven.png' is not a modality of this run; known: --image, --text, --audio",
     "predict RUN --image": "--image needs a value: a file or a text",
     "predict RUN --text one --text two": "--text is given twice; this answers for one row",
+    "predict RUN --text one --html why.html": "--html and --nearest go with --explain",
+    "predict RUN --text one --explain --source seen": "--source and --embedded go with --nearest",
     "predict RUN --text one --zero-shot": "--zero-shot names classes by text; give another modality too",
 }
 

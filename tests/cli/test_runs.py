@@ -50,7 +50,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, tiny_run: Run, registry: R
 def test_evaluating_again_finds_what_training_did(fusion: Fusion, tiny_run: Run) -> None:
     found = fusion("evaluate", tiny_run.folder, "--json")
     assert (found.code, found.err) == (0, "")
-    sections = ("retrieval/", "zero_shot/", "subsets/", "evaluate/")
+    sections = ("retrieval/", "zero_shot/", "subsets/", "contribution/", "evaluate/")
     assert found.json == {key: value for key, value in tiny_run.metrics.items() if key.startswith(sections)}
 
 

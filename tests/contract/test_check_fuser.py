@@ -97,6 +97,35 @@ class UnsavedSum(Sum):
         return super().forward(embeddings) * self.scale
 
 
+class Portions(Sum):
+    """Names its portions after what is present, or so it says."""
+
+    def __init__(self, modalities: Sequence[str], width: int, *, fault: str) -> None:
+        super().__init__(modalities, width)
+        self.fault = fault
+
+    def shares(self, embeddings: Embeddings) -> Tensor:
+        present = torch.stack([embeddings.present[name] for name in self.modalities], dim=-1).float()
+        if self.fault == "all":
+            return torch.full_like(present, 1 / 3)
+        if self.fault == "peeks":
+            return present / present.sum(-1, keepdim=True).clamp(min=1) + 0 * embeddings.pooled["text"][:, :1]
+        return present / present.sum(-1, keepdim=True).clamp(min=1) if self.fault else present
+
+
+def test_shares_are_checked_where_a_fuser_has_them() -> None:
+    passed = "its shares of the modalities are 0 for what is absent and 1 in all"
+    assert passed in check_fuser(Portions, fault="none")
+    assert passed not in check_fuser(Sum)
+    for fault, message in [
+        ("", "shares are .*1 in all"),
+        ("all", "shares are"),
+        ("peeks", "hold nan change"),
+    ]:
+        with pytest.raises(PluginError, match=message):
+            check_fuser(Portions, fault=fault)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

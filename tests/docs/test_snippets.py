@@ -39,6 +39,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "transfer.md": {"console", "yaml"},
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},
+    "parts-explain.md": {"console", "python"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }

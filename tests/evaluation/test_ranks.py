@@ -82,6 +82,7 @@ def test_several_processes_do_what_one_does(
     assert len(alone["measured"]) == 5
     assert {"foreign/odd/sight/distance", "subsets/sight/colour/calibrated/nll"} <= {*alone["measured"][3]}
     assert min(map(len, alone["measured"])) > 30
+    assert "contribution/sight/colour/absolute" in alone["measured"][0]
     assert several["measured"] == alone["measured"]
     assert several["embedded"] == [*alone["embedded"][:3], 3 if begun else 0]
     paths = sorted((folder / "parts").iterdir())

@@ -26,7 +26,7 @@ def rows(source: list[int], row: list[int], **targets: Any) -> Rows:
     return Rows({"sight": value}, {"sight": value > 0}, {}, targets, {"sight/colour": value * 2}, place)
 
 
-def test_each_encoder_runs_once_and_the_fuser_once_for_every_subset(
+def test_each_encoder_runs_once_and_the_fuser_once_for_every_subset_and_for_none(
     toy_recipe: MakeRecipe, toy_model: MakeModel
 ) -> None:
     recipe = toy_recipe()
@@ -35,7 +35,7 @@ def test_each_encoder_runs_once_and_the_fuser_once_for_every_subset(
     for name, part in {**model.encoders, "fuser": model.fuser}.items():
         part.register_forward_hook(lambda *_, name=name: calls.append(name))
     found = swept(model, recipe, [0, 1, 2])
-    assert sorted(calls) == ["fuser"] * 7 + ["sight", "sound", "text"]
+    assert sorted(calls) == ["fuser"] * 8 + ["sight", "sound", "text"]
     assert set(found.scores) == {
         f"{subset}/colour"
         for subset in (
@@ -48,6 +48,23 @@ def test_each_encoder_runs_once_and_the_fuser_once_for_every_subset(
             "sight+sound+text",
         )
     }
+
+
+def test_contributions_add_up_and_are_told_where_every_subset_is_asked_for(
+    toy_recipe: MakeRecipe, toy_model: MakeModel
+) -> None:
+    recipe = toy_recipe()
+    model = toy_model(recipe)
+    found = swept(model, recipe, [0, 1, 9])
+    answer = found.answers["colour"]
+    full = found.scores["sight+sound+text/colour"].gather(1, answer[:, None])[:, 0]
+    nothing = model.objectives["colour"].predict(torch.zeros(3, 8)).score.gather(1, answer[:, None])[:, 0]
+    parts = [found.contributions[f"{name}/colour"] for name in ("sight", "sound", "text")]
+    torch.testing.assert_close(sum(parts), (full - nothing).double(), rtol=0, atol=1e-6)
+    assert [part[2].item() == 0 for part in parts] == [True, True, False]  # row 9 is a text alone
+
+    some = toy_recipe(subsets=[["sight"], ["sight", "text"]])
+    assert (swept(model, some, [0]).contributions, swept(model, some, [0]).answers) == ({}, {})
 
 
 def test_without_a_task_the_fuser_does_not_run(toy_recipe: MakeRecipe, toy_model: MakeModel) -> None:

@@ -66,3 +66,36 @@ def test_dropout_acts_in_training_only(random: Build) -> None:
     assert not torch.equal(attend(embeddings), attend(embeddings))
     attend.eval()
     assert torch.equal(attend(embeddings), attend(embeddings))
+
+
+def test_shares_count_tokens_where_attention_is_even(random: Build) -> None:
+    """Without weights every token is attended to as much as any other, in each of two layers."""
+    fuser = Attend(NAMES, 8, heads=2, layers=2).eval()
+    for block in fuser.blocks:
+        torch.nn.init.zeros_(block.self_attn.in_proj_weight)
+    rows = random([[True, True, True], [True, False, True], [False, False, False]])
+    seen = torch.stack([rows.present[name] + rows.mask[name].sum(1) for name in NAMES], dim=1)  # with pooled
+    with torch.no_grad():
+        shares = fuser.shares(rows)
+    torch.testing.assert_close(shares, seen / seen.sum(1, keepdim=True).clamp(min=1))
+    assert shares[1, 1] == 0
+    assert not shares[2].any()
+
+
+def test_shares_follow_attention_from_the_last_layer_to_the_first(random: Build) -> None:
+    """Against the product of whole matrices, as the paper writes it."""
+    torch.manual_seed(0)
+    fuser = Attend(NAMES, 8, heads=2, layers=3).eval()
+    rows = random([[True, True, True], [True, True, False]], tokens=())
+    rolled = torch.eye(4).expand(2, 4, 4)
+    vectors = [fuser.summary.expand(2, 8), *(rows.visible(name) + fuser.kind[name] for name in NAMES)]
+    x = torch.stack(vectors, dim=1)
+    hidden = torch.stack([torch.tensor([False, False]), *(~rows.present[name] for name in NAMES)], dim=1)
+    with torch.no_grad():
+        for block in fuser.blocks:
+            normed = block.norm1(x)
+            attention = block.self_attn(normed, normed, normed, key_padding_mask=hidden)[1]
+            rolled = (0.5 * attention + 0.5 * torch.eye(4)) @ rolled
+            x = block(x, src_key_padding_mask=hidden)
+        expected = rolled[:, 0, 1:] / rolled[:, 0, 1:].sum(1, keepdim=True)
+        torch.testing.assert_close(fuser.shares(rows), expected)

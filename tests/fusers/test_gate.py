@@ -45,3 +45,17 @@ def test_the_gates_of_an_absent_modality_are_exactly_zero(literal: Build) -> Non
 def test_a_row_with_nothing_is_zeros(literal: Build) -> None:
     fused = Gate(NAMES, 2)(literal(image=[None, [1.0, 0.0]], text=[None, None], audio=[None, None]))
     assert fused[0].tolist() == [0.0, 0.0]
+
+
+def test_shares_are_what_gates_let_through_of_all_that_is_let_through(literal: Build) -> None:
+    gate = Gate(NAMES, 1)
+    with torch.no_grad():
+        for name, row in [("image", [1, 2, 3]), ("text", [0, 1, 0]), ("audio", [-1, 0, 1])]:
+            gate.gate[name].weight.copy_(torch.tensor([row]))
+    rows = literal(image=[[1.0], [1.0], None], text=[[-1.0], [-1.0], None], audio=[[0.5], None, None])
+    with torch.no_grad():
+        shares = gate.shares(rows)
+    opened = [sigmoid(1 - 2 + 1.5), sigmoid(-1), sigmoid(-1 + 0.5)]
+    two = [sigmoid(1 - 2), sigmoid(-1)]
+    expected = [[part / sum(opened) for part in opened], [*(part / sum(two) for part in two), 0.0], [0.0] * 3]
+    torch.testing.assert_close(shares, torch.tensor(expected))

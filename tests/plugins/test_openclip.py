@@ -271,6 +271,10 @@ def test_a_text_has_a_token_for_each_of_its_tokens(tmp_path):
     counts = (ids.argmax(1) + 1).tolist()  # the end of a text has the highest id
     pooled, tokens, mask = encode(OpenClipText(model=str(tmp_path)), *TEXTS)
     assert counts == [7, 3, 32, 9, 7]
+    processor = OpenClipText(model=str(tmp_path)).processor
+    assert [len(processor.pieces(processor.decode(text))) for text in TEXTS] == counts
+    first = "".join(processor.pieces(processor.decode(TEXTS[0]))[1:-1])
+    assert first.split() == TEXTS[0].lower().split()
     assert mask.sum(1).tolist() == counts
     assert mask.shape == (5, 32)
     for row, count in enumerate(counts):

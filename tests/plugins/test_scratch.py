@@ -293,3 +293,16 @@ def test_the_weights_hold_no_spectrogram_constants():
 def test_a_text_counts_as_many_tokens_as_bytes_are_read():
     processor = ScratchText(max_length=5).processor
     assert [processor.count_tokens(processor.decode(text)) for text in ("b", "漢", "longer")] == [1, 3, 5]
+
+
+def test_a_piece_of_a_text_is_the_character_that_begins_at_a_byte():
+    processor = ScratchText(max_length=6).processor
+    assert processor.pieces(processor.decode("a漢é!")) == ["a", "漢", "", "", "é", ""]
+
+
+def test_a_sound_is_attributed_at_its_spectrogram():
+    encoder, seen = built(ScratchAudio), []
+    encoder.attributed().register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    encode(encoder, [tone(440, 0.4)])
+    assert seen[0].shape == (1, 40, 101)
+    assert seen[0].max() == 1  # where the clip is loudest

@@ -184,3 +184,10 @@ def test_the_missing_head_of_a_masked_language_model_is_not_missed(tmp_path):
         ValueError, match=r"lack pooler.dense.bias, pooler.dense.weight, which BertModel needs"
     ):
         HfText(model=str(tmp_path), pooling="output")
+
+
+def test_the_pieces_of_a_text_are_its_tokens_in_words(tmp_path):
+    encoder = HfText(model=saved("bert", tmp_path))
+    pieces = encoder.processor.pieces(encoder.processor.decode("a day"))
+    assert (pieces[0], pieces[-1]) == ("[CLS]", "[SEP]")
+    assert "".join(pieces[1:-1]).replace(" ", "").replace("##", "") == "aday"

@@ -1,0 +1,1 @@
+"""What an answer rests on: modalities, parts of an input, rows of the training."""
