@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from accelerate.utils import send_to_device
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion.batch import Batch, Row
@@ -15,12 +14,13 @@ from fusion.data.collate import Collator, Sample
 from fusion.data.order import Slots
 from fusion.errors import DataError, PluginError, RunError, unknown
 from fusion.evaluation.zero_shot import prototypes
-from fusion.files import sha256
 from fusion.model import Model
 from fusion.objective import Prediction
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.signature import expect_trusted
+from fusion.tensors import load_tensors
 
 Rows = Row | Sequence[Row]
 
@@ -141,21 +141,22 @@ class Predictor:
 
 
 def load(
-    run: str | Path | Run, device: str | torch.device | None = None, registry: Registry | None = None
+    run: str | Path | Run,
+    device: str | torch.device | None = None,
+    registry: Registry | None = None,
+    require_signature: str | Path | None = None,
 ) -> Predictor:
     """Return the model of a finished run, on a GPU where there is one.
 
-    Raises RunError when the folder is not a finished run or its weights are not those that were written,
-    and PluginError when a plugin that it was trained with is missing.
+    `require_signature` is the file of a public key by which the run has to be signed; without it, that which
+    the environment variable FUSION_REQUIRE_SIGNATURE names, if it does.
+
+    Raises RunError when the folder is not a finished run, its files are not those that were written, or the
+    signature is missing or another's, and PluginError when a plugin that it was trained with is missing.
     """
     run = run if isinstance(run, Run) else Run(run)
     record = run.manifest
-    for name, digest in record["files"].items():
-        path = run.folder / name
-        if not path.is_file() or sha256(path) != digest:
-            raise RunError(
-                f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
-            )
+    expect_trusted(run.folder, record, require_signature)
     try:
         folders = {name: run.assets / name for name in run.recipe.modalities}
         model = build_model(run.recipe, registry or Registry(), folders)
@@ -165,6 +166,11 @@ def load(
             for name, entry in record["plugins"].items()
         )
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
-    model.load_state_dict(load_file(run.model_file))
+    weights = load_tensors(run.model_file)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:300]
+        raise RunError(f"{run.model_file} holds other tensors than the recipe builds: {first}") from error
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Predictor(model.to(chosen), run.recipe)

@@ -38,7 +38,7 @@ def finish(
         run.write_json("metrics.json", {**metrics, **evaluation.metrics})
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
-        saved = [run.model_file, *model.save_assets(run.assets)]
+        saved = [run.folder / "recipe.yaml", run.model_file, *model.save_assets(run.assets)]
         digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
         record = runs.manifest(recipe, registry, model.pretrained, digests)
         run.write_json("manifest.json", {**record, **told})
