@@ -414,6 +414,7 @@ def watch(seed: int, start: int, count: int, step: int, counts: Counter[str], fa
         if worker.wait() != 0:
             why = "hung" if at.get("hung") else f"ended the process ({worker.returncode})"
             failed.append(f"{at['number']} ({at['kind']}): {why}")
+            print(failed[-1], file=sys.stderr, flush=True)
             if at["number"] is None:
                 return
             counts[f"{at['kind']} FAILED"] += 1

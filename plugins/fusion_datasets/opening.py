@@ -116,6 +116,7 @@ def _tables(format: str, folder: str, files: Sequence[str], wanted: Sequence[str
             meaning = meaning._replace(shards=given)
         case "arrow":
             data = datasets.concatenate_datasets([datasets.Dataset.from_file(path) for path in given])
+            cache.checked(data.data.table, cache.stamp(given))
         case _:  # parquet and json
             builder = datasets.load_dataset_builder(format, data_files={"train": given})
             if format == "json" and not os.path.isdir(builder.cache_dir):  # not converted yet
@@ -131,7 +132,9 @@ def _saved(folder: str, split: str) -> Opened:
             paths.relative(os.path.realpath(state.parent), file["filename"])
     found = datasets.load_from_disk(folder, keep_in_memory=False)
     splits = found if isinstance(found, dict) else {"train": found}
-    return _opened(splits[known(split, splits)], local_meaning(folder))
+    chosen = splits[known(split, splits)]
+    cache.checked(chosen.data.table, cache.stamp(file["filename"] for file in chosen.cache_files))
+    return _opened(chosen, local_meaning(folder))
 
 
 def _media(place: Place, split: str) -> Opened:

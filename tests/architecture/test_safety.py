@@ -12,20 +12,15 @@ FILES = sorted(path for folder in ("fusion", "plugins", "recipes") for path in (
 PICKLES = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle")
 FORBIDDEN = {
     *(f"{module}.{name}" for module in PICKLES for name in ("load", "loads", "open", "Unpickler", "decode")),
-    *(
-        "eval",
-        "exec",
-        "compile",
-        "__import__",
-        "os.system",
-        "os.popen",
-        "tempfile.mktemp",
-        "shutil.unpack_archive",
-    ),
+    *("eval", "exec", "compile", "__import__", "os.system", "os.popen"),
+    *("tempfile.mktemp", "shutil.unpack_archive"),
     *("runpy.run_path", "runpy.run_module", "code.interact", "pandas.read_pickle", "torch.hub.load"),
     *("yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load"),
-    *("importlib.util.spec_from_file_location"),
-    *("xml.etree.ElementTree.parse", "xml.etree.ElementTree.fromstring"),
+    *(
+        "importlib.util.spec_from_file_location",
+        "xml.etree.ElementTree.parse",
+        "xml.etree.ElementTree.fromstring",
+    ),
 }
 REMOTE = "get_class_from_dynamic_module"
 METHODS = ("extractall", "read_pickle", REMOTE)  # of whatever object
