@@ -31,13 +31,15 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payload]:
 
 
 @pytest.fixture(autouse=True)
-def _bounded() -> Iterator[None]:
+def _bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    seconds = SECONDS * (10 if "slow" in request.keywords else 1)
+
     def late(*_: Any) -> None:
-        raise TimeoutError(f"not done after {SECONDS} s")
+        raise TimeoutError(f"not done after {seconds} s")
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     former = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, former)

@@ -1,4 +1,4 @@
-"""Broken inputs by the thousand: none crashes, hangs, grows, warns, or raises anything but errors of fusion."""
+"""Broken inputs by the thousand: each is read, or refused by an error of fusion and nothing else."""
 
 import os
 import re
@@ -62,8 +62,10 @@ def test_a_row_is_read_or_refused(predictor: Predictor, row: dict[str, object]) 
 def test_a_text_that_is_read_can_be_written(text: str) -> None:
     try:
         decode.text(text).encode()
-    except FusionError as error:
-        assert not text.strip() or re.search("[\ud800-\udfff]", text), error
+        readable = True
+    except FusionError:
+        readable = False
+    assert readable == (bool(text.strip()) and not re.search("[\ud800-\udfff]", text))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

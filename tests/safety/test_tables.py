@@ -49,15 +49,15 @@ def test_an_array_that_is_not_what_its_header_says_is_refused(content: bytes, tm
 
 
 def test_an_array_that_grows_out_of_nothing_is_refused(tmp_path: Path) -> None:
-    """A gigabyte of zeros in one megabyte."""
+    """300 MB of zeros in 300 KB."""
     path = tmp_path / "a.npz"
-    size = 2**30
+    size = 300 * 2**20
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("image.npy", "w") as member:
         member.write(npy((size,), "|u1"))
         for _ in range(64):
             member.write(bytes(size // 64))
     assert path.stat().st_size < size / 500
-    with pytest.raises(DataError, match=r"bytes would become 1,073,"):
+    with pytest.raises(DataError, match=r"bytes would become 314,57"):
         open_rows(data=str(path))
 
 
