@@ -1,10 +1,11 @@
 # make demo: train bind_digits and print its results.   make test: everything that guards the code.
+# make audit: bandit and pip-audit; needs an index of packages.
 # Both set up .venv when it is not there or older than pyproject.toml.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench results clean
+.PHONY: demo test lint audit format bench results clean
 
 demo: .venv/installed
 	$(BIN)/fusion train bind_digits
@@ -17,6 +18,14 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What the code calls, and what is known of the libraries in .venv; fails where the latter cannot be looked up.
+audit: .venv/installed-dev
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml fusion plugins recipes
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/frozen.txt
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .venv/frozen.txt || { \
+		echo 'audit: a library has a known fault, or could not be looked up (no index, not on it): see above.' \
+			'Nothing is said about the others.' >&2; exit 1; }
+
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -26,6 +35,7 @@ bench: .venv/installed-bench
 	$(BIN)/python benchmarks/damage.py
 	$(BIN)/python benchmarks/kill.py 50 1
 	$(BIN)/python benchmarks/kill.py 50 2
+	$(BIN)/python benchmarks/fuzz.py 100000
 
 results: .venv/installed
 	$(BIN)/python benchmarks/results.py

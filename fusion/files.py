@@ -1,8 +1,12 @@
 """Files that are on the disk, and what tells that they are what was written."""
 
+import errno
 import hashlib
+import json
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 
 def fsync(path: Path) -> None:
@@ -15,6 +19,17 @@ def fsync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file, in hexadecimal digits. Raises OSError, also for a device or a pipe."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # which would be waited for, or never end
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds. Raises ValueError, also where it is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error

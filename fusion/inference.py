@@ -16,13 +16,13 @@ from fusion.evaluation.temperature import warmed
 from fusion.evaluation.zero_shot import prototypes
 from fusion.explain.explain import Explanation, explain
 from fusion.explain.nearest import neighbours
-from fusion.files import sha256
 from fusion.model import Model
 from fusion.objective import Prediction
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import rebuild
+from fusion.signature import expect_trusted
 
 Rows = Row | Sequence[Row]
 
@@ -193,21 +193,22 @@ class Predictor:
 
 
 def load(
-    run: str | Path | Run, device: str | torch.device | None = None, registry: Registry | None = None
+    run: str | Path | Run,
+    device: str | torch.device | None = None,
+    registry: Registry | None = None,
+    require_signature: str | Path | None = None,
 ) -> Predictor:
     """Return the model of a finished run, on a GPU where there is one.
 
-    Raises RunError when the folder is not a finished run or its weights are not those that were written,
-    and PluginError when a plugin that it was trained with is missing.
+    `require_signature` is the file of a public key by which the run has to be signed; without it, that which
+    the environment variable FUSION_REQUIRE_SIGNATURE names, if it does.
+
+    Raises RunError when the folder is not a finished run, its files are not those that were written, or the
+    signature is missing or another's, and PluginError when a plugin that it was trained with is missing.
     """
     run = run if isinstance(run, Run) else Run(run)
     record = run.manifest
-    for name, digest in record["files"].items():
-        path = run.folder / name
-        if not path.is_file() or sha256(path) != digest:
-            raise RunError(
-                f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it"
-            )
+    expect_trusted(run.folder, record, require_signature)
     try:
         model = rebuild(run, registry or Registry())
     except PluginError as error:

@@ -23,7 +23,7 @@ from fusion.recipe_picks import (
 )
 from fusion.recipe_problems import held_problems, reference_problems, schema_problems
 
-Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]  # becomes a part of metric keys
+Name = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # becomes a part of metric keys, and of paths
 Positive = Annotated[int, Field(ge=1)]
 
 

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from fusion.errors import Problem, RecipeError
-from fusion.recipe_file import parse
+from fusion.recipe_text import parse
 
 
 def axis(given: str) -> tuple[str, list[Any]]:

@@ -2,15 +2,14 @@
 
 import re
 import runpy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from fusion.errors import Problem, RecipeError, unknown
+from fusion.recipe_text import parse, read
 
 if TYPE_CHECKING:
     from fusion.recipe import Recipe
@@ -91,99 +90,10 @@ def read_recipe(
 def draft(recipe: str | Path, registry: "Registry") -> Draft:
     """Return what the file of a recipe holds, neither checked nor complete; see `read_recipe`."""
     path = find(recipe)
-    data, lines = _from_python(path, registry) if path.suffix == ".py" else parse(_text(path), str(path))
+    data, lines = _from_python(path, registry) if path.suffix == ".py" else parse(read(path), str(path))
     if path.name != "recipe.yaml":
         data.setdefault("name", re.sub(r"[^\w.-]", "-", path.stem).lstrip(".-") or "run")
     return Draft(data, lines, str(path))
-
-
-def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, int]]:
-    """Return what a YAML text holds, and the line of every dotted path in it."""
-    loader = None
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines = dict(_lines(node)) if node is not None else {}
-        data = loader.construct_document(node) if node is not None else {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise RecipeError([Problem("", f"not YAML: {error.problem}", line)], origin) from error
-    except yaml.YAMLError as error:
-        raise RecipeError([Problem("", f"not YAML: {error}")], origin) from error
-    except RecursionError as error:
-        raise RecipeError(
-            [Problem("", "not YAML that can be read: it is nested too deep")], origin
-        ) from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    if not isinstance(data, dict):
-        raise RecipeError([Problem("", f"a recipe is a mapping of keys, not {type(data).__name__}")], origin)
-    return data, lines
-
-
-def dump(data: Mapping[str, Any]) -> str:
-    """Return the YAML text from which `parse` reads the same data."""
-    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2: `1e-4` is a number and `no` is a word."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if not tag.endswith((":bool", ":int", ":float", ":timestamp"))
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# \Z, since PyYAML takes a scalar that only begins with a number for one
-for _tag, _pattern, _first in (
-    ("bool", r"(true|false)\Z", "tTfF"),
-    ("int", r"([-+]?(0|[1-9]\d*)|0x[\da-f]+)\Z", "-+0123456789"),
-    ("float", r"([-+]?(\d+\.\d*|\.\d+|\d+(?=e))(e[-+]?\d+)?|[-+]?\.inf|\.nan)\Z", "-+0123456789."),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern, re.I), list(_first))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Safe YAML in which a word is quoted that YAML 1.1 or 1.2 would take for something else."""
-
-
-def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML writes these line breaks as they are, and reads them as spaces, unless in double quotes
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, '"' if _BREAKS.search(text) else None)
-
-
-_BREAKS = re.compile("[\x85\u2028\u2029]")
-_Dumper.add_representer(str, _text_node)
-_Dumper.yaml_implicit_resolvers = {
-    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])
-    + _Loader.yaml_implicit_resolvers.get(first, [])
-    for first in yaml.SafeDumper.yaml_implicit_resolvers.keys() | _Loader.yaml_implicit_resolvers.keys()
-}
-
-
-def _lines(node: yaml.Node, path: str = "") -> Iterator[tuple[str, int]]:
-    children: list[tuple[str, yaml.Node, yaml.Node]] = []
-    if isinstance(node, yaml.MappingNode):
-        children = [(str(key.value), key, value) for key, value in node.value]
-        seen: set[str] = set()
-        for name, key, _ in children:
-            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
-                key.tag = "tag:yaml.org,2002:str"  # a key is a word, also where it looks like a number
-            if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=key.start_mark)
-            seen.add(name)
-    elif isinstance(node, yaml.SequenceNode):
-        children = [(str(number), value, value) for number, value in enumerate(node.value)]
-    for name, place, value in children:
-        inner = f"{path}.{name}" if path else name
-        yield inner, place.start_mark.line + 1
-        yield from _lines(value, inner)
 
 
 def _line(path: str, lines: Mapping[str, int]) -> int | None:
@@ -218,10 +128,3 @@ def _from_python(path: Path, registry: "Registry") -> tuple[dict[str, Any], dict
     if not isinstance(recipe, Recipe):
         raise RecipeError([Problem("", "has no variable `recipe` that holds a fusion.Recipe")], str(path))
     return recipe.model_dump(mode="json", exclude_unset=True), {}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError([Problem("", f"cannot be read as text: {error}")], str(path)) from error

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import RunError
+from fusion.files import parse_json
+from fusion.manifest import MANIFEST
+from fusion.manifest import parse as parse_manifest
 from fusion.picks import picks
 from fusion.recipe import Recipe
-from fusion.recipe_file import dump, parse
+from fusion.recipe_text import dump, parse, read
 from fusion.registry import Registry
 
 RUNS = Path("runs")
@@ -37,9 +40,9 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The complete recipe."""
+        """The complete recipe. Raises RecipeError where the file is damaged."""
         path = self.folder / "recipe.yaml"
-        return Recipe(**parse(path.read_text("utf-8"), str(path))[0])
+        return Recipe(**parse(read(path), str(path))[0])
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -48,8 +51,12 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Versions, plugins, where pretrained weights come from, and the SHA-256 of what was saved."""
-        return self.read_json("manifest.json")
+        """Versions, plugins, where pretrained weights come from, and the SHA-256 of what was saved.
+
+        Raises RunError where it is not there, or not what a training writes.
+        """
+        path = self._file(MANIFEST)
+        return parse_manifest(path.read_bytes(), str(path))
 
     @property
     def model_file(self) -> Path:
@@ -87,13 +94,20 @@ class Run:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file. Raises RunError where it is not there or damaged."""
+        path = self._file(name)
+        try:
+            content = parse_json(path.read_text("utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"an object expected, not {type(content).__name__}")
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+        return content
+
+    def _file(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{self.folder} has no {name}: the run is not finished; `--resume` it")
-        try:
-            return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {error}") from error
+        return path
 
 
 def create(name: str, recipe: Recipe, out: Path | None) -> Run:

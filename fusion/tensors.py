@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion.errors import CheckpointError, RunError
+from fusion.files import parse_json
 
 SPAN = 1 << 14
 """Numbers that are read at once where a tensor is read in parts."""
@@ -75,7 +77,7 @@ def stored(path: Path) -> dict[str, Stored]:
         raise RunError(f"cannot read {path} as safetensors ({error}); give a finished run") from error
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
+        header = parse_json(file.read(size))
     header.pop("__metadata__", None)
     unknown = sorted({entry["dtype"] for entry in header.values()} - TYPES.keys())
     if unknown:
@@ -84,6 +86,14 @@ def stored(path: Path) -> dict[str, Stored]:
         name: Stored(path, TYPES[entry["dtype"]], tuple(entry["shape"]), 8 + size + entry["data_offsets"][0])
         for name, entry in sorted(header.items())
     }
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file, in memory. Raises RunError for what is no such file."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"cannot read {path} as safetensors ({error})") from error
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:

@@ -30,7 +30,9 @@ class Pairs:
         folder = Path(os.environ["FUSION_DATA"])
         with (folder / "avdigits_index.csv").open(newline="") as file:
             self.index = [row for row in csv.DictReader(file) if row["split"] == split][:limit]
-        self.scans = np.load(folder / "mnist.npz")["x_train" if split == "train" else "x_test"]
+        self.scans = np.load(folder / "mnist.npz", allow_pickle=False)[
+            "x_train" if split == "train" else "x_test"
+        ]
         self.clips = pq.read_table(folder / "fsdd.parquet", columns=["audio"])["audio"]
         self.split, self.noise = split, noise
 

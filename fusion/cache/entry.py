@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from weakref import finalize
 
-from fusion.files import fsync, sha256
+from fusion.files import fsync, parse_json, sha256
 
 RECORD, USED = "entry.json", "used"
 
@@ -36,9 +36,11 @@ class Entry:
     @cached_property
     def record(self) -> dict[str, Any]:
         """What is in it: "key", "rows", and "files" with the SHA-256 of each. Raises ValueError, OSError."""
-        record = json.loads((self.folder / RECORD).read_text("utf-8"))
+        record = parse_json((self.folder / RECORD).read_text("utf-8"))
         if not (isinstance(record, dict) and record.keys() >= {"key", "rows", "files"}):
             raise ValueError(f"{RECORD} lacks keys")
+        if not all(Path(name).name == name for name in record["files"]):
+            raise ValueError(f"{RECORD} names files of other folders")
         return record
 
     @property

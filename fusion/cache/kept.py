@@ -1,6 +1,5 @@
 """Read what an entry holds: features by the place of their sample, targets by row; and rows made of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from fusion.data.fingerprint import Kept, fingerprint
 from fusion.data.order import Ints
 from fusion.encoder import Encoding, Processor
 from fusion.errors import DataError
+from fusion.files import parse_json
 
 
 class Held:
@@ -68,7 +68,7 @@ class Held:
         found: tuple[dict[int, str], dict[int, str]] = {}, {}
         rows = samples = 0
         for path in self.entry.parts("faults"):
-            part = json.loads(path.read_text("utf-8"))
+            part = parse_json(path.read_text("utf-8"))
             for faults, start, key in zip(found, (rows, samples), ("rows", "samples"), strict=True):
                 faults |= {start + int(number): fault for number, fault in part[key].items()}
             rows, samples = rows + part["size"][0], samples + part["size"][1]

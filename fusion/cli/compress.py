@@ -35,8 +35,8 @@ class _Taking(click.Command):
 
 
 def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> "list[Pick]":
-    from fusion.recipe_file import parse
     from fusion.recipe_picks import Pick
+    from fusion.recipe_text import parse
 
     chosen: list[dict[str, object]] = []
     for word in words:

@@ -65,7 +65,8 @@ def command(
     fusion rank mine.yaml --over init=runs/a,null --against runs --measure subsets/image/accuracy
     """
     from fusion.recipe_axis import over
-    from fusion.recipe_file import parse, read_recipe
+    from fusion.recipe_file import read_recipe
+    from fusion.recipe_text import parse
     from fusion.transfer.rank import rank
     from fusion.transfer.truth import truth
 

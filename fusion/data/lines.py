@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fusion.files import parse_json
+
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return what the whole lines hold; a torn one is left out, and a missing file has none."""
     # as bytes: str.splitlines() would also split at U+2028 and its like, which may stand in a file's name
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [parse_json(line) for line in lines if line.endswith(b"\n")]
 
 
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 3600.0
 MAX_RATE = 1_000_000  # Hz
+MAX_SAMPLES = 3600 * 48_000  # of each channel: an hour as films have it, 691 MB
+BLOCK = 1 << 22  # numbers of all channels that are read at once
 
 Waveform = npt.NDArray[np.float32]
 
@@ -74,10 +76,24 @@ def _part(raw: Any, start: float, seconds: float) -> tuple[Waveform, int]:
             first, samples = _span(start, seconds, rate, opened.frames)
             if first:
                 opened.seek(first)
-            wave = opened.read(samples, dtype="float32", always_2d=True)
+            return _mixed(opened, min(samples, opened.frames - first)), rate
     if not wave.size:
         raise DataError("the sound holds no samples")
     return _mono(wave), rate
+
+
+def _mixed(opened: "soundfile.SoundFile", samples: int) -> Waveform:
+    """Read some samples as one channel; a file of a few KB can hold hours of eight silent ones."""
+    blocks, each = [], max(1, BLOCK // opened.channels)
+    while samples > 0:
+        block = opened.read(min(each, samples), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(_mono(block))
+        samples -= len(block)
+    if not blocks:
+        raise DataError("the sound holds no samples")
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _span(start: float, seconds: float, rate: int, there: int) -> tuple[int, int]:
@@ -102,6 +118,8 @@ def _open(raw: Any) -> "Iterator[soundfile.SoundFile]":
 def _check_length(samples: int, rate: int) -> None:
     if samples > MAX_SECONDS * rate:
         raise DataError(f"sound of {samples / rate:,.0f} s; at most {MAX_SECONDS:,.0f} s are read")
+    if samples > MAX_SAMPLES:
+        raise DataError(f"sound of {samples:,} samples; at most {MAX_SAMPLES:,} are read: lower its rate")
 
 
 def _hertz(rate: Any) -> int:

@@ -47,7 +47,7 @@ def windows(
     modality the first is taken. What a batch holds depends on the span alone.
     """
     for found in load(_Windows(reader, spans, rows, tokens), range(len(spans)), workers):
-        yield pickle.loads(found) if isinstance(found, bytes) else found
+        yield pickle.loads(found) if isinstance(found, bytes) else found  # from its own workers  # nosec B301
 
 
 def room(reader: Reader, span: Span, batch: int) -> int:

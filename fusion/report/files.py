@@ -1,6 +1,5 @@
 """Read what a run folder holds for its report; everything but `metrics.json` may be missing."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from fusion.errors import RunError
+from fusion.files import parse_json
 from fusion.report.stress import FILE, Record
 from fusion.report.tables import Table
 
@@ -160,7 +160,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _parse(text: str, place: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise RunError(f"{place}: not JSON: {error}") from error
     if not isinstance(value, dict):

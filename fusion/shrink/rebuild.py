@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion import build
 from fusion.compression import Compression
 from fusion.errors import FusionError, RunError
-from fusion.files import sha256
+from fusion.files import parse_json, sha256
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.tensors import load_tensors
 
 if TYPE_CHECKING:
     from fusion.model import Model
@@ -41,7 +40,7 @@ def applied(run: Run) -> list[Applied]:
     if not path.is_file() or sha256(path) != digest:
         raise RunError(f"{path} is missing or damaged: its SHA-256 is not {digest}, as the manifest has it")
     try:
-        return [_applied(given) for given in json.loads(path.read_text("utf-8"))]
+        return [_applied(given) for given in parse_json(path.read_bytes())]
     except (ValueError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}; copy the run again, or compress it again") from error
 
@@ -66,11 +65,13 @@ def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     chosen = [build.build_compression(one.name, one.options, registry) for one in done]
     for compression, one in zip(chosen, done, strict=True):
         _restore(compression, one, model, run)
+    weights = load_tensors(run.model_file)
     try:
-        _load(model, load_file(run.model_file))
-    except (RuntimeError, SafetensorError) as error:
+        _load(model, weights)
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:300]
         raise RunError(
-            f"{run.model_file} does not fit the model that {run.folder} describes: {error}; install the "
+            f"{run.model_file} holds other tensors than {run.folder} describes: {first}; install the "
             "versions of plugins that its manifest.json names"
         ) from error
     for compression, one in zip(reversed(chosen), reversed(done), strict=True) if expanded else ():

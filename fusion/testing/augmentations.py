@@ -61,7 +61,7 @@ def _checks(
         "equal rng gives other samples each time",
         "every draw to come from rng",
     )
-    copy = pickle.loads(pickled)
+    copy = pickle.loads(pickled)  # pickled above  # nosec B301
     expect(
         same(varied, [vary(copy, samples, row, 0) for row in rows]),
         "the pickled augmentation gives other samples",

@@ -189,7 +189,7 @@ def _samples(modality: str, origin: Origin, registry: Registry) -> list[Any]:
     for other in _nearest(registry, origin, "source"):
         try:
             rows = _rows(_build(other))
-        except Exception:  # its own check says why
+        except Exception:  # its own check says why  # nosec B112
             continue
         given = [row[modality] for row in rows if row.get(modality) is not None]
         found = [one for some in given for one in (some if isinstance(some, Choices) else [some])]

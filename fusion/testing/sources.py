@@ -43,7 +43,7 @@ def _checks(source: Source) -> Iterator[str]:
         )
     yield "a row read twice is the same"
 
-    copy = pickle.loads(travel("source", source))
+    copy = pickle.loads(travel("source", source))  # pickled here  # nosec B301
     expect(len(copy) == size, f"its pickle has {len(copy)} rows", f"{size}, as before")
     for place in places:
         expect(same(copy[place], source[place]), f"row {place} differs in its pickle", "the same row")
@@ -69,7 +69,7 @@ def _stream_checks(stream: Stream) -> Iterator[str]:
     )
     yield "two parts begin with different rows"
 
-    copy = pickle.loads(travel("source", stream))
+    copy = pickle.loads(travel("source", stream))  # pickled here  # nosec B301
     expect(same(_first(copy, 0, 1), rows), "its pickle begins otherwise", "the same rows")
     yield "it can be pickled, and the pickle has the same rows"
 

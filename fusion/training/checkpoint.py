@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fusion.errors import CheckpointError
-from fusion.files import fsync, sha256
+from fusion.files import fsync, parse_json
+from fusion.manifest import CHANGED, fault
 from fusion.tensors import write
 
 NAME = re.compile(r"step-\d{8}")
@@ -33,7 +35,6 @@ PARTS = (MODEL, OPTIMIZER, STATE)
 SHARDS = "shard-*.safetensors"
 """What a checkpoint has in place of the first two where each rank has written its shards."""
 Best = Callable[[int], int | None]
-CHANGED = "is not what was written"
 
 
 def _none(until: int) -> None:
@@ -121,9 +122,12 @@ def load(path: Path) -> Checkpoint:
     if found:
         told = ", ".join(name if fault == CHANGED else f"{name} ({fault})" for name, fault in found.items())
         raise CheckpointError(f"checkpoint {path} is damaged: {told}")
-    state = json.loads((path / STATE).read_bytes())
-    model, optimizer = (load_file(path / part) for part in (MODEL, OPTIMIZER))
-    return Checkpoint(state.pop("step"), model, optimizer, state)
+    try:
+        state = parse_json((path / STATE).read_bytes())
+        model, optimizer = (load_file(path / part) for part in (MODEL, OPTIMIZER))
+        return Checkpoint(state.pop("step"), model, optimizer, state)
+    except (ValueError, LookupError, AttributeError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} is none: {error}") from error  # and says that it is one
 
 
 def parts(path: Path) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ def damage(path: Path) -> dict[str, str]:
     except OSError as error:
         return {MANIFEST: str(error.strerror)}
     try:
-        digests = json.loads(written)
+        digests = parse_json(written)
     except ValueError:
         return {MANIFEST: CHANGED}
     if written != manifest(digests) or not isinstance(digests, dict) or not _complete({*digests}):
@@ -156,14 +160,6 @@ def damage(path: Path) -> dict[str, str]:
 
 def _complete(names: set[str]) -> bool:
     return names == {*PARTS} or (STATE in names and 1 < len(names) == 1 + len(fnmatch.filter(names, SHARDS)))
-
-
-def fault(path: Path, digest: str) -> str:
-    """Return what is wrong with a file that should have this SHA-256, "" if nothing is."""
-    try:
-        return "" if sha256(path) == digest else CHANGED
-    except OSError as error:
-        return str(error.strerror)
 
 
 def all_in(folder: Path) -> list[Path]:

@@ -43,7 +43,12 @@ def finish(
         run.write_json("metrics.json", {**metrics, **evaluation.metrics})
         run.write_json("evaluation.json", evaluation.details)
         lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
-        saved = [run.model_file, *model.save_assets(run.assets), *rebuild.write(run, compressed)]
+        saved = [
+            run.folder / "recipe.yaml",
+            run.model_file,
+            *model.save_assets(run.assets),
+            *rebuild.write(run, compressed),
+        ]
         if evaluation.temperatures:
             run.write_json(run.calibration_file.name, evaluation.temperatures)
             saved.append(run.calibration_file)

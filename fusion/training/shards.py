@@ -22,8 +22,9 @@ from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 
 from fusion.errors import CheckpointError
-from fusion.files import fsync, sha256
-from fusion.training.checkpoint import CHANGED, MANIFEST, STATE, all_in, manifest, place, prune
+from fusion.files import fsync, parse_json, sha256
+from fusion.manifest import CHANGED
+from fusion.training.checkpoint import MANIFEST, STATE, all_in, manifest, place, prune
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ def read(path: Path, into: dict[str, Tensor], hosts: Any) -> dict[str, Any]:
         state_dict_loader.load(
             into, storage_reader=_storage().HuggingFaceStorageReader(str(path)), process_group=hosts
         )
-    return json.loads((path / STATE).read_text("utf-8"))  # type: ignore[no-any-return]
+    return parse_json((path / STATE).read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def possible() -> bool:
@@ -139,7 +140,7 @@ def _wrong(path: Path, hosts: Any) -> list[str]:
     """Return which files of this rank's part of a checkpoint are not what was written."""
     try:
         written = (path / MANIFEST).read_bytes()
-        digests = json.loads(written)
+        digests = parse_json(written)
         if written != manifest(digests):
             raise CheckpointError(f"{MANIFEST} {CHANGED}")
         missing = [name for name in digests if not (path / name).is_file()]

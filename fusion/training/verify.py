@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-from fusion.errors import RunError
+from fusion.manifest import SIGNATURE, faults, unlisted
 from fusion.registry import Registry
 from fusion.run import LIBRARIES, Run
 from fusion.training import checkpoint
@@ -27,6 +27,8 @@ class Verified(NamedTuple):
     finished: bool
     files: dict[str, str]  # by path in the run folder
     versions: list[Version]
+    unlisted: list[str]  # files that the manifest does not list
+    signed: bool  # by whomever
 
     @property
     def whole(self) -> bool:
@@ -57,11 +59,10 @@ def verify(run: Run, registry: Registry) -> Verified:
     """
     files: dict[str, str] = {}
     versions: list[Version] = []
+    more: list[str] = []
     if run.finished:
         record = run.manifest
-        if not all(isinstance(record.get(key), dict) for key in ("files", "plugins")):
-            raise RunError(f"{run.folder}/manifest.json is damaged; copy the run again, or train it again")
-        files = {name: checkpoint.fault(run.folder / name, sha) for name, sha in record["files"].items()}
+        files, more = faults(run.folder, record["files"]), unlisted(run.folder, record["files"])
         made = {name: str(record[name]) for name in ("python", "fusion", *LIBRARIES) if name in record}
         versions = [
             Version(name, then, now) for name, then in made.items() if (now := _installed(name)) != then
@@ -70,7 +71,7 @@ def verify(run: Run, registry: Registry) -> Verified:
     for path in checkpoint.all_in(run.checkpoints):
         found = dict.fromkeys((*checkpoint.parts(path), checkpoint.MANIFEST), "") | checkpoint.damage(path)
         files |= {f"checkpoints/{path.name}/{name}": fault for name, fault in found.items()}
-    return Verified(run.finished, files, versions)
+    return Verified(run.finished, files, versions, more, (run.folder / SIGNATURE).is_file())
 
 
 def _installed(name: str) -> str:

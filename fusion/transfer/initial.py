@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion import build
@@ -16,6 +14,7 @@ from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.tensors import load_tensors
 from fusion.transfer.original import original, rows_of, verify
 
 NAMED = 4  # tensors of other shapes that are told by name
@@ -159,11 +158,9 @@ def weights_of(run: Run, registry: Registry) -> tuple[dict[str, Tensor], str]:
 def _read(file: Path, given: str, run: Run | None) -> tuple[dict[str, Tensor], str]:
     digest = verify(file, given, run, "init")
     try:
-        return load_file(file), digest
-    except SafetensorError as error:
-        raise RunError(
-            f"init: cannot read {file} as safetensors ({error}); give a finished run, or such a file"
-        ) from error
+        return load_tensors(file), digest
+    except RunError as error:
+        raise RunError(f"init: {error}; give a finished run, or such a file") from error
 
 
 def _known(rows: Mapping[str, int], start: Start, modalities: Iterable[str]) -> dict[str, int]:

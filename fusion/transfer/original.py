@@ -16,6 +16,7 @@ from fusion.recipe_picks import Tune
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import applied, rebuild
+from fusion.signature import expect_none_required, expect_trusted
 from fusion.tuning import Tuning
 
 
@@ -27,10 +28,19 @@ def verify(file: Path, given: str, run: Run | None, asked: str) -> str:
     if not file.is_file():
         what = "is a run without weights: it is not finished" if run else "is not there"
         raise RunError(f"{asked}: {given} {what}; give a finished run, or a file of safetensors")
-    digest = sha256(file)
-    if run is not None and run.manifest["files"].get(file.name) != digest:
-        raise RunError(f"{asked}: {file} is damaged: its SHA-256 is not what the manifest says")
-    return digest
+    if run is None:
+        expect_none_required(given)
+        return sha256(file)
+    record = run.manifest
+    try:
+        expect_trusted(run.folder, record)
+        return str(record["files"][file.name])
+    except RunError as error:
+        raise RunError(f"{asked}: {error}") from error
+    except KeyError as error:
+        raise RunError(
+            f"{asked}: the manifest of {given} does not list {file.name}; copy the run again"
+        ) from error
 
 
 def adapted(recipe: Recipe, registry: Registry) -> list[str]:

@@ -1,16 +1,19 @@
 """Open one split of what was found, as a table that is memory-mapped and pickled without its data."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import datasets
 import pyarrow as pa
 
 from fusion import DataError
-from fusion_datasets import cache, folders, hub, shards
+from fusion_datasets import cache, folders, hub, paths, shards
 from fusion_datasets.arrays import Arrays
+from fusion_datasets.nesting import expect_flat
 from fusion_datasets.place import MEDIA, Place
 from fusion_datasets.values import read_csv
 from fusion_datasets.words import cause, unknown
@@ -99,31 +102,39 @@ def _opened(data: datasets.Dataset, meaning: Meaning) -> Opened:
 
 
 def _tables(format: str, folder: str, files: Sequence[str], wanted: Sequence[str] | None = None) -> Opened:
-    paths = [os.path.join(folder, name) for name in files]
+    given = [os.path.join(folder, name) for name in files]
     meaning = local_meaning(folder)
     match format:
         case "npz":
-            if len(paths) > 1:
-                raise DataError(f"{len(paths)} .npz files; give one of them")
-            return Opened(Arrays(paths[0], wanted), meaning)
+            if len(given) > 1:
+                raise DataError(f"{len(given)} .npz files; give one of them")
+            return Opened(Arrays(given[0], wanted), meaning)
         case "csv":
-            data = cache.mapped(("csv", cache.stamp(paths)), lambda: read_csv(paths))
+            data = cache.mapped(("csv", cache.stamp(given)), lambda: read_csv(given))
         case "webdataset":
-            data = cache.mapped(("webdataset", cache.stamp(paths)), lambda: shards.index(paths))
-            meaning = meaning._replace(shards=paths)
+            data = cache.mapped(("webdataset", cache.stamp(given)), lambda: shards.index(given))
+            meaning = meaning._replace(shards=given)
         case "arrow":
-            data = datasets.concatenate_datasets([datasets.Dataset.from_file(path) for path in paths])
+            data = datasets.concatenate_datasets([datasets.Dataset.from_file(path) for path in given])
+            cache.checked(data.data.table, cache.stamp(given))
         case _:  # parquet and json
-            builder = datasets.load_dataset_builder(format, data_files={"train": paths})
+            builder = datasets.load_dataset_builder(format, data_files={"train": given})
+            if format == "json" and not os.path.isdir(builder.cache_dir):  # not converted yet
+                expect_flat(given)
             builder.download_and_prepare()
             data = builder.as_dataset(split="train")
     return _opened(data, meaning)
 
 
 def _saved(folder: str, split: str) -> Opened:
+    for state in Path(folder).glob("**/state.json"):
+        for file in json.loads(state.read_text("utf-8"))["_data_files"]:
+            paths.relative(os.path.realpath(state.parent), file["filename"])
     found = datasets.load_from_disk(folder, keep_in_memory=False)
     splits = found if isinstance(found, dict) else {"train": found}
-    return _opened(splits[known(split, splits)], local_meaning(folder))
+    chosen = splits[known(split, splits)]
+    cache.checked(chosen.data.table, cache.stamp(file["filename"] for file in chosen.cache_files))
+    return _opened(chosen, local_meaning(folder))
 
 
 def _media(place: Place, split: str) -> Opened:

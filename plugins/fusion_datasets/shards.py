@@ -92,6 +92,8 @@ def _samples(path: str, number: int | None) -> Iterator[dict[str, Any]]:
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, column: str, number: int | None) -> Any:
     kind = _kind(column)
+    if member.size < 0:
+        raise ValueError(f"{member.name} says that it has {member.size} bytes")
     if kind not in READ:
         if number is not None:
             return Span(number, member.offset_data, member.size)._asdict()

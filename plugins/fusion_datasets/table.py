@@ -73,8 +73,11 @@ def holds(kind: pa.DataType) -> Holds:
 
 
 def plain(cell: Any) -> Any:
-    """Return a cell as Python has it: a number, str, bytes, dict, or a list of such."""
-    return cell.as_py()
+    """Return a cell as Python has it: a number, str, bytes, dict, or a list of such. Raises DataError."""
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError) as error:  # words that are not Unicode, a date after the year 9999
+        raise DataError(f"the cell cannot be read: {error}") from error
 
 
 def array(cell: Any) -> npt.NDArray[Any]:

@@ -83,7 +83,10 @@ def _read(repository: Repository, code: RemoteCode | None) -> PretrainedConfig:
     kind = described.get("model_type")
     try:
         with quiet():
-            return _settled(AutoConfig.from_pretrained(repository.folder, trust_remote_code=False))
+            read = AutoConfig.from_pretrained(  # a folder  # nosec B615
+                repository.folder, trust_remote_code=False
+            )
+            return _settled(read)
     except Exception as error:  # an unknown type, a missing or ill-typed setting: each raises its own kind
         if "auto_map" in described:
             raise ValueError(

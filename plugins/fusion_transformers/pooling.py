@@ -12,7 +12,7 @@ MODES = {
     "mean": "mean",
     "last": "last",
     "lasttoken": "last",
-    "pooling_mode_cls_token": "cls",
+    "pooling_mode_cls_token": "cls",  # a name  # nosec B105
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_lasttoken": "last",
 }

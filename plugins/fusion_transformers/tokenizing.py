@@ -18,7 +18,7 @@ def tokenizer_of(described: Described) -> PreTrainedTokenizerBase | None:
     folder = described.repository.folder
     try:
         with quiet():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(  # a folder  # nosec B615
                 folder, trust_remote_code=False
             )
         if _complete(tokenizer, folder):
@@ -55,7 +55,7 @@ def byte_tokenizer(config: PretrainedConfig) -> PreTrainedTokenizerBase:
     )
     config.vocab_size = end + 1
     ids = {
-        "pad_token_id": 0,
+        "pad_token_id": 0,  # an id  # nosec B105
         "bos_token_id": start,
         "cls_token_id": start,
         "eos_token_id": end,

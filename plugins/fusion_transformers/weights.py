@@ -100,8 +100,9 @@ def read(file: Path) -> dict[str, Tensor]:
         if not isinstance(tensors, dict) or not all(isinstance(one, Tensor) for one in tensors.values()):
             raise RuntimeError(f"it holds a {type(tensors).__name__}, and not tensors by name")
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        said = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(
-            f"{file} cannot be read as a file of tensors and nothing else ({str(error).splitlines()[0]}); "
+            f"{file} cannot be read as a file of tensors and nothing else ({said}); "
             "fetch it again, or convert it to safetensors where you trust it"
         ) from error
     return tensors

@@ -17,10 +17,10 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "tensors", "division", "files", "launch", "peek", "quantization", "noise"],
-    ["hookspecs", "recipe_problems", "recipe_picks"],
+    ["component", "sharing", "division", "files", "launch", "peek", "quantization", "noise"],
+    ["hookspecs", "recipe_problems", "recipe_picks", "recipe_text", "manifest", "tensors"],
     ["builtin", "recipe", "options"],
-    ["registry"],
+    ["registry", "signature"],
     ["encoder", "augmentation", "corruption", "batch", "data.decode"],
     ["buckets", "embeddings"],
     ["losses"],
@@ -80,6 +80,7 @@ TORCH_FREE = [
     "registry",
     "recipe",
     "recipe_file",
+    "recipe_text",
     "recipe_axis",
     "options",
     "picks",

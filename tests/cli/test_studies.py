@@ -9,7 +9,7 @@ import pytest
 from fusion import RecipeError, Run
 from fusion.cli.show import table
 from fusion.recipe_axis import axis
-from fusion.recipe_file import dump, parse
+from fusion.recipe_text import dump, parse
 from fusion.report.tables import Mark, Marked
 from tests.cli.conftest import Outcome
 

@@ -32,6 +32,7 @@ def test_a_run_that_is_whole_says_so(fusion: Fusion, run: Path) -> None:
     [step] = (run / "checkpoints").iterdir()
     parts = ("model.safetensors", "optimizer.safetensors", "state.json", "manifest.json")
     assert found.json["files"] == {
+        "recipe.yaml": "",
         "model.safetensors": "",
         **{f"checkpoints/{step.name}/{name}": "" for name in parts},
     }

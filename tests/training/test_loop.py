@@ -29,7 +29,7 @@ from fusion.build import build_model
 from fusion.errors import Stopped
 from fusion.picks import complete
 from fusion.recipe import Train
-from fusion.recipe_file import dump
+from fusion.recipe_text import dump
 from fusion.training import checkpoint
 from fusion.training.optimizer import learning_rate, optimizer
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.errors import RunError
-from fusion.recipe_file import dump
+from fusion.recipe_text import dump
 from fusion.training import shards
 from fusion.training.verify import verify
 from tests.training.test_ranks import ALIKE, OBJECTIVES
