@@ -17,6 +17,7 @@ from fusion.manifest import MANIFEST
 from fusion.manifest import parse as parse_manifest
 from fusion.picks import picks
 from fusion.recipe import Recipe
+from fusion.recipe_differences import differences
 from fusion.recipe_text import dump, parse, read
 from fusion.registry import Registry
 
@@ -170,20 +171,6 @@ def resumable(name: str, out: Path | None) -> Run:
     return run
 
 
-def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Return the dotted paths at which two recipes differ, sorted, with both values; None where it has none.
-
-    What only `fusion study` reads is left out, and a batch that was found, or is to be.
-    """
-    first, second = (flat(recipe.model_dump(mode="json", exclude={"study"})) for recipe in (one, other))
-    pairs = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second.keys())}
-    return {
-        key: pair
-        for key, pair in pairs.items()
-        if pair[0] != pair[1] and not (key == "train.batch" and "auto" in pair)
-    }
-
-
 def _write_recipe(folder: Path, recipe: Recipe) -> None:
     stage = folder / ".recipe.yaml.partial"
     stage.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
@@ -238,14 +225,3 @@ def _claim(name: str) -> Path:
 def _newest(name: str) -> Path | None:
     numbered = _numbered(name)
     return numbered[max(numbered)] if numbered else None
-
-
-def flat(data: Any, path: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, by dotted paths."""
-    if not isinstance(data, dict) or not data:
-        return {path: data}
-    return {
-        key: leaf
-        for name, value in data.items()
-        for key, leaf in flat(value, f"{path}.{name}".strip(".")).items()
-    }

@@ -2,10 +2,10 @@
 
 from abc import ABC
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from fusion.batch import Batch
+from fusion.component import Component
 from fusion.errors import RunError, unknown
 from fusion.evaluation.crew import Crew
 from fusion.model import Model
@@ -72,8 +72,6 @@ def build(
     """Build a stress by name. Raises RunError for one that there is not."""
     if name not in STRESSES:
         raise RunError(unknown("stress", name, STRESSES))
-    module, _, attribute = STRESSES[name].partition(":")
-    stress: Stress = getattr(import_module(module), attribute)(
-        recipe, registry, kinds=kinds, severities=severities
-    )
+    made = Component(name, STRESSES[name]).resolve()
+    stress: Stress = made(recipe, registry, kinds=kinds, severities=severities)
     return stress

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from fusion.errors import RunError
 from fusion.recipe import Recipe
-from fusion.run import Run, flat
+from fusion.recipe_differences import flat
+from fusion.run import Run
 from fusion.studies.compare import Group
 from fusion.studies.names import PICKS, Version, amount_axis, label, short
 

@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from fusion.build import build_sources, build_tables
 from fusion.errors import DataError, FusionError, RecipeError, RunError, TrainingError, unknown
 from fusion.recipe import Recipe, Study
+from fusion.recipe_differences import differences
 from fusion.recipe_file import Draft, draft
 from fusion.recipe_problems import schema_problems
 from fusion.registry import Registry
 from fusion.report.template import write
-from fusion.run import RUNS, Run, differences
+from fusion.run import RUNS, Run
 from fusion.studies.compare import Group, baselines, compare
 from fusion.studies.groups import PLAN
 from fusion.studies.kept import with_kept

@@ -8,7 +8,8 @@ import numpy as np
 
 from fusion.errors import RunError, unknown
 from fusion.recipe import Recipe
-from fusion.run import Run, flat
+from fusion.recipe_differences import flat
+from fusion.run import Run
 
 FREE = {"name", *(f"train.{key}" for key in ("seed", "workers", "checkpoint_every", "keep", "log_every"))}
 """What may differ in the runs of a candidate."""

@@ -51,7 +51,7 @@ LAYERS = [
     ["picks"],
     ["build"],
     ["recipe_file"],
-    ["recipe_axis"],
+    ["recipe_axis", "recipe_differences"],
     ["run"],
     ["shrink.rebuild"],
     ["data"],

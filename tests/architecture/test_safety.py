@@ -35,6 +35,7 @@ ALLOWED = {
     ("fusion/testing/sources.py", "pickle.loads"): "a check that what it has pickled itself comes back",
     ("fusion/testing/encoders.py", "pickle.loads"): "the same",
     ("fusion/testing/augmentations.py", "pickle.loads"): "the same",
+    ("fusion/testing/corruptions.py", "pickle.loads"): "the same",
     (
         "fusion/recipe_file.py",
         "runpy.run_path",
