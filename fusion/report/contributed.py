@@ -37,7 +37,7 @@ def _chart(task: str, told: Contributed, classes: list[str], largest: float) -> 
     told_of = "the probability of the class that is answered" if told.classes else "what is answered"
     note = (
         f"How much each modality adds to {told_of}, or takes from it: the mean size of its Shapley value, "
-        "over the rows that have it. With nothing shown the model answers what its fuser gives then."
+        "over the rows that have it."
     )
     return Chart(task, drawing, note)
 

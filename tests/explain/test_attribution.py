@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Model, Predictor, Processor, Run, RunError, load
+from fusion import Encoder, Encoding, Fuser, Model, Predictor, Processor, Run, RunError, load
 from fusion.buckets import pack, restore, unpack
 from fusion.data.collate import Collator
 from fusion.explain.attribution import Attribution, attribute, telling
 from fusion.explain.places import AttributionError
+from fusion.fusers.mean import Mean
 from tests.explain.toys import Plain, Told, Total, model
 
 WEIGHT = torch.tensor(
@@ -71,6 +72,14 @@ class Spelled(Linear):
         return super().forward((self.letters(ids) + places).mean(1))
 
 
+class Twice(Spelled):
+    """Embeds the letters, and then the first of them again."""
+
+    def forward(self, ids: Tensor) -> Encoding:
+        own = super().forward(ids).pooled
+        return Encoding(own + self.letters(ids[:, :1])[:, 0] @ WEIGHT)
+
+
 class Bucketed(Letters):
     """Hands its rows over from the last to the first, as buckets may."""
 
@@ -114,10 +123,10 @@ class Transposed(Linear):
         return Encoding(self.net(x.T).T @ WEIGHT)
 
 
-def attributed(encoder: Encoder, raw: Any, classes: bool = True) -> Attribution:
+def attributed(encoder: Encoder, raw: Any, classes: bool = True, fuser: type[Fuser] = Total) -> Attribution:
     """How the largest number of the fused vector splits over the input of the audio, beside an image."""
     encoders = {"image": Plain(), "text": Plain(), "audio": encoder}
-    made = model(Total(tuple(encoders), 4), {"it": Told(classes)}, encoders)
+    made = model(fuser(tuple(encoders), 4), {"it": Told(classes)}, encoders)
     sample = Collator(made.processors, {}).decode({"image": [9.0, 0, 0, 0], "audio": raw})
     fused = _alone(made, encoder, raw)
     return attribute(made, sample, "audio", telling(made.tasks["it"], fused))
@@ -156,6 +165,21 @@ def test_tokens_are_attributed_at_their_embedding_whichever_is_called_first() ->
     torch.testing.assert_close(found.values, expected.detach())
     assert found.pieces == ("c", "a", "b")
     assert found.error < 1e-5
+
+
+def test_an_embedding_that_is_read_again_is_attributed_where_it_reads_the_tokens() -> None:
+    torch.manual_seed(0)
+    encoder = Twice()
+    found = attributed(encoder, "cab")
+    best = int(_alone(model(Total(("audio",), 4), {}, {"audio": encoder}), encoder, "cab").argmax())
+    expected = encoder.letters.weight[[2, 0, 1]] @ WEIGHT[:, best] / 3
+    torch.testing.assert_close(found.values, expected.detach())
+
+
+def test_the_other_modalities_of_the_row_are_absent() -> None:
+    x = torch.tensor(X)
+    found = attributed(Linear(), X, fuser=Mean)  # of one, not of three
+    torch.testing.assert_close(found.values, WEIGHT[:, int((x @ WEIGHT).argmax())] * x)
 
 
 def test_rows_in_buckets_are_attributed_as_those_in_order() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from fusion import Registry
 from fusion.data.collate import Collator
+from fusion.explain import attribution
 from fusion.explain.attribution import attribute, telling
 from tests.explain.toys import Told, Total, model
 
@@ -16,13 +17,15 @@ RANDOM = np.random.default_rng(0)
 SAMPLES: dict[str, Any] = {
     "image": RANDOM.integers(0, 256, (40, 40, 3), np.uint8),
     "text": "a digit",
-    "audio": (RANDOM.uniform(-1, 1, 8000).astype(np.float32), 8000),
+    "audio": (RANDOM.uniform(-1, 1, 2000).astype(np.float32), 8000),
 }
 JUMPING = {"hf-audio"}  # wav2vec2 takes a wave for the same at any loudness but none
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("encoder"))
-def test_parts_of_its_input_add_up_to_a_difference(name: str) -> None:
+def test_parts_of_its_input_add_up_to_a_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in JUMPING:
+        monkeypatch.setattr(attribution, "STEPS", (16,))  # more would find no more
     component = REGISTRY.find("encoder", name).component
     torch.manual_seed(0)
     encoder = component.resolve()(**component.tiny).eval()
@@ -37,7 +40,7 @@ def test_parts_of_its_input_add_up_to_a_difference(name: str) -> None:
     assert found.values.isfinite().all()
     assert found.values.any()
     assert found.error == pytest.approx(abs(float(found.values.double().sum()) - found.difference), abs=1e-5)
-    assert found.whole == (name not in JUMPING)
+    assert found.whole or name in JUMPING
     pieces = encoder.processor.pieces(sample.decoded[modality])
     if modality == "text":
         assert len(pieces) <= len(found.values)
