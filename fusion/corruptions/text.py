@@ -19,7 +19,7 @@ HOMOGLYPHS = dict(zip(PLAIN, ALIKE, strict=True))
 def keyboard(raw: Any, severity: int, rng: np.random.Generator) -> str:
     """Mistype 5, 10, 15, 20 or 30 % of the letters a to z: a key beside the right one (QWERTY) was hit.
 
-    After Belinkov & Bisk 2018, section 3.
+    After Belinkov & Bisk 2018.
     """
     letters = list(decode.text(raw))
     hit = rng.random(len(letters)) < (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]

@@ -38,7 +38,7 @@ class Errors(BaseModel):
 
     Without a model to compare with, the mean corruption error is that over kinds and severities, as Hendrycks
     et al. 2020 (AugMix) have it, and the relative one is what it exceeds the clean error by: the sums of
-    Hendrycks & Dietterich 2019, section 4.2, without their division by those of AlexNet.
+    Hendrycks & Dietterich 2019, without their division by those of AlexNet.
     """
 
     clean: float
