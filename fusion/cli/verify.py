@@ -13,7 +13,7 @@ from fusion.registry import Registry
 @run_argument
 @click.option(
     "--public-key",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Also tell whether the run is signed with the secret key that belongs to this file.",
 )
 @click.option("--require-signature", is_flag=True, help="Exit code 1 when it is not; needs --public-key.")
