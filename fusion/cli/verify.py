@@ -9,7 +9,7 @@ from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.registry import Registry
 
 
-@click.command("verify", short_help="Say whether the files of a run are whole, and signed.")
+@click.command("verify", short_help="Say whether a run is whole, and signed.")
 @run_argument
 @click.option(
     "--public-key",
