@@ -47,7 +47,7 @@ def sign(folder: Path, manifest: bytes, key: Path) -> None:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        secret = load_pem_private_key(key.read_bytes(), None)
+        secret = load_pem_private_key(_content(key), None)
     except (ValueError, TypeError) as error:  # TypeError: it is encrypted
         raise RunError(f"{key} holds no secret key in PEM without a password: {error}") from error
     if not isinstance(secret, Ed25519PrivateKey):
@@ -113,12 +113,19 @@ def _public(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(_content(path))
     except ValueError as error:
         raise RunError(f"{path} holds no public key in PEM: {str(error)[:200]}") from error
     if not isinstance(key, Ed25519PublicKey):
         raise RunError(f"{path} holds another kind of key; a public key of Ed25519 is expected")
     return key
+
+
+def _content(key: Path) -> bytes:
+    try:
+        return key.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read the key {key}: {error.strerror}") from error
 
 
 def _expect_library() -> None:

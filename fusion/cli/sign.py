@@ -9,9 +9,7 @@ from fusion.errors import RunError
 
 @click.command("sign", short_help="Sign a run, or make the keys for that.")
 @click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--key", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="The secret key to sign with."
-)
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="The secret key to sign with.")
 @click.option(
     "--new-key",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -9,11 +9,11 @@ from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.registry import Registry
 
 
-@click.command("verify", short_help="Say whether the files of a run are whole, and signed.")
+@click.command("verify", short_help="Say whether a run is whole, and signed.")
 @run_argument
 @click.option(
     "--public-key",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Also tell whether the run is signed with the secret key that belongs to this file.",
 )
 @click.option("--require-signature", is_flag=True, help="Exit code 1 when it is not; needs --public-key.")

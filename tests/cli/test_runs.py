@@ -14,6 +14,7 @@ from PIL import Image
 
 from fusion import Predictor, Recipe, Registry, Run, load, train
 from fusion.build import build_sources
+from fusion.files import sha256
 from fusion.picks import complete
 from tests.cli.conftest import Outcome
 
@@ -149,6 +150,9 @@ def test_zero_shot_without_classes_is_wrong_usage(fusion: Fusion, several: Run) 
     shutil.copytree(several.folder, "run")
     data = several.recipe.model_dump(mode="json") | {"classes": []}
     Path("run/recipe.yaml").write_text(yaml.safe_dump(data), "utf-8")
+    record = several.manifest
+    record["files"]["recipe.yaml"] = sha256(Path("run/recipe.yaml"))
+    Run("run").write_json("manifest.json", record)
     found = fusion("predict", "run", "--text", "seven", "--zero-shot")
     assert found.code == 2
     assert "--zero-shot needs the names of the classes; the run's recipe has none" in found.err

@@ -97,9 +97,17 @@ def test_a_loading_command_asks_for_the_signature(
         ("sign run", "give the run and --key FILE"),
         ("sign run --new-key a.pem", "--new-key makes keys and signs nothing"),
         ("verify run --require-signature", "--require-signature needs the key to compare with"),
-        ("sign run --key none.pem", "none.pem"),
     ],
 )
 def test_wrong_usage_is_told(words: str, told: str, fusion: Fusion, run: Path) -> None:
     found = fusion(*words.split())
     assert (found.code, told in found.err) == (2, True)
+
+
+def test_a_key_that_is_not_there_is_told(fusion: Fusion, run: Path) -> None:
+    for words in (("sign", run, "--key", "none.pem"), ("verify", run, "--public-key", "none.pem")):
+        found = fusion(*words)
+        assert (found.code, found.err) == (
+            1,
+            "error: cannot read the key none.pem: No such file or directory\n",
+        )

@@ -40,6 +40,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},
     "parts-explain.md": {"console", "python"},
+    "parts-safety.md": {"console", "text"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }

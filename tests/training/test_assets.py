@@ -46,12 +46,12 @@ def test_a_run_whose_encoders_need_nothing_has_no_such_folder(
     run = train(recipe({"train.steps": 1}), tmp_path / "run", registry=registry)
     assert not run.assets.exists()
     assert run.manifest["weights"] == {}
-    assert list(run.manifest["files"]) == ["model.safetensors"]
+    assert list(run.manifest["files"]) == ["recipe.yaml", "model.safetensors"]
 
 
 def test_the_manifest_says_where_weights_came_from(scaled: Run, tmp_path: Path) -> None:
     assert scaled.manifest["weights"] == {"audio": {"model": str(tmp_path / "scale.txt"), "revision": "r1"}}
-    assert list(scaled.manifest["files"]) == ["model.safetensors", "encoders/audio/scale"]
+    assert list(scaled.manifest["files"]) == ["recipe.yaml", "model.safetensors", "encoders/audio/scale"]
 
 
 def test_what_encoders_are_built_from_is_refused_when_it_was_changed(scaled: Run, registry: Registry) -> None:

@@ -332,7 +332,7 @@ def test_damaged_and_unfinished_runs_are_refused(
     content = bytearray((copied / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (copied / "model.safetensors").write_bytes(content)
-    refused(r"merge: .*model\.safetensors is damaged: its SHA-256 is not what", [after, copied], registry)
+    refused(r"merge: .*model\.safetensors is missing or damaged: its SHA-256", [after, copied], registry)
     (copied / "model.safetensors").unlink()
     refused("is a run without weights: it is not finished", [after, copied], registry)
     refused("is not a run: it has no recipe.yaml", [after, tmp_path / "none"], registry)

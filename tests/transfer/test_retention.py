@@ -162,5 +162,8 @@ def test_rows_that_are_gone_are_an_error(
     run = later({"init": str(tmp_path / "copy")})
     path = tmp_path / "copy/recipe.yaml"
     path.write_text(path.read_text("utf-8").replace("rows: 60", "rows: 0"), "utf-8")
+    record = earlier.manifest
+    record["files"]["recipe.yaml"] = sha256(path)
+    Run(tmp_path / "copy").write_json("manifest.json", record)
     with pytest.raises(DataError, match=r"evaluate.sources.all is empty"):
         kept(run)
