@@ -306,6 +306,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
     files = {path.name for path in tiny_run.folder.iterdir()}
     assert files
     sometimes = {
+        "calibration.json",
         "ledger.jsonl",
         "encoders",
         "notes.json",
