@@ -56,8 +56,12 @@ def reference_problems(recipe: Mapping[str, Any]) -> list[Problem]:
 
 
 def held_problems(recipe: Mapping[str, Any]) -> list[Problem]:
-    """Return the sources of `evaluate.calibrate` whose rows are trained on or reported on as well."""
+    """Return sources that serve nothing, and those of `evaluate.calibrate` that serve anything else."""
     evaluation, problems = _mapping(recipe, "evaluate"), []
+    for section in ("calibrate", "foreign"):
+        if evaluation.get(section) and not evaluation.get("sources"):
+            message = "serves to measure evaluate.sources, and there are none; give them"
+            problems.append(Problem(f"evaluate.{section}", message))
     others = {f"sources.{name}": _options(pick) for name, pick in _mapping(recipe, "sources").items()}
     for section in ("sources", "foreign"):
         picks = _mapping(evaluation, section)

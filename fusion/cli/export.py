@@ -32,7 +32,7 @@ def command(
     Beside them lie model.json, which tells what goes in and comes out, rows in example.npz, and predict.py,
     which answers for them without fusion. All are compared with the run before they are there.
 
-    \\b
+    \b
     fusion export runs/bind_digits --format onnx
     python runs/bind_digits/export/onnx/predict.py
     """

@@ -143,7 +143,7 @@ def test_an_empty_source_is_an_error(toy_recipe: MakeRecipe, measure: Measure) -
 def test_a_recipe_without_evaluation_sources_is_not_measured(
     toy_recipe: MakeRecipe, measure: Measure
 ) -> None:
-    assert measure(toy_recipe({})) == ({}, {}, [])
+    assert measure(toy_recipe({})) == ({}, {}, [], {})
 
 
 def test_only_the_chosen_pairs_and_subsets_are_measured(toy_recipe: MakeRecipe, measure: Measure) -> None:

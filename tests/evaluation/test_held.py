@@ -127,6 +127,12 @@ def test_nor_do_rows_of_the_training(toy_recipe: MakeRecipe) -> None:
         toy_recipe(sources={"test": TEST}, calibrate={"mine": {"name": "toy-rows", "rows": None}})
 
 
+def test_without_anything_to_measure_they_serve_nothing(toy_recipe: MakeRecipe) -> None:
+    with pytest.raises(RecipeError) as found:
+        toy_recipe(sources={}, calibrate=HELD, foreign=FOREIGN)
+    assert [problem.path for problem in found.value.problems] == ["evaluate.calibrate", "evaluate.foreign"]
+
+
 def test_a_source_that_is_empty_is_an_error(measured: Any) -> None:
     with pytest.raises(DataError, match=r"evaluate\.calibrate are empty"):
         measured(calibrate={"none": {"name": "toy-rows", "rows": []}})

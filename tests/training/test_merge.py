@@ -268,7 +268,7 @@ def test_what_is_not_a_number_is_the_worst(
 ) -> None:
     found = iter([float("nan"), 0.5, 0.4])
     monkeypatch.setattr(
-        "fusion.transfer.trials.evaluate", lambda *given: Evaluation({"value": next(found)}, {}, [])
+        "fusion.transfer.trials.evaluate", lambda *given: Evaluation({"value": next(found)}, {}, [], {})
     )
     given = [before.folder, before.folder]
     merged = merge(given, tmp_path / "run", method="greedy-soup", by="value", registry=registry)
