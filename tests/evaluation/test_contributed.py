@@ -16,7 +16,7 @@ def rows(some: slice, part: Tensor = PARTS, score: Tensor | None = None) -> Rows
     scores = {"sight+sound/colour": torch.zeros(4, 3)[some] if score is None else score[some]}
     present = {"sight": SIGHT[some], "sound": torch.zeros(4, dtype=torch.bool)[some]}
     added = {"sight/colour": part[some], "sound/colour": torch.zeros_like(part)[some]}
-    return Rows({}, present, {}, {}, scores, {}, {"colour": ANSWERS[some]}, added)
+    return Rows({}, present, {}, {}, scores, {}, answers={"colour": ANSWERS[some]}, contributions=added)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])

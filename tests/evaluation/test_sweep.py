@@ -17,7 +17,9 @@ MakeRecipe, MakeModel = Callable[..., Recipe], Callable[[Recipe], Model]
 def swept(model: Model, recipe: Recipe, numbers: list[int]) -> Rows:
     collator = Collator(model.processors, model.targets())
     samples = [collator.decode(toy_rows()[number]) for number in numbers]
-    return collect(model, collator.stack(samples, Slots.unnumbered(len(numbers))), recipe.subsets())
+    return collect(
+        model, collator.stack(samples, Slots.unnumbered(len(numbers))), recipe.subsets(), explained=True
+    )
 
 
 def rows(source: list[int], row: list[int], **targets: Any) -> Rows:
