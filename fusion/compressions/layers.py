@@ -105,4 +105,5 @@ class CountedNorm(nn.Module):
         variance = share * (variance + (1 - share) * mean.square())
         scale = (variance + self.eps).rsqrt()
         weight, bias = (part.view(-1, *[1] * (x.ndim - 2)) for part in (self.weight, self.bias))
-        return ((x - share * mean) * scale * weight + bias).to(x.dtype)
+        factor = scale * weight  # (n, c, 1 ...)
+        return torch.addcmul(bias - share * mean * factor, x.float(), factor).to(x.dtype)
