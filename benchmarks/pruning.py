@@ -3,7 +3,7 @@
     python benchmarks/pruning.py weights RUN [steps to recover] [metric ...]
     python benchmarks/pruning.py channels RUN [steps to recover] [metric ...]
 
-Of channels also the parameters, and the processor time that encoders take for 64 rows, as shares of those of the
+Of channels also the parameters, and the processor time of the encoders for 64 rows, as shares of those of the
 run, measured in turns.
 """
 
