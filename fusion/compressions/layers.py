@@ -33,7 +33,7 @@ HEADS = (("in_proj_weight", 0), ("in_proj_bias", 0), ("out_proj.weight", 1))
 def layer_of(module: nn.Module) -> Layer | None:
     """Return how the channels of a module lie; None where it is none of these, or made of others."""
     match module:
-        case nn.Linear() | _ConvNd() if "weight" not in module._parameters:  # it is computed from something
+        case nn.Linear() | _ConvNd() if not _own(module, "weight"):
             return None
         case nn.Linear():
             return Layer(-1, len(module.weight), module.weight.shape[1], OUT, INTO)
@@ -49,10 +49,16 @@ def layer_of(module: nn.Module) -> Layer | None:
             return Layer(1, module.num_channels, 0, OUT)
         case CountedNorm():
             return Layer(1, len(module.weight), 0, OUT)
-        case nn.MultiheadAttention() | HeadAttention() if module.in_proj_weight is not None:
-            plain = module.bias_k is None and not module.add_zero_attn
+        case nn.MultiheadAttention() | HeadAttention():
+            plain = _own(module, "in_proj_weight") and _own(module.out_proj, "weight")
+            plain = plain and module.bias_k is None and not module.add_zero_attn
             return Layer(0, module.num_heads, 0, HEADS, size=module.head_dim) if plain else None
     return None
+
+
+def _own(module: nn.Module, name: str) -> bool:
+    """Whether a tensor is a parameter, and not computed from something else."""
+    return module._parameters.get(name) is not None
 
 
 def refit(module: nn.Module) -> None:
@@ -99,4 +105,5 @@ class CountedNorm(nn.Module):
         variance = share * (variance + (1 - share) * mean.square())
         scale = (variance + self.eps).rsqrt()
         weight, bias = (part.view(-1, *[1] * (x.ndim - 2)) for part in (self.weight, self.bias))
-        return ((x - share * mean) * scale * weight + bias).to(x.dtype)
+        factor = scale * weight  # (n, c, 1 ...)
+        return torch.addcmul(bias - share * mean * factor, x.float(), factor).to(x.dtype)
