@@ -116,4 +116,6 @@ def fusion_compressions() -> list[Component]:
         Component("int8", "fusion.compressions.int8:Int8", tiny={"least": 64, "multiplied": 128}),
         Component("int4", "fusion.compressions.int4:Int4", tiny={"least": 64, "multiplied": 128}),
         Component("low-rank", "fusion.compressions.low_rank:LowRank", tiny={"energy": 0.5}),
+        Component("prune-magnitude", "fusion.compressions.prune_magnitude:PruneMagnitude"),
+        Component("prune-structured", "fusion.compressions.prune_structured:PruneStructured"),
     ]

@@ -1,12 +1,13 @@
 """What a compression is: how a trained model becomes a smaller one, and is built again from its files."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 if TYPE_CHECKING:
+    from fusion.batch import Batch
     from fusion.model import Model
 
 
@@ -18,13 +19,19 @@ class Compression(ABC):
     compression has no way with it leaves as it is. All methods are called without gradients.
     """
 
+    def observe(self, model: "Model", batches: "Sequence[Batch]") -> None:  # noqa: B027  most need no rows
+        """Look at some rows that the model was trained on, before it is prepared or compressed.
+
+        They are the same each time; without a use for them there are none. The model is left as it is.
+        """
+
     @abstractmethod
     def apply(self, model: "Model") -> dict[str, Any]:
         """Compress a model in place; return what `restore` needs to know, as plain JSON.
 
         The model is on the CPU and in eval mode, without what tunings add. Other compressions may have been
-        applied before. What comes out depends on the options and the weights alone. Raises ValueError where
-        there is nothing to compress, or where the options do not fit the model.
+        applied before. What comes out depends on the options, the weights and what was observed. Raises
+        ValueError where there is nothing to compress, or where the options do not fit the model.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from fusion.report.numbers import NOTHING, is_share, points, written
 from fusion.report.scores import finite
 from fusion.report.tables import Mark, Marked, Table
 
-GATE = {True: "kept", False: "worse", None: ""}
+VERDICT = {True: "kept", False: "worse", None: ""}
 CHANGED = ("file/bytes", "one row/p50 ms", "one row/p95 ms", "64 rows/rows a second")
 
 
@@ -22,7 +22,7 @@ def compared(record: Mapping[str, Any]) -> list[Table]:
             _figure(line["key"], line["before"]),
             _figure(line["key"], line["after"]),
             _change(line["key"], line["before"], line["after"]),
-            Marked(GATE[line["kept"]], Mark.WORSE) if line["kept"] is False else GATE[line["kept"]],
+            Marked(VERDICT[False], Mark.WORSE) if line["kept"] is False else VERDICT[line["kept"]],
         ]
         for line in lines
     ]
@@ -33,9 +33,8 @@ def compared(record: Mapping[str, Any]) -> list[Table]:
         f"{record['max_drop']:g}. Speed is that of both in turns, from raw rows to answers, on "
         f"{record['device']} with {record['threads']} threads."
     )
-    return [
-        Table(f"Made smaller: {record['run']}", ["measured", "before", "after", "change", "gate"], rows, note)
-    ]
+    columns = ["measured", "before", "after", "change", "verdict"]
+    return [Table(f"Made of {record['run']}", columns, rows, note)]
 
 
 def _named(one: Mapping[str, Any]) -> str:

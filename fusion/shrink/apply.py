@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import torch
 
 from fusion import build, options
+from fusion.batch import Batch
 from fusion.compression import Compression
 from fusion.errors import FusionError, PluginError, Problem, RecipeError, RunError
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
 from fusion.registry import Registry
+from fusion.shrink.look import look
 from fusion.shrink.rebuild import Applied
 from fusion.transfer.original import adapted
 
@@ -50,7 +52,13 @@ def begin(model: Model, recipe: Recipe, chosen: Sequence[Chosen], registry: Regi
             for name in added
         ]
         raise RecipeError(problems)
-    prepare(model, chosen, 0, recipe.train.steps)
+    batches = look(model, recipe, registry, (one.compression for one in chosen))
+    for one in chosen:
+        one.compression.observe(model, batches)
+        try:
+            prepare(model, [one], 0, recipe.train.steps)
+        except ValueError as error:
+            raise RunError(f"{one.name}: {error}") from error
 
 
 @torch.no_grad()
@@ -61,8 +69,10 @@ def prepare(model: Model, chosen: Iterable[Chosen], step: int, steps: int) -> No
 
 
 @torch.no_grad()
-def apply(model: Model, chosen: Sequence[Chosen]) -> list[Applied]:
+def apply(model: Model, chosen: Sequence[Chosen], batches: Sequence[Batch] = ()) -> list[Applied]:
     """Compress a model in place; it is then in eval mode, on the device where it was.
+
+    `batches` are what `look` returns; after a training, when all was prepared, there need be none.
 
     Raises RunError where a compression finds nothing to do in it, PluginError where one is faulty.
     """
@@ -70,13 +80,15 @@ def apply(model: Model, chosen: Sequence[Chosen]) -> list[Applied]:
         return []
     device = next(model.parameters()).device
     model.to("cpu").eval()
-    done = [Applied(one.name, one.options, _record(one, model)) for one in chosen]
+    done = [Applied(one.name, one.options, _record(one, model, batches)) for one in chosen]
     model.to(device)
     return done
 
 
-def _record(one: Chosen, model: Model) -> dict[str, Any]:
+def _record(one: Chosen, model: Model, batches: Sequence[Batch]) -> dict[str, Any]:
     try:
+        if batches:
+            one.compression.observe(model, batches)
         record = one.compression.apply(model)
         written: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
     except FusionError:

@@ -23,6 +23,7 @@ from fusion.run import Run
 from fusion.shrink import comparison, recipes
 from fusion.shrink.apply import apply, choose
 from fusion.shrink.comparison import Line, compare
+from fusion.shrink.look import look
 from fusion.shrink.rebuild import applied, rebuild
 from fusion.shrink.size import size
 from fusion.shrink.speed import rows_to_try, speeds
@@ -123,7 +124,9 @@ def _compressed(
 ) -> Run:
     model = rebuild(run, registry)
     model.merge()
-    done = [*applied(run), *apply(model, choose(chosen, registry))]
+    built = choose(chosen, registry)
+    batches = look(model, recipe, registry, (one.compression for one in built))
+    done = [*applied(run), *apply(model, built, batches)]
     seen = rows_of(run.metrics)
     trained = {f"init/rows/{kind}": count for kind, count in (seen or {}).items()}
     made = runs.create(recipe.name, recipe, stage)

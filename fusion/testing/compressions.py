@@ -101,6 +101,7 @@ def _trained(build: Build, options: dict[str, Any]) -> Model:
 @torch.no_grad()
 def _prepared(build: Build, options: dict[str, Any], model: Model) -> Compression:
     compression = _built(build, options)
+    compression.observe(model, [trial_batch()])
     compression.prepare(model, 0, STEPS)
     return compression
 
@@ -148,7 +149,9 @@ def _restored(build: Build, options: dict[str, Any], model: Model, record: dict[
 
 @torch.no_grad()
 def _applied(build: Build, model: Model, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
-    return model, _built(build, options).apply(model.eval())
+    compression = _built(build, options)
+    compression.observe(model.eval(), [trial_batch()])
+    return model, compression.apply(model)
 
 
 def _built(build: Build, options: dict[str, Any]) -> Compression:

@@ -63,16 +63,15 @@ class Layer(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.size = dim // heads  # of a head; how many there are follows from the weights
         self.attention_norm, self.mix_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        n, t, d = x.shape
-        split = self.query_key_value(self.attention_norm(x)).view(n, t, 3, self.heads, d // self.heads)
+        split = self.query_key_value(self.attention_norm(x)).unflatten(2, (3, -1, self.size))
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (n, heads, t, d / heads)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
-        x = x + self.out(seen.transpose(1, 2).reshape(n, t, d))
+        x = x + self.out(seen.transpose(1, 2).flatten(2))
         x = x + self.mix(self.mix_norm(x))
         return x

@@ -39,6 +39,7 @@ LAYERS = [
     ["cache"],
     ["inference", "gallery"],
     ["transfer"],
+    ["shrink.look"],
     ["shrink.apply"],
     ["training", "evaluation.embed"],
     ["studies"],
