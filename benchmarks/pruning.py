@@ -55,7 +55,7 @@ def after(run: Run, pick: Pick, steps: int, folder: Path) -> tuple[Predictor, di
 
 
 def faster(before: Predictor, model: Predictor) -> str:
-    """Return the processor time of each encoder for 64 rows, as shares of those before, medians over pairs."""
+    """Return the processor time of each encoder for 64 rows as shares of those before, medians over pairs."""
     batches = look(before.model, before.recipe, REGISTRY, [PruneStructured()])
 
     @torch.no_grad()
