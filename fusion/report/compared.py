@@ -34,7 +34,7 @@ def compared(record: Mapping[str, Any]) -> list[Table]:
         f"{record['device']} with {record['threads']} threads."
     )
     columns = ["measured", "before", "after", "change", "verdict"]
-    return [Table(f"Made smaller: {record['run']}", columns, rows, note)]
+    return [Table(f"Made of {record['run']}", columns, rows, note)]
 
 
 def _named(one: Mapping[str, Any]) -> str:

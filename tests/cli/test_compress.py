@@ -24,7 +24,7 @@ def test_a_run_becomes_a_smaller_run(fusion: Fusion, tiny_run: Run) -> None:
     )  # fmt: skip
     assert (found.code, found.err) == (0, "")
     lines = [line.split() for line in found.out.splitlines()]
-    assert lines[0] == ["Made", "smaller:", str(tiny_run.folder)]
+    assert lines[0] == ["Made", "of", str(tiny_run.folder)]
     assert lines[1] == ["measured", "before", "after", "change", "verdict"]
     by_name = {tuple(line[:3]): line for line in lines[2:] if line}
     assert by_name["retrieval/image", "→", "text/hit@1"][-1] == "kept"
