@@ -3,13 +3,14 @@
     python benchmarks/pruning.py weights RUN [steps to recover] [metric ...]
     python benchmarks/pruning.py channels RUN [steps to recover] [metric ...]
 
-Of channels also the parameters, and the processor time of the encoders for 64 rows, as shares of those of the
+Of channels also the parameters, and the processor time of each encoder for 64 rows, as shares of those of the
 run, measured in turns.
 """
 
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -53,19 +54,23 @@ def after(run: Run, pick: Pick, steps: int, folder: Path) -> tuple[Predictor, di
     return load(made, "cpu", REGISTRY), made.metrics, made.model_file.stat().st_size
 
 
-def faster(before: Predictor, model: Predictor) -> float:
-    """Return the processor time of 64 rows as a share of that before, the median over pairs."""
-    rows = look(before.model, before.recipe, REGISTRY, [PruneStructured()])[:4]
+def faster(before: Predictor, model: Predictor) -> str:
+    """Return the processor time of each encoder for 64 rows as shares of those before, medians over pairs."""
+    batches = look(before.model, before.recipe, REGISTRY, [PruneStructured()])
 
     @torch.no_grad()
-    def seconds(one: Predictor) -> float:
+    def seconds(one: Predictor, name: str) -> float:
+        given = [batch.inputs[name] for batch in batches if name in batch.inputs][:4]
         began = time.process_time()
-        for batch in rows:
-            one.model.embed(batch)
+        for inputs in given:
+            one.model.encode(name, inputs)
         return time.process_time() - began
 
-    pairs = in_turns(ROUNDS, lambda: seconds(model), lambda: seconds(before))
-    return median(new / old for new, old in zip(*pairs, strict=True))
+    shares = []
+    for name in before.model.modalities:
+        pairs = in_turns(ROUNDS, partial(seconds, model, name), partial(seconds, before, name))
+        shares.append(median(new / old for new, old in zip(*pairs, strict=True)))
+    return ", ".join(f"{share:.2f}" for share in shares)
 
 
 def table(what: str, run: Run, steps: int, keys: Sequence[str]) -> None:
@@ -88,7 +93,7 @@ def table(what: str, run: Run, steps: int, keys: Sequence[str]) -> None:
                     share = sum(part.numel() for part in model.model.parameters()) / count
                     said = " ".join(str(value) for key, value in way.items() if key != "name") or "nothing"
                     figures = [f"{100 * metrics[key]:.1f}" for key in keys]
-                    timed = f"{faster(before, model):.2f}" if what == "channels" else ""
+                    timed = faster(before, model) if what == "channels" else ""
                     cells = [f"{said} {sparsity:g}", str(recover), *figures]
                     print(
                         "|",
