@@ -3,12 +3,14 @@
     python benchmarks/pruning.py weights RUN [steps to recover] [metric ...]
     python benchmarks/pruning.py channels RUN [steps to recover] [metric ...]
 
-Of channels also the parameters and the time of 64 rows, as shares of those of the run, measured in turns.
+Of channels also the parameters, and the processor time of each encoder for 64 rows, as shares of those of the
+run, measured in turns.
 """
 
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -18,13 +20,13 @@ from accelerate import Accelerator
 from table import in_turns
 
 from fusion import Registry, Run, load
+from fusion.compressions.prune_structured import PruneStructured
 from fusion.evaluation.evaluate import evaluate
 from fusion.inference import Predictor
 from fusion.recipe_picks import Pick
 from fusion.shrink.apply import apply, choose
 from fusion.shrink.look import look
 from fusion.shrink.recipes import recovered
-from fusion.shrink.speed import rows_to_try
 from fusion.tensors import write
 from fusion.training.loop import train
 
@@ -34,7 +36,7 @@ WAYS = {
     "weights": [{"name": "prune-magnitude", "scope": scope} for scope in ("layer", "global")],
     "channels": [{"name": "prune-structured", "importance": how} for how in ("square", "taylor")],
 }
-ROUNDS = 7
+ROUNDS = 15
 
 
 def at_once(run: Run, pick: Pick, folder: Path) -> tuple[Predictor, dict[str, float], int]:
@@ -52,23 +54,29 @@ def after(run: Run, pick: Pick, steps: int, folder: Path) -> tuple[Predictor, di
     return load(made, "cpu", REGISTRY), made.metrics, made.model_file.stat().st_size
 
 
-def faster(before: Predictor, model: Predictor) -> float:
-    """Return the time of 64 rows as a share of that before, the median over pairs."""
-    rows = rows_to_try(before.recipe, before, REGISTRY)
+def faster(before: Predictor, model: Predictor) -> str:
+    """Return the processor time of each encoder for 64 rows as shares of those before, medians over pairs."""
+    batches = look(before.model, before.recipe, REGISTRY, [PruneStructured()])
 
-    def seconds(one: Predictor) -> float:
-        began = time.perf_counter()
-        one.predict(rows)
-        return time.perf_counter() - began
+    @torch.no_grad()
+    def seconds(one: Predictor, name: str) -> float:
+        given = [batch.inputs[name] for batch in batches if name in batch.inputs][:4]
+        began = time.process_time()
+        for inputs in given:
+            one.model.encode(name, inputs)
+        return time.process_time() - began
 
-    pairs = in_turns(ROUNDS, lambda: seconds(model), lambda: seconds(before))
-    return median(new / old for new, old in zip(*pairs, strict=True))
+    shares = []
+    for name in before.model.modalities:
+        pairs = in_turns(ROUNDS, partial(seconds, model, name), partial(seconds, before, name))
+        shares.append(median(new / old for new, old in zip(*pairs, strict=True)))
+    return ", ".join(f"{share:.2f}" for share in shares)
 
 
 def table(what: str, run: Run, steps: int, keys: Sequence[str]) -> None:
     before, size = load(run, "cpu", REGISTRY), run.model_file.stat().st_size
     count = sum(part.numel() for part in before.model.parameters())
-    print("| pruned | steps to recover |", " | ".join(keys), "| file | parameters | time of 64 rows |")
+    print("| pruned | steps to recover |", " | ".join(keys), "| file | parameters | time |")
     print("|---|--:|" + "--:|" * (len(keys) + 3))
     for way in [{}, *WAYS[what]]:
         for sparsity in SPARSITIES[what] if way else [0.0]:
@@ -85,7 +93,7 @@ def table(what: str, run: Run, steps: int, keys: Sequence[str]) -> None:
                     share = sum(part.numel() for part in model.model.parameters()) / count
                     said = " ".join(str(value) for key, value in way.items() if key != "name") or "nothing"
                     figures = [f"{100 * metrics[key]:.1f}" for key in keys]
-                    timed = f"{faster(before, model):.2f}" if what == "channels" else ""
+                    timed = faster(before, model) if what == "channels" else ""
                     cells = [f"{said} {sparsity:g}", str(recover), *figures]
                     print(
                         "|",

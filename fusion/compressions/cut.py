@@ -139,7 +139,10 @@ def distance(expected: Sequence[Tensor], given: Sequence[Tensor]) -> float:
     """Return the largest difference, as a share of the largest number expected; NaN where either has one."""
     if [part.shape for part in expected] != [part.shape for part in given]:
         return torch.inf
-    far = [(one - other).abs().max() / one.abs().max() for one, other in zip(expected, given, strict=True)]
+    far = [
+        (one - other).abs().max() / one.abs().max().clamp(min=1e-30)
+        for one, other in zip(expected, given, strict=True)
+    ]
     return float(torch.stack(far).max())
 
 

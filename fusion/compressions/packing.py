@@ -32,6 +32,8 @@ def _function(hook: Any) -> Any:
 
 
 def _packed(module: nn.Module, state: dict[str, Any], prefix: str, _: Any, name: str) -> None:
+    if prefix + name not in state:  # a later compression has given it another form
+        return
     weight: Tensor = state.pop(prefix + name).detach()
     kept = weight != 0
     bits = np.packbits(kept.flatten().cpu().numpy())

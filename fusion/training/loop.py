@@ -14,6 +14,7 @@ from accelerate.utils import send_to_device
 from fusion import run as runs
 from fusion.cache.cached import cached
 from fusion.data.loader import load
+from fusion.errors import TrainingError
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
@@ -84,6 +85,8 @@ def _train(
     registry: Registry,
     interrupt: Interrupt,
 ) -> Run:
+    if compress and sharded():
+        raise TrainingError("a compression changes whole weights; launch without FSDP2 (--launch ddp)")
     accelerator = launch(recipe.train)
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train

@@ -236,5 +236,11 @@ def test_a_weight_of_two_layers_stays() -> None:
     assert taken(compute, ROWS, **parts) == (WHOLE, {})
 
 
+def test_a_weight_that_is_computed_stays() -> None:
+    parts = ends()
+    nn.utils.parametrizations.weight_norm(parts["first"])
+    assert taken(lambda m, x: m.last(F.gelu(m.first(x))), ROWS, **parts) == (WHOLE, {})
+
+
 def test_the_width_of_an_encoder_stays() -> None:
     assert taken(lambda m, x: m.first(x).relu(), ROWS, first=nn.Linear(6, 3)) == (WHOLE, {})

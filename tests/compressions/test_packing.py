@@ -64,3 +64,10 @@ def test_it_can_be_undone() -> None:
     pack(linear, "weight")
     unpack(linear)
     assert linear.state_dict().keys() == {"weight", "bias"}
+
+
+def test_a_weight_that_has_another_form_by_then_is_left_alone() -> None:
+    linear = layer(70)
+    pack(linear, "weight")
+    nn.utils.parametrizations.weight_norm(linear)
+    assert "weight_values" not in linear.state_dict()

@@ -36,6 +36,8 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "decisions.md": set(),
     "results.md": {"console"},
     "parts-compress.md": {"console"},
+    "parts-quantise.md": {"console", "python"},
+    "parts-prune.md": {"console"},
     "transfer.md": {"console", "yaml"},
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},

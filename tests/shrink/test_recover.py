@@ -19,13 +19,19 @@ from fusion import (
     Registry,
     Run,
     RunError,
+    TrainingError,
     compress,
     hookimpl,
     load,
     train,
 )
+from fusion.recipe_file import dump
 from fusion.recipe_picks import Pick
 from fusion.shrink.rebuild import applied
+from tests.training.conftest import Command, installed, python, torchrun
+from tests.training.test_ranks import ALIKE
+
+__all__ = ["installed", "python", "torchrun"]
 
 Make = Callable[..., Recipe]
 LOW_RANK = Pick.model_validate({"name": "low-rank", "energy": 0.6})
@@ -114,6 +120,30 @@ def test_a_training_that_is_resumed_ends_with_the_same_bits(
     again = train(made, copied.folder, resume=True, compress=[LOW_RANK], registry=registry)
     assert again.manifest["files"] == whole.manifest["files"]
     assert applied(again) == applied(whole)
+
+
+def test_two_processes_end_with_what_one_does(
+    full: Run, recipe: Make, registry: Registry, torchrun: Command, tmp_path: Path
+) -> None:
+    given = recipe({**ALIKE, "init": str(full.folder)})
+    (tmp_path / "toy.yaml").write_text(dump(given.model_dump(mode="json")))
+    done = torchrun(2, str(Path(__file__).with_name("launched.py")), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    one, two = train(given, tmp_path / "one", compress=[LOW_RANK], registry=registry), Run(tmp_path / "two")
+    assert two.manifest["processes"] == 2
+    assert applied(two) == applied(one)
+    rows = [{"image": [1.0, 0.5, -1.0, 0.0], "text": [0.1, 0.2, 0.3, 0.4]}, {"audio": [1.0, -1.0, 0.0, 2.0]}]
+    first, second = (load(run, "cpu", registry).encode(rows) for run in (one, two))
+    for name, vectors in first.vectors.items():
+        assert torch.allclose(vectors, second.vectors[name], atol=1e-5), name
+    assert torch.allclose(first.fused, second.fused, atol=1e-5)
+
+
+def test_shards_are_refused(full: Run, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    with pytest.raises(TrainingError, match="a compression changes whole weights; launch without FSDP2"):
+        train(full.recipe, compress=[LOW_RANK], registry=registry)
 
 
 def test_adapters_are_merged_before_a_compression_and_refused_in_a_training_with_one(
