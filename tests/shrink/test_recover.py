@@ -25,8 +25,8 @@ from fusion import (
     load,
     train,
 )
-from fusion.recipe_file import dump
 from fusion.recipe_picks import Pick
+from fusion.recipe_text import dump
 from fusion.shrink.rebuild import applied
 from tests.training.conftest import Command, installed, python, torchrun
 from tests.training.test_ranks import ALIKE
