@@ -1,13 +1,12 @@
 """Measure a model on the evaluation sources of its recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 from torch import Tensor
 
-from fusion.batch import Source
 from fusion.build import build_tables
 from fusion.data.collate import BadRow
 from fusion.errors import DataError
@@ -18,7 +17,7 @@ from fusion.evaluation.gap import gap
 from fusion.evaluation.held import learn
 from fusion.evaluation.kept import Keeper, Kept
 from fusion.evaluation.retrieval import retrieval, search
-from fusion.evaluation.rounds import Rounds
+from fusion.evaluation.rounds import Rounds, expect_some
 from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally, tallies
 from fusion.evaluation.zero_shot import accuracy, prototypes
@@ -64,20 +63,22 @@ def evaluate(
     )
     strangers = Strangers(recipe, held.known)
     foreign = bool(recipe.evaluate.foreign)
-    look = partial(collect, model, subsets=recipe.subsets(), foreign=foreign, explained=True)
-    for found in rounds.rows(crew, look):
+    look = partial(collect, model, subsets=recipe.subsets(), foreign=foreign)
+    for found in rounds.rows(crew, partial(look, explained=True)):
         keeper.add(found)
         strangers.add("", found)
         number = int(found.place["source"][0])
         for tally in (every, *by_source[number : number + 1]):
             tally.add(found)
-    bad, strange = rounds.bad, []
+    bad, limit = rounds.bad, recipe.evaluate.limit
+    strange = [row._replace(source=f"calibrate/{row.source}") for row in held.bad]
     for name, source in build_tables(recipe.evaluate.foreign, registry, "evaluate.foreign").items():
         others = Rounds(model, recipe, {name: source}, accelerator)
         for found in others.rows(crew, look):
             strangers.add(name, found)
+        expect_some({name: source}, others.bad, limit, "evaluate.foreign")
         strange += [row._replace(source=f"foreign/{row.source}") for row in others.bad]
-    expect_some(sources, bad, recipe)
+    expect_some(sources, bad, limit)
     if not accelerator.is_main_process:
         crew.follow(search)
         return Evaluation({}, {}, bad, {})
@@ -140,20 +141,6 @@ def class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
     if zero_shot is None:
         return None
     return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
-
-
-def expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: Recipe) -> None:
-    """Raise DataError for a source that is empty, or of which no row can be read."""
-    for name, source in sources.items():
-        size = min(len(source), recipe.evaluate.limit or len(source))
-        unread = [row for row in bad if row.source == name]
-        if size == 0:
-            raise DataError(f"evaluate.sources.{name} is empty")
-        if len(unread) == size:
-            first = unread[0]
-            raise DataError(
-                f"evaluate.sources.{name}: no row can be read, such as row {first.row}: {first.reason}"
-            )
 
 
 def expect_target(tally: Tally, recipe: Recipe) -> None:

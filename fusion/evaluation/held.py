@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fusion.batch import missing
 from fusion.build import build_tables
-from fusion.errors import DataError
+from fusion.data.collate import BadRow
 from fusion.evaluation.crew import Crew
-from fusion.evaluation.rounds import Rounds
+from fusion.evaluation.rounds import Rounds, expect_some
 from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows, collect
 from fusion.evaluation.temperature import fit
@@ -23,10 +23,11 @@ from fusion.registry import Registry
 
 
 class Held(NamedTuple):
-    """Temperatures by "subset/task", where one could be fitted, and fused vectors by "subset", (k, w)."""
+    """Temperatures by "subset/task", where one could be fitted; fused vectors by "subset", (k, w)."""
 
     temperatures: dict[str, float]
     known: dict[str, Tensor]
+    bad: list[BadRow]
 
 
 def learn(model: Model, recipe: Recipe, registry: Registry, accelerator: Accelerator, crew: Crew) -> Held:
@@ -37,10 +38,9 @@ def learn(model: Model, recipe: Recipe, registry: Registry, accelerator: Acceler
     """
     chosen = recipe.evaluate.calibrate
     if not chosen:
-        return Held({}, {})
-    rounds = Rounds(model, recipe, build_tables(chosen, registry, "evaluate.calibrate"), accelerator)
-    if not rounds.sweep.rows:
-        raise DataError("the sources of evaluate.calibrate are empty")
+        return Held({}, {}, [])
+    sources = build_tables(chosen, registry, "evaluate.calibrate")
+    rounds = Rounds(model, recipe, sources, accelerator)
     answers: dict[str, Spread] = {}
     known: dict[str, Spread] = {}
     look = partial(collect, model, subsets=recipe.subsets(), foreign=bool(recipe.evaluate.foreign))
@@ -52,12 +52,13 @@ def learn(model: Model, recipe: Recipe, registry: Registry, accelerator: Acceler
             having = whole.having(subset.split("+"))
             if having.any():
                 known.setdefault(subset, Spread()).add(vectors[having])
+    expect_some(sources, rounds.bad, recipe.evaluate.limit, "evaluate.calibrate")
     temperatures = {}
     for answered, spread in answers.items():
         rows_of = spread.rows
         if (temperature := fit(rows_of[:, :-1], rows_of[:, -1].long())) is not None:
             temperatures[answered] = temperature
-    told = [Held(temperatures, {subset: spread.rows for subset, spread in known.items()})]
+    told = [Held(temperatures, {subset: spread.rows for subset, spread in known.items()}, rounds.bad)]
     if accelerator.num_processes > 1:
         broadcast_object_list(told)
     return told[0]

@@ -1,6 +1,6 @@
 """Go through the rows of sources with all ranks; the first one gets what the model makes of them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from accelerate import Accelerator
@@ -9,6 +9,7 @@ from accelerate.utils import gather_object, send_to_device
 from fusion.batch import Batch, Source, Target
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
+from fusion.errors import DataError
 from fusion.evaluation.crew import Crew
 from fusion.evaluation.sweep import Rows
 from fusion.model import Model
@@ -20,6 +21,20 @@ def targets(model: Model, recipe: Recipe) -> dict[str, Target]:
     read = model.targets()
     answered = {task.target: read[task.target] for task in model.tasks.values()}
     return {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
+
+
+def expect_some(
+    sources: Mapping[str, Source], bad: Sequence[BadRow], limit: int | None, path: str = "evaluate.sources"
+) -> None:
+    """Raise DataError for a source that is empty, or of which no row could be read."""
+    for name, source in sources.items():
+        size = min(len(source), limit or len(source))
+        unread = [row for row in bad if row.source == name]
+        if size == 0:
+            raise DataError(f"{path}.{name} is empty")
+        if len(unread) == size:
+            first = unread[0]
+            raise DataError(f"{path}.{name}: no row can be read, such as row {first.row}: {first.reason}")
 
 
 class Rounds:

@@ -14,10 +14,10 @@ from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError
 from fusion.evaluation.crew import Crew
-from fusion.evaluation.evaluate import class_vectors, expect_some, expect_target, measure
+from fusion.evaluation.evaluate import class_vectors, expect_target, measure
 from fusion.evaluation.kept import Keeper
 from fusion.evaluation.retrieval import search
-from fusion.evaluation.rounds import targets
+from fusion.evaluation.rounds import expect_some, targets
 from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally
 from fusion.model import Model
@@ -85,7 +85,7 @@ def endure(
                 counted.add(part)
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
-    expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe)
+    expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe.evaluate.limit)
     said = stress.tell(crew)
     record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=said)
     if not accelerator.is_main_process:

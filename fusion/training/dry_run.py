@@ -183,15 +183,18 @@ def _groups(model: Model, adamw: torch.optim.AdamW) -> list[Group]:
 
 
 def try_evaluation(recipe: Recipe, model: Model, registry: Registry) -> None:
-    """Read the first rows of each evaluation source: training would fail on them only at its end."""
-    sources = build.build_tables(recipe.evaluate.sources, registry)
-    targets = {recipe.evaluate.target: Target(torch.long), **model.targets()}
-    sweep = Sweep(Reader(sources, Collator(model.processors, targets)), ROWS, limit=ROWS)
-    for index in range(len(sweep)):
-        loaded = sweep[index]
-        if len(loaded.bad) == len(loaded.batch.row):
-            first = loaded.bad[0]
-            raise DataError(
-                f"evaluate.sources.{first.source}: none of the first {len(loaded.bad)} rows can be read, "
-                f"such as row {first.row}: {first.reason}"
-            )
+    """Read the first rows of each source that is evaluated: training would fail on them only at its end."""
+    asked = recipe.evaluate
+    for section in ("sources", "calibrate", "foreign"):
+        path = f"evaluate.{section}"
+        sources = build.build_tables(getattr(asked, section), registry, path)
+        targets = {asked.target: Target(torch.long), **model.targets()}
+        sweep = Sweep(Reader(sources, Collator(model.processors, targets)), ROWS, limit=ROWS)
+        for index in range(len(sweep)):
+            loaded = sweep[index]
+            if len(loaded.bad) == len(loaded.batch.row):
+                first = loaded.bad[0]
+                raise DataError(
+                    f"{path}.{first.source}: none of the first {len(loaded.bad)} rows can be read, "
+                    f"such as row {first.row}: {first.reason}"
+                )

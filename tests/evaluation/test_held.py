@@ -79,7 +79,7 @@ def test_foreign_rows_are_told_by_energy_confidence_and_distance(measured: Any) 
         assert found.metrics[f"foreign/odd/sight/{name}"] == pytest.approx(expected)
     assert found.metrics["foreign/odd/sight/rows"] == 2
     assert found.metrics["foreign/more/sight/rows"] == 1  # 9 has no sight, 10 cannot be read
-    assert [row.source for row in found.bad] == ["evaluate/foreign/more"]
+    assert [row.source for row in found.bad] == ["evaluate/calibrate/held", "evaluate/foreign/more"]
     assert found.metrics["evaluate/bad_rows"] == 0
 
 
@@ -133,6 +133,17 @@ def test_without_anything_to_measure_they_serve_nothing(toy_recipe: MakeRecipe) 
     assert [problem.path for problem in found.value.problems] == ["evaluate.calibrate", "evaluate.foreign"]
 
 
+@pytest.mark.parametrize("section", ["calibrate", "foreign"])
+def test_a_source_of_which_no_row_can_be_read_is_an_error(section: str, measured: Any) -> None:
+    with pytest.raises(DataError, match=rf"evaluate\.{section}\.gone: no row can be read, such as row 0"):
+        measured(**{section: {"gone": {"name": "toy-rows", "rows": [10]}}})
+
+
+def test_rows_held_back_that_cannot_be_read_are_told(measured: Any) -> None:
+    _, found = measured(calibrate=HELD)
+    assert [(row.source, row.row) for row in found.bad] == [("evaluate/calibrate/held", 5)]
+
+
 def test_a_source_that_is_empty_is_an_error(measured: Any) -> None:
-    with pytest.raises(DataError, match=r"evaluate\.calibrate are empty"):
+    with pytest.raises(DataError, match=r"evaluate\.calibrate\.\w+ is empty"):
         measured(calibrate={"none": {"name": "toy-rows", "rows": []}})

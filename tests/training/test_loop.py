@@ -569,15 +569,15 @@ def test_a_stream_says_that_its_order_is_approximate(
     assert "sources.heard is a stream" not in said
 
 
+@pytest.mark.parametrize("section", ["sources", "calibrate", "foreign"])
 def test_rows_to_measure_on_that_cannot_be_read_are_told_before_the_training(
-    recipe: Make, registry: Registry, tmp_path: Path
+    section: str, recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
-    view = ["image", "text", "audio"]
-    torn = {"sources": {"all": {"name": "toy", "view": view, "broken": list(range(24))}}}
-    with pytest.raises(
-        DataError, match=r"evaluate\.sources\.all: none of the first 16 rows can be read, such as"
-    ):
-        train(recipe({"evaluate": torn}), tmp_path / "run", registry=registry)
+    whole = {"name": "toy", "view": ["image", "text", "audio"]}
+    given = {"sources": {"test": whole}} | {section: {"all": {**whole, "broken": list(range(24))}}}
+    told = rf"evaluate\.{section}\.all: none of the first 16 rows can be read, such as"
+    with pytest.raises(DataError, match=told):
+        train(recipe({"evaluate": given}), tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
 
 
