@@ -27,14 +27,12 @@ class Pairs:
     def __init__(self, *, split: str = "train", noise: float = 0.6, limit: int | None = None) -> None:
         if "FUSION_DATA" not in os.environ:
             raise DataError("FUSION_DATA is not set; set it to the folder that holds avdigits_index.csv")
-        folder = Path(os.environ["FUSION_DATA"])
+        folder, self.split, self.noise = Path(os.environ["FUSION_DATA"]), split, noise
         with (folder / "avdigits_index.csv").open(newline="") as file:
             self.index = [row for row in csv.DictReader(file) if row["split"] == split][:limit]
-        self.scans = np.load(folder / "mnist.npz", allow_pickle=False)[
-            "x_train" if split == "train" else "x_test"
-        ]
+        scans = np.load(folder / "mnist.npz", allow_pickle=False)
+        self.scans = scans["x_train" if split == "train" else "x_test"]
         self.clips = pq.read_table(folder / "fsdd.parquet", columns=["audio"])["audio"]
-        self.split, self.noise = split, noise
 
     def __len__(self) -> int:
         return len(self.index)

@@ -307,6 +307,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
     assert files
     sometimes = {
         "calibration.json",
+        "manifest.sig",
         "ledger.jsonl",
         "encoders",
         "notes.json",
