@@ -1,6 +1,7 @@
 """A training that fits temperatures leaves them in its run; predictions and exports are made with them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from fusion_digits.source import Digits
 
-from fusion import Recipe, Registry, Run, RunError, load, read_recipe, train
+from fusion import Recipe, Registry, Run, RunError, load, measure, read_recipe, train
 from fusion.batch import Row
 from fusion.evaluation.temperature import scaled
 from fusion.export.export import export
@@ -79,6 +80,33 @@ def test_contributions_and_attributions_are_of_the_answers_that_are_predicted(
     blank = worth({"image": row["image"] * 0})
     difference = found.attributions["digit"]["image"].difference
     assert difference == pytest.approx(alone[0] - blank, abs=1e-6)
+
+
+def warmth(metrics: Mapping[str, Any]) -> dict[str, float]:
+    key = "/calibrated/temperature"
+    return {name.split("/")[1]: value for name, value in metrics.items() if name.endswith(key)}
+
+
+def test_a_run_is_measured_at_its_temperatures_unless_others_are_to_be_fitted(
+    run: Run, temperatures: dict[str, Any], registry: Registry
+) -> None:
+    kept = {answered.partition("/")[0]: value for answered, value in temperatures.items()}
+    assert warmth(measure(run, ["evaluate.limit=5"], registry=registry)) == kept
+    few = ["evaluate.limit=5", "evaluate.calibrate.held.limit=20"]
+    fitted = warmth(measure(run, few, registry=registry))
+    assert fitted["text"] != pytest.approx(kept["text"], rel=1e-3)
+    predictor = load(run, registry=registry)
+    predictor.temperatures = {"text/digit": 3.0}
+    found = measure(predictor, ["evaluate.limit=5"], registry=registry)
+    assert warmth(found) == {"text": 3.0}
+    assert warmth(measure(predictor, few, registry=registry)) == pytest.approx(fitted)
+    # rows that say what is known are read, and still none is fitted
+    data = predictor.recipe.model_dump(mode="json")
+    data["evaluate"] |= {"limit": 5, "foreign": {"other": HELD["held"] | {"split": "train"}}}
+    predictor.recipe = Recipe(**data)
+    found = measure(predictor, registry=registry)
+    assert warmth(found) == {"text": 3.0}
+    assert found["foreign/other/text/distance"] > 0
 
 
 def test_so_are_the_answers_of_an_export(run: Run, registry: Registry, tmp_path: Path) -> None:
