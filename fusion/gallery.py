@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fusion.errors import DataError, unknown
 from fusion.evaluation import parts
+from fusion.evaluation.ranges import read as read_ranges
 from fusion.quantization.product import multiply, steps
 from fusion.quantization.vectors import Ranges, decode, encode, signs
 
@@ -137,11 +138,10 @@ def _read(file: Path, column: str) -> Gallery:
     table = pq.read_table(file, columns=["row", column])
     there = table.filter(table[column].is_valid())
     numbers = np.array(there[column].combine_chunks().flatten(), copy=True)
-    known = footer.told.get("ranges", {}).get(column)
     return Gallery(
         torch.from_numpy(numbers.reshape(-1, kinds.field(column).type.list_size)),
         footer.made.get("precision", "float32"),
         footer.made.get("width", kinds.field(column).type.list_size),
         torch.tensor(there["row"].to_pylist()),
-        None if known is None else Ranges(torch.tensor(known["low"]), torch.tensor(known["high"])),
+        read_ranges(footer.told).get(column),
     )

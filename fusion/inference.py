@@ -138,6 +138,7 @@ class Predictor:
     ) -> Explanation:
         """Return what the answers for one row rest on: what each modality contributes, by task.
 
+        Probabilities are at the temperature of what is shown of the row, as in `predict`.
         With `attribute`, also the parts of each modality's input: that takes captum, and for each task 64 or
         320 runs of its encoder with their gradient. With `nearest`, also so many rows of the training, or of
         one `source` of the recipe, whose vectors lie nearest: that encodes all of them, unless `embedded` is
@@ -146,7 +147,7 @@ class Predictor:
         self._expect_task()
         sample = self._decode(row)
         batch = send_to_device(self._collator.stack([sample], Slots.unnumbered(1)), self._device)
-        found, vectors = explain(self.model, batch, sample, attribute)
+        found, vectors = explain(self.model, batch, sample, attribute, self.temperatures)
         if nearest:
             registry, place = self.registry or Registry(), None if embedded is None else Path(embedded)
             near = neighbours(

@@ -32,7 +32,7 @@ class Evaluation(NamedTuple):
     metrics: dict[str, Any]
     details: dict[str, Any]
     bad: list[BadRow]
-    temperatures: dict[str, float]  # by "subset/task": what `evaluate.calibrate` gave
+    temperatures: dict[str, float]  # by "subset/task": what `evaluate.calibrate` gave, or was given
 
 
 def evaluate(
@@ -41,22 +41,23 @@ def evaluate(
     registry: Registry,
     accelerator: Accelerator,
     trained: Mapping[str, Any],
+    temperatures: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Measure retrieval, zero-shot classification and every subset, over all rows and per source.
 
     All ranks call it, each reads its part of the batches. The first one counts what tasks answer, batch by
     batch in their order, and keeps the vectors; all share the search. So what is measured is the same on any
     number of ranks. `trained` are the metrics of the training, which say what modalities were seen together:
-    retrieval between others is marked emergent. Raises DataError for a source that is empty or of which no
-    row can be read.
+    retrieval between others is marked emergent. With `temperatures`, by "subset/task", none
+    is fitted. Raises DataError for a source that is empty or of which no row can be read.
     """
     if not recipe.evaluate.sources:
         return Evaluation({}, {}, [], {})
     sources = build_tables(recipe.evaluate.sources, registry)
     model.eval()
     crew = Crew(accelerator)
-    held = learn(model, recipe, registry, accelerator, crew)
-    rounds = Rounds(model, recipe, sources, accelerator)
+    held = learn(model, recipe, registry, accelerator, crew, temperatures)
+    rounds = Rounds(model, recipe, sources, accelerator, recipe.evaluate.limit)
     keeper = Keeper(model.modalities, recipe.evaluate.target, rounds.sweep.rows)
     every, *by_source = tallies(
         model, recipe.evaluate.target, recipe.classes, len(sources), held.temperatures
@@ -73,7 +74,7 @@ def evaluate(
     bad, limit = rounds.bad, recipe.evaluate.limit
     strange = [row._replace(source=f"calibrate/{row.source}") for row in held.bad]
     for name, source in build_tables(recipe.evaluate.foreign, registry, "evaluate.foreign").items():
-        others = Rounds(model, recipe, {name: source}, accelerator)
+        others = Rounds(model, recipe, {name: source}, accelerator, recipe.evaluate.limit)
         for found in others.rows(crew, look):
             strangers.add(name, found)
         expect_some({name: source}, others.bad, limit, "evaluate.foreign")

@@ -1,6 +1,6 @@
 """What is learned of rows that are held back, before others are measured: temperatures, and what is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -30,30 +30,38 @@ class Held(NamedTuple):
     bad: list[BadRow]
 
 
-def learn(model: Model, recipe: Recipe, registry: Registry, accelerator: Accelerator, crew: Crew) -> Held:
+def learn(
+    model: Model,
+    recipe: Recipe,
+    registry: Registry,
+    accelerator: Accelerator,
+    crew: Crew,
+    given: Mapping[str, float] | None = None,
+) -> Held:
     """Read the sources of `evaluate.calibrate` and return what they tell, on all ranks.
 
-    Of more rows than there is room for, a part that is evenly spread is looked at. Raises DataError for a
-    source that is empty or of which no row can be read.
+    All their rows count, whatever `evaluate.limit` is; of more than there is room for, a part that is evenly
+    spread is looked at. Temperatures that are `given` are not fitted again, and where no foreign row is to be
+    told, nothing is read. Raises DataError for a source that is empty or of which no row can be read.
     """
     chosen = recipe.evaluate.calibrate
-    if not chosen:
-        return Held({}, {}, [])
+    if not chosen or (given is not None and not recipe.evaluate.foreign):
+        return Held(dict(given or {}, []), {}, [])
     sources = build_tables(chosen, registry, "evaluate.calibrate")
-    rounds = Rounds(model, recipe, sources, accelerator)
+    rounds = Rounds(model, recipe, sources, accelerator, None)
     answers: dict[str, Spread] = {}
     known: dict[str, Spread] = {}
     look = partial(collect, model, subsets=recipe.subsets(), foreign=bool(recipe.evaluate.foreign))
     for rows in rounds.rows(crew, look):
         whole = rows.whole
-        for answered, labelled in _labelled(model, whole):
+        for answered, labelled in _labelled(model, whole) if given is None else ():
             answers.setdefault(answered, Spread()).add(labelled)
         for subset, vectors in whole.fused.items():
             having = whole.having(subset.split("+"))
             if having.any():
                 known.setdefault(subset, Spread()).add(vectors[having])
-    expect_some(sources, rounds.bad, recipe.evaluate.limit, "evaluate.calibrate")
-    temperatures = {}
+    expect_some(sources, rounds.bad, None, "evaluate.calibrate")
+    temperatures = dict(given or {})
     for answered, spread in answers.items():
         rows_of = spread.rows
         if (temperature := fit(rows_of[:, :-1], rows_of[:, -1].long())) is not None:

@@ -1,6 +1,7 @@
 """From where to where the dimensions of vectors reach, by rows from all over a source."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
@@ -43,4 +44,12 @@ def told(known: Mapping[str, Ranges]) -> dict[str, dict[str, list[float]]]:
     """Return ranges as plain JSON, which keeps every bit of them."""
     return {
         name: {end: numbers.tolist() for end, numbers in one._asdict().items()} for name, one in known.items()
+    }
+
+
+def read(said: Mapping[str, Any]) -> dict[str, Ranges]:
+    """Return the ranges that a file says beside what it was made from; {} where its vectors need none."""
+    return {
+        name: Ranges(torch.tensor(one["low"]), torch.tensor(one["high"]))
+        for name, one in said.get("ranges", {}).items()
     }

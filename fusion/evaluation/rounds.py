@@ -38,17 +38,25 @@ def expect_some(
 
 
 class Rounds:
-    """The batches of an evaluation, which ranks read in turn; `bad` are the rows that could not be read."""
+    """The batches of an evaluation, which ranks read in turn; `bad` are the rows that could not be read.
+
+    Of each source they hold the first `limit` rows, or all.
+    """
 
     def __init__(
-        self, model: Model, recipe: Recipe, sources: Mapping[str, Source], accelerator: Accelerator
+        self,
+        model: Model,
+        recipe: Recipe,
+        sources: Mapping[str, Source],
+        accelerator: Accelerator,
+        limit: int | None,
     ) -> None:
         self.sweep = Sweep(
             Reader(sources, Collator(model.processors, targets(model, recipe))),
             recipe.evaluate.batch,
             accelerator.process_index,
             accelerator.num_processes,
-            recipe.evaluate.limit,
+            limit,
         )
         self.accelerator, self.workers = accelerator, recipe.train.workers
         self.bad: list[BadRow] = []

@@ -12,6 +12,7 @@ from fusion.data.collate import Sample
 from fusion.embeddings import Embeddings
 from fusion.encoder import Encoder
 from fusion.errors import RunError
+from fusion.evaluation.temperature import scaled
 from fusion.explain.places import AttributionError, Place, place
 from fusion.model import Model
 from fusion.objective import Task
@@ -114,17 +115,24 @@ def attribute(
     return Attribution(given.detach()[0].cpu(), values.float(), (), difference, missed)
 
 
-def telling(task: Task, fused: Tensor) -> Callable[[Tensor], Tensor]:
+def telling(task: Task, fused: Tensor, temperature: float | None = None) -> Callable[[Tensor], Tensor]:
     """Return what is told of vectors, (b, w) to (b,), by the answer for one, (1, w).
 
-    Of a class its probability, of a number that number, of several numbers or flags the one of largest score.
+    Of a class its probability, at a `temperature` where there is one, of a number that number, of several
+    numbers or flags the one of largest score.
     """
+
+    def told(vectors: Tensor) -> Tensor:
+        score = task.predict(vectors).score
+        score = score if temperature is None else scaled(score, temperature)
+        return score.reshape(len(vectors), -1)[:, chosen]
+
     with torch.no_grad():
         value, score = task.predict(fused)
     flat = score.reshape(1, -1)
     of_class = not value.is_floating_point() and score.ndim == value.ndim + 1
     chosen = int(value if of_class else flat.argmax())
-    return lambda vectors: task.predict(vectors).score.reshape(len(vectors), -1)[:, chosen]
+    return told
 
 
 def _there(encoder: Encoder, at: Place, inputs: dict[str, Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
 """Tell what the answers for one row rest on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -9,11 +9,12 @@ from fusion.batch import Batch
 from fusion.data.collate import Sample
 from fusion.embeddings import Embeddings
 from fusion.errors import PluginError, RunError
+from fusion.evaluation.temperature import warmed
 from fusion.explain.attribution import Attribution, attribute, telling
 from fusion.explain.contributions import Contributions, contributions, play
 from fusion.explain.nearest import Neighbour
 from fusion.explain.places import AttributionError
-from fusion.explain.shapley import MOST, subsets
+from fusion.explain.shapley import MOST, Subset, subsets
 from fusion.model import Model
 from fusion.objective import Prediction
 
@@ -34,10 +35,15 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    model: Model, batch: Batch, sample: Sample, attributed: bool
+    model: Model,
+    batch: Batch,
+    sample: Sample,
+    attributed: bool,
+    temperatures: Mapping[str, float] | None = None,
 ) -> tuple[Explanation, dict[str, Tensor]]:
     """Explain the answers for a batch of the one row `sample`; return also its vectors, (w,), by modality.
 
+    Probabilities are at the temperature, by "subset/task", of just what is shown, where there is one.
     Raises RunError where the row has too many modalities, and PluginError where the fuser has no answer for
     nothing.
     """
@@ -48,7 +54,11 @@ def explain(
             f"the row has {len(players)} modalities, with {2 ** len(players):,} subsets; contributions are "
             f"exact, for up to {MOST} modalities: leave some out"
         )
-    played = play(model, row, subsets(players))
+    known = temperatures or {}
+    played = {
+        subset: _warm(answers, subset, batch, known)
+        for subset, answers in play(model, row, subsets(players)).items()
+    }
     added = {}
     for name in model.tasks:
         told = {subset: answers[name] for subset, answers in played.items()}
@@ -62,9 +72,9 @@ def explain(
     unattributed: dict[str, str] = {}
     fused = model.fuse(row, batch.shown)
     for task in model.tasks if attributed else ():
-        tell = telling(model.tasks[task], fused)
         attributions[task] = {}
         for name in players:
+            tell = telling(model.tasks[task], fused, known.get(f"{name}/{task}"))
             try:
                 attributions[task][name] = attribute(model, sample, name, tell)
             except AttributionError as error:
@@ -74,6 +84,16 @@ def explain(
         played[tuple(players)], added, _shares(model, row, players), attributions, unattributed, {}
     )
     return explanation, vectors
+
+
+def _warm(
+    answers: Mapping[str, Prediction], subset: Subset, batch: Batch, temperatures: Mapping[str, float]
+) -> dict[str, Prediction]:
+    shown = {name: there.cpu() & (name in subset) for name, there in batch.present.items()}
+    return {
+        name: answer._replace(score=warmed(answer.score, name, shown, temperatures))
+        for name, answer in answers.items()
+    }
 
 
 def _shares(model: Model, row: Embeddings, players: Sequence[str]) -> dict[str, float]:

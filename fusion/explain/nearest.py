@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+import torch.nn.functional as F
 from accelerate.utils import send_to_device
 from torch import Tensor
 
@@ -16,8 +17,10 @@ from fusion.data.collate import Collator
 from fusion.data.draw import choices
 from fusion.data.loader import Reader, Sweep, load
 from fusion.errors import DataError, unknown
-from fusion.evaluation.parts import read
+from fusion.evaluation.parts import Footer, read
+from fusion.evaluation.ranges import read as read_ranges
 from fusion.model import Model
+from fusion.quantization.vectors import decode
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 
@@ -134,19 +137,28 @@ def _encoded(
 def _kept(
     folder: Path, options: Mapping[str, Any], names: list[str], weights: str | None
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield the same from what `fusion embed` wrote of sources with these options, in a file or a folder."""
+    """Yield the same from what `fusion embed` wrote of sources with these options, in a file or a folder.
+
+    Of vectors in fewer bits those that the codes stand for are taken, at unit length.
+    """
     numbers = {name: number for number, name in enumerate(options)}
-    for path, source in _parts(folder, options, weights):
+    for path, footer in _parts(folder, options, weights):
+        number, ranges = numbers[footer.made["source"]], read_ranges(footer.told)
+        precision, width = footer.made["precision"], footer.made["width"]
         for batch in pq.ParquetFile(path).iter_batches(CHUNK, columns=["row", *names]):
             row = torch.from_numpy(batch.column("row").to_numpy().copy())
-            place = torch.stack([torch.full_like(row, numbers[source]), row], dim=1)
+            place = torch.stack([torch.full_like(row, number), row], dim=1)
             for name in names:
-                vectors, present = _dense(batch.column(name))
-                yield name, vectors, place[present]
+                codes, present = _dense(batch.column(name))
+                vectors = decode(codes, precision, width, ranges.get(name))
+                yield name, F.normalize(vectors, dim=1), place[present]
 
 
-def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> list[tuple[Path, str]]:
-    """Return the files, each with its source. Raises DataError unless they are all rows, by these weights."""
+def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> list[tuple[Path, Footer]]:
+    """Return the files, each with what it says of itself.
+
+    Raises DataError unless they are all rows, by these weights, in a precision that keeps cosines.
+    """
     left: dict[str, int | None] = dict.fromkeys(options)
     parts = []
     for path in sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]:
@@ -156,6 +168,10 @@ def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> lis
         source = footer.made["source"]
         if footer.made["weights"] != weights:
             raise DataError(f"{path} was made by other weights; run `fusion embed` on this run")
+        if footer.made["precision"] == "binary":
+            raise DataError(
+                f"{path} holds signs alone, which have no cosine; run `fusion embed` with another --precision"
+            )
         if options.get(source) != footer.made["options"]:
             raise DataError(
                 f"{path} holds rows of {source!r}, other ones than those of the recipe that are looked at: "
@@ -164,7 +180,7 @@ def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> lis
         before = left[source]
         rows = footer.made["rows"] if before is None else before
         left[source] = rows - footer.rows - len(footer.bad)
-        parts.append((path, source))
+        parts.append((path, footer))
     lacking = [name for name, rows in left.items() if rows != 0]
     if lacking:
         raise DataError(
@@ -175,7 +191,7 @@ def _parts(folder: Path, options: Mapping[str, Any], weights: str | None) -> lis
 
 
 def _dense(column: pa.FixedSizeListArray) -> tuple[Tensor, Tensor]:
-    """Return the vectors that are there, (n, w), and which are, (r,) bool."""
+    """Return the codes that are there, (n, w), and which are, (r,) bool."""
     present = torch.from_numpy(column.is_valid().to_numpy(zero_copy_only=False).copy())
     flat = column.drop_null().flatten().to_numpy().copy()
     return torch.from_numpy(flat).view(-1, column.type.list_size), present

@@ -20,19 +20,24 @@ def measure(
     """Return the metrics of a run, or of a loaded model as it is now; nothing is written.
 
     `overrides`, such as "evaluate.limit=100", change what is measured, not what was trained. Launched on
-    several processes, all of them call this, and the main one gets the metrics. Of a loaded model it is not
-    known what it was trained on, so no pair is called emergent. Raises RunError, RecipeError or DataError.
+    several processes, all of them call this, and the main one gets the metrics. The temperatures of the
+    answers stay, too, unless an override changes `evaluate.calibrate`, which fits others. Of a loaded model
+    it is not known what it was trained on, so no pair is called emergent. Raises RunError, RecipeError or
+    DataError.
     """
     registry = registry or Registry()
     recipe = given.recipe if isinstance(given, Predictor) else _run(given).recipe
     # evaluation is in fp32, also of what a GPU trained in fp16
     accelerator = start()
     if isinstance(given, Predictor):
-        model, trained = given.model.to(accelerator.device), {}
+        predictor, trained = given, {}
     else:
-        model, trained = load(given, accelerator.device, registry).model, _run(given).metrics
+        predictor, trained = load(given, accelerator.device, registry), _run(given).metrics
+    model = predictor.model.to(accelerator.device)
     asked = Draft(recipe.model_dump(mode="json"), {}, recipe.name).recipe(overrides, registry)
-    return evaluate(model, asked, registry, accelerator, trained).metrics
+    same = asked.evaluate.calibrate == recipe.evaluate.calibrate
+    temperatures = (predictor.temperatures or None) if same else None
+    return evaluate(model, asked, registry, accelerator, trained, temperatures).metrics
 
 
 def _run(given: Run | str | Path) -> Run:

@@ -52,6 +52,12 @@ def test_a_temperature_is_fitted_for_each_subset_on_the_rows_held_back(measured:
     assert found.metrics["subsets/sight/calibrated/temperature"] != pytest.approx(1)
 
 
+def test_rows_held_back_are_not_cut_to_those_that_are_measured(measured: Any) -> None:
+    whole, cut = measured(calibrate=HELD)[1], measured(calibrate=HELD, limit=1)[1]
+    assert cut.metrics["evaluate/rows"] == 1
+    assert cut.temperatures == whole.temperatures
+
+
 def test_what_is_measured_does_not_change_by_it(measured: Any) -> None:
     plain, calibrated = measured()[1].metrics, measured(calibrate=HELD, foreign=FOREIGN)[1].metrics
     assert plain.items() <= calibrated.items()

@@ -101,6 +101,32 @@ def test_what_was_embedded_gives_the_same(toys: tuple[Registry, Recipe, Model], 
         neighbours(made, other, known, queries, 2, embedded=tmp_path / "parts", weights="mine")
 
 
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_what_was_embedded_in_fewer_bits_gives_nearly_the_same(
+    toys: tuple[Registry, Recipe, Model], tmp_path: Path, precision: str
+) -> None:
+    known, wanted, made = toys
+    cpu = Accelerator(cpu=True)
+    embed(made, wanted, "train", tmp_path, known, cpu, weights="mine", each=5, precision=precision)
+    queries = query(made, wanted, {"sight": "0", "text": "blue", "sound": "1"})
+    scanned = neighbours(made, wanted, known, queries, 3)
+    found = neighbours(made, wanted, known, queries, 3, embedded=tmp_path, weights="mine")
+    for name, some in scanned.items():
+        assert [one[:2] + one[3:] for one in found[name]] == [one[:2] + one[3:] for one in some]
+        cosines = [one.similarity for one in some]
+        assert [one.similarity for one in found[name]] == pytest.approx(cosines, abs=5e-3)
+        assert found[name][0].similarity == pytest.approx(1, abs=1e-4)  # at most: codes are no unit vectors
+
+
+def test_signs_are_refused(toys: tuple[Registry, Recipe, Model], tmp_path: Path) -> None:
+    known, wanted, made = toys
+    path, cpu = tmp_path / "signs.parquet", Accelerator(cpu=True)
+    embed(made, wanted, "train", path, known, cpu, weights="mine", precision="binary")
+    queries = query(made, wanted, {"sight": "0"})
+    with pytest.raises(DataError, match=r"signs\.parquet holds signs alone, which have no cosine; run"):
+        neighbours(made, wanted, known, queries, 1, embedded=path, weights="mine")
+
+
 def test_one_source_may_be_named(toys: tuple[Registry, Recipe, Model]) -> None:
     known, wanted, made = toys
     found = neighbours(made, wanted, known, query(made, wanted, {"sight": "2"}), 1, "test")

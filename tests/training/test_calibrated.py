@@ -1,6 +1,7 @@
 """A training that fits temperatures leaves them in its run; predictions and exports are made with them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 from fusion_digits.source import Digits
 
-from fusion import Recipe, Registry, Run, RunError, load, read_recipe, train
+from fusion import Recipe, Registry, Run, RunError, load, measure, read_recipe, train
+from fusion.batch import Row
 from fusion.evaluation.temperature import scaled
 from fusion.export.export import export
 from fusion.export.predict import answer
@@ -33,7 +35,7 @@ def temperatures(run: Run) -> dict[str, Any]:
 
 def test_the_run_keeps_them(run: Run, temperatures: dict[str, Any]) -> None:
     assert temperatures
-    assert set(run.manifest["files"]) == {"model.safetensors", "calibration.json"}
+    assert set(run.manifest["files"]) == {"recipe.yaml", "model.safetensors", "calibration.json"}
     for answered, temperature in temperatures.items():
         subset, _, task = answered.partition("/")
         assert task == "digit"
@@ -53,6 +55,58 @@ def test_predictions_are_made_at_the_temperature_of_what_a_row_has(
         torch.testing.assert_close(after.score[number], expected)
         assert not torch.allclose(after.score[number], before.score[number])
         assert torch.equal(after.value, before.value)
+
+
+def test_contributions_and_attributions_are_of_the_answers_that_are_predicted(
+    run: Run, registry: Registry
+) -> None:
+    row = Digits(split="test")[0]
+    predictor = load(run, registry=registry)
+    predictor.temperatures = {"image/digit": 3.0, "audio/digit": 0.5, "image+audio/digit": 2.0}
+    image, audio = {"image": row["image"]}, {"audio": row["audio"]}
+    found = predictor.explain(image | audio, attribute=True)
+    answer = predictor.predict(image | audio)["digit"]
+    torch.testing.assert_close(found.answers["digit"].score, answer.score)
+    chosen = int(answer.value)
+
+    def worth(given: Row) -> float:
+        return predictor.predict(given)["digit"].score[0, chosen].item()
+
+    told, alone = found.contributions["digit"], [worth(image), worth(audio)]
+    nothing, full = told.nothing.item(), worth(image | audio)
+    parts = [(alone[one] - nothing + full - alone[1 - one]) / 2 for one in (0, 1)]
+    assert [part.item() for part in told.parts.values()] == pytest.approx(parts, abs=1e-6)
+    assert nothing + sum(part.item() for part in told.parts.values()) == pytest.approx(full, abs=1e-6)
+    blank = worth({"image": row["image"] * 0})
+    difference = found.attributions["digit"]["image"].difference
+    assert difference == pytest.approx(alone[0] - blank, abs=1e-6)
+
+
+def warmth(metrics: Mapping[str, Any]) -> dict[str, float]:
+    key = "/calibrated/temperature"
+    return {name.split("/")[1]: value for name, value in metrics.items() if name.endswith(key)}
+
+
+def test_a_run_is_measured_at_its_temperatures_unless_others_are_to_be_fitted(
+    run: Run, temperatures: dict[str, Any], registry: Registry
+) -> None:
+    kept = {answered.partition("/")[0]: value for answered, value in temperatures.items()}
+    assert warmth(measure(run, ["evaluate.limit=5"], registry=registry)) == kept
+    few = ["evaluate.limit=5", "evaluate.calibrate.held.limit=20"]
+    fitted = warmth(measure(run, few, registry=registry))
+    assert fitted["text"] != pytest.approx(kept["text"], rel=1e-3)
+    predictor = load(run, registry=registry)
+    predictor.temperatures = {"text/digit": 3.0}
+    found = measure(predictor, ["evaluate.limit=5"], registry=registry)
+    assert warmth(found) == {"text": 3.0}
+    assert warmth(measure(predictor, few, registry=registry)) == pytest.approx(fitted)
+    # rows that say what is known are read, and still none is fitted
+    data = predictor.recipe.model_dump(mode="json")
+    data["evaluate"] |= {"limit": 5, "foreign": {"other": HELD["held"] | {"split": "train"}}}
+    predictor.recipe = Recipe(**data)
+    found = measure(predictor, registry=registry)
+    assert warmth(found) == {"text": 3.0}
+    assert found["foreign/other/text/distance"] > 0
 
 
 def test_so_are_the_answers_of_an_export(run: Run, registry: Registry, tmp_path: Path) -> None:
