@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from torch import Tensor
 
-from fusion.batch import Source
 from fusion.build import build_tables
 from fusion.data.collate import BadRow
 from fusion.errors import DataError
@@ -77,7 +76,7 @@ def evaluate(
         for found in others.rows(crew, look):
             strangers.add(name, found)
         strange += [row._replace(source=f"foreign/{row.source}") for row in others.bad]
-    expect_some(sources, bad, recipe)
+    expect_some(dict(zip(sources, rounds.sweep.sizes, strict=True)), bad)
     if not accelerator.is_main_process:
         crew.follow(search)
         return Evaluation({}, {}, bad, {})
@@ -142,10 +141,9 @@ def class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
     return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
 
 
-def expect_some(sources: Mapping[str, Source], bad: Sequence[BadRow], recipe: Recipe) -> None:
-    """Raise DataError for a source that is empty, or of which no row can be read."""
-    for name, source in sources.items():
-        size = min(len(source), recipe.evaluate.limit or len(source))
+def expect_some(sizes: Mapping[str, int], bad: Sequence[BadRow]) -> None:
+    """Raise DataError for a source, of so many rows, that is empty, or of which no row can be read."""
+    for name, size in sizes.items():
         unread = [row for row in bad if row.source == name]
         if size == 0:
             raise DataError(f"evaluate.sources.{name} is empty")

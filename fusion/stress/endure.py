@@ -25,7 +25,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Point, Record
 from fusion.stress.counts import Counted, Versed, closed
-from fusion.stress.rows import Damaged, Picked, Sweeps, pick
+from fusion.stress.rows import Damaged, Sweeps, pick
 from fusion.stress.spoil import encoded, spoilt
 from fusion.stress.stress import Stress
 
@@ -85,7 +85,7 @@ def endure(
                 counted.add(part)
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
-    expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe)
+    expect_some(dict(zip(built, clean.sizes, strict=True)), bad)
     said = stress.tell(crew)
     record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=said)
     if not accelerator.is_main_process:
@@ -128,9 +128,8 @@ def _sweeps(
     ]
 
     def sweep(sources: Mapping[str, Source], collator: Collator) -> Sweep:
-        picked = {name: Picked(sources[name], some) for name, some in zip(built, drawn, strict=True)}
-        reader = Reader(picked, collator)
-        return Sweep(reader, recipe.evaluate.batch, accelerator.process_index, accelerator.num_processes)
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        return Sweep(Reader(sources, collator), recipe.evaluate.batch, rank, ranks, chosen=drawn)
 
     sweeps: list[Sweep | None] = [sweep(built, Collator(model.processors, targets(model, recipe)))]
     for trial in stress.trials:
