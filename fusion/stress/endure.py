@@ -61,7 +61,9 @@ def endure(
     keeper = Keeper(model.modalities, target, clean.rows)
     tally = Tally(model, target, 0, unlabelled=False)
     versed = {"+".join(some): Versed(model, target, some, subsets) for some in damaged}
-    counts = [Counted(trial, model, recipe, subsets, clean.rows) for trial in stress.trials]
+    counts = [
+        Counted(trial, stress.wanted(trial), model, recipe, subsets, clean.rows) for trial in stress.trials
+    ]
     bad: list[BadRow] = []
     for _ in range(clean.rounds):
         one, found = next(loaded, None), None
@@ -101,7 +103,8 @@ def endure(
         for counted in counts:
             trial = counted.trial
             changed = kept._replace(vectors=kept.vectors | counted.vectors)
-            told = measure(_about(recipe, trial.modalities), changed, counted.tally, classes, {}, crew)
+            asked = _about(recipe, trial.modalities if counted.wanted.vectors else ())
+            told = measure(asked, changed, counted.tally, classes, {}, crew)
             record.points.append(
                 Point(
                     **trial._asdict(),
@@ -146,9 +149,10 @@ def _sweeps(
 
 
 def _about(recipe: Recipe, damaged: tuple[str, ...]) -> Recipe:
-    """Return the recipe with the pairs for retrieval that hold what is damaged."""
+    """Return the recipe with what is measured of the vectors of what is damaged, if there are any."""
     pairs = [pair for pair in recipe.retrieval_pairs() if set(pair) & set(damaged)]
-    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"retrieval": pairs})})
+    asked = {"retrieval": pairs, "zero_shot": recipe.evaluate.zero_shot if damaged else None}
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update=asked)})
 
 
 def _numbers(metrics: Mapping[str, Any], damaged: tuple[str, ...] = ()) -> dict[str, Any]:
