@@ -89,7 +89,14 @@ def endure(
         bad = gather_object(bad)
     expect_some(dict(zip(built, clean.sizes, strict=True)), bad)
     said = stress.tell(crew)
-    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=said)
+    record = Record(
+        stress=name,
+        axis=stress.axis,
+        mean_error=stress.mean_error,
+        seed=recipe.train.seed,
+        bad_rows=len(bad),
+        told=said,
+    )
     if not accelerator.is_main_process:
         crew.follow(search)
         return record

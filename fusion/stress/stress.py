@@ -44,10 +44,12 @@ class Stress(ABC):
     """A list of trials, and how the rows are damaged in each: as raw samples, or as inputs of the model.
 
     A subclass takes (recipe, registry, *, kinds, severities); of both, none mean all. `axis` says what a
-    severity counts. Damage is a function of the seed, the row and the trial.
+    severity counts, `mean_error` how the error over all trials is called. Damage is a function of the seed,
+    the row and the trial.
     """
 
     axis: str = "severity"
+    mean_error: str = "mean error"
     trials: Sequence[Trial]
 
     def meet(self, model: Model) -> None:  # noqa: B027  # most trials do not depend on it

@@ -48,7 +48,7 @@ def test_it_attacks_each_that_can_be_and_all_of_them_together(record: Record) ->
         (damaged, radius) for damaged in ("sight", "sound", "sight+sound") for radius in (0.0, RADIUS)
     ]
     assert {point.kind for point in record.points} == {"apgd"}
-    assert record.axis == "radius"
+    assert (record.axis, record.mean_error) == ("radius", "mean error")
     assert record.told["spared"] == ["text"]
     assert record.told["attack"] == {"name": "apgd", "norm": "linf", "loss": "loss", "steps": 4}
 

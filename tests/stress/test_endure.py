@@ -80,7 +80,9 @@ def test_without_damage_it_measures_what_the_evaluation_does(whole: Record) -> N
     made = recipe(batch=5)
     metrics = evaluate(toys.model(made, toys.registry()), made, toys.registry(), Accelerator(), {}).metrics
     measurable = {key for key in metrics if key.split("/")[-1] not in ("entropy", "snd", "emergent")}
-    assert whole.clean == {key: metrics[key] for key in measurable if not key.startswith("evaluate/")}
+    measurable = {key for key in measurable if key.split("/")[0] not in ("evaluate", "contribution")}
+    assert whole.clean == {key: metrics[key] for key in measurable}
+    assert whole.mean_error == "mCE"
     assert (whole.rows, whole.bad_rows) == (metrics["evaluate/rows"], metrics["evaluate/bad_rows"]) == (12, 1)
     assert len(whole.clean) > 50
 
