@@ -33,6 +33,11 @@ class Block(NamedTuple):
     radius: Tensor  # (n, 1, ...): 0 for a row that is left alone
     rows: Tensor  # (n,) long: which of the b rows each of them is
 
+    @property
+    def free(self) -> Tensor:
+        """Which numbers of a sample can move at all, (n, ...) bool: padding cannot."""
+        return self.high > self.low
+
     def of_rows(self, values: Tensor) -> Tensor:
         """Return what each of b rows has, (b,), for these n, (n, 1, ...)."""
         return values[self.rows].reshape(self.radius.shape)
@@ -52,17 +57,22 @@ class Region:
         return {key: torch.zeros_like(block.low) for key, block in self.blocks.items()}
 
     def random(self) -> Delta:
-        """Return a point that is uniform in the ball of every row, as far as the range of samples allows."""
+        """Return a point that is uniform in the ball of every row, as far as the range of samples allows.
+
+        The ball is in what is free to move, so that a row has the same point however far it is padded.
+        """
         drawn = {}
         for key, block in self.blocks.items():
-            keys, size = self.keys[block.rows], block.low[0].numel()
+            keys, free = self.keys[block.rows], block.free.flatten(1)
+            place = free.cumsum(dim=1) - 1  # among those that are free
             salt = crc32("/".join(key).encode())  # whatever else the batch has
             if self.norm == "linf":
-                unit = 2 * uniform(keys, size, salt) - 1
+                unit = 2 * uniform(keys, place, salt) - 1
             else:
-                direction = normal(keys, size, salt)
+                direction = normal(keys, place, salt) * free
+                size = free.sum(dim=1, keepdim=True).clamp(min=1)
                 length = uniform(keys, 1, salt + 1) ** (1 / size)
-                unit = direction / direction.norm(dim=1, keepdim=True) * length
+                unit = direction / direction.norm(dim=1, keepdim=True).clamp(min=TINY) * length
             drawn[key] = block.radius * unit.reshape(block.low.shape)
         return self.project(drawn)
 

@@ -17,15 +17,18 @@ def keyed(*parts: int | Tensor) -> Tensor:
     return key
 
 
-def uniform(keys: Tensor, count: int, salt: int = 0) -> Tensor:
-    """Return `count` numbers in [0, 1] for each of n keys, (n, count) fp32."""
-    place = torch.arange(count, device=keys.device)
+def uniform(keys: Tensor, count: int | Tensor, salt: int = 0) -> Tensor:
+    """Return `count` numbers in [0, 1] for each of n keys, (n, count) fp32.
+
+    Instead of how many, their places in the sequence of each key may be given, (n, count) long.
+    """
+    place = torch.arange(count, device=keys.device) if isinstance(count, int) else count
     mixed = _mix(_mix(keys + (salt * GOLDEN & LOW))[:, None] + _mix(place + GOLDEN))
     return mixed.float() / LOW
 
 
-def normal(keys: Tensor, count: int, salt: int = 0) -> Tensor:
-    """Return `count` numbers of the standard normal distribution for each of n keys, (n, count) fp32."""
+def normal(keys: Tensor, count: int | Tensor, salt: int = 0) -> Tensor:
+    """Return `count` numbers of the standard normal distribution for each of n keys, as `uniform` does."""
     small = 1e-6  # no number beyond 4.9
     return math.sqrt(2) * torch.erfinv((2 * uniform(keys, count, salt) - 1).clamp(small - 1, 1 - small))
 

@@ -78,6 +78,26 @@ def test_random_points_fill_the_ball() -> None:
         assert abs((ball < 2 * share ** (1 / 3)).float().mean() - share) < 0.04
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_padding_changes_no_random_start(norm: Norm) -> None:
+    """Two channels, of 3 and 5 numbers in two rows, behind them or before and between them nothing."""
+    real = torch.arange(5) < torch.tensor([3, 5])[:, None]
+    bound = real[:, None].expand(2, 2, 5) * 100.0
+    alone = region(norm, [2.0], -bound[:1, :, :3], bound[:1, :, :3]).random()[KEY]
+    for before, after in ((0, 0), (0, 4), (2, 1)):
+        wide = torch.nn.functional.pad(bound, (before, after))
+        found = region(norm, [2.0, 2.0], -wide, wide).random()[KEY]
+        torch.testing.assert_close(found[:1, :, before : before + 3], alone)
+        assert not found[wide == 0].any()
+
+
+def test_a_padded_l2_start_is_uniform_in_the_ball_of_what_is_real() -> None:
+    bound = torch.tensor([100.0, 0.0, 100.0, 100.0, 0.0, 0.0, 0.0, 0.0]).expand(4000, 8)
+    ball = region("l2", [2.0] * 4000, -bound, bound).random()[KEY].norm(dim=1)
+    for share in (0.25, 0.5, 0.75):  # a ball of that share of the volume, in three dimensions
+        assert abs((ball < 2 * share ** (1 / 3)).float().mean() - share) < 0.04
+
+
 def test_the_gradient_of_what_does_not_depend_on_the_input_is_zero() -> None:
     value, slope = gradient(lambda delta: torch.tensor([1.0, 2.0]), free("l2", 1.0).zero())
     assert value.tolist() == [1, 2]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from fusion.batch import Batch, Source, Stream
 from fusion.data.collate import UNREADABLE, BadRow, Collator, Sample
 from fusion.data.draw import Draw, Turn
-from fusion.data.order import Order, Slots
+from fusion.data.order import Ints, Order, Slots
 from fusion.data.parts import together
 from fusion.data.stream import Tap
 from fusion.errors import DataError, FusionError
@@ -124,20 +124,33 @@ class Steps(Dataset[Loaded]):
 
 
 class Sweep(Dataset[Loaded]):
-    """All rows of all sources once, in order, in batches; rank r of n takes every n-th batch."""
+    """All rows of all sources once, in order, in batches; rank r of n takes every n-th batch.
+
+    Of each source the first `limit` rows are taken, or those that are `chosen`, by their numbers (k,).
+    """
 
     def __init__(
-        self, reader: Reader, batch: int, rank: int = 0, ranks: int = 1, limit: int | None = None
+        self,
+        reader: Reader,
+        batch: int,
+        rank: int = 0,
+        ranks: int = 1,
+        limit: int | None = None,
+        chosen: Sequence[Ints] | None = None,
     ) -> None:
-        self.reader = reader
+        self.reader, self.chosen = reader, chosen
+        self.sizes = [  # of all ranks, by source
+            0 if isinstance(source, Stream) else min(len(source), limit or len(source))
+            for source in reader.sources
+        ]
+        if chosen is not None:
+            self.sizes = [len(rows) for rows in chosen]
         spans = [
             (number, start, min(start + batch, size))
-            for number, source in enumerate(reader.sources)
-            if not isinstance(source, Stream)
-            for size in [min(len(source), limit or len(source))]
+            for number, size in enumerate(self.sizes)
             for start in range(0, size, batch)
         ]
-        self.rows = sum(stop - start for _, start, stop in spans)  # of all ranks
+        self.rows = sum(self.sizes)
         self.rounds = -(-len(spans) // ranks)  # in which each rank reads a batch, in the last one some
         self.spans = spans[rank::ranks]
 
@@ -147,6 +160,8 @@ class Sweep(Dataset[Loaded]):
     def __getitem__(self, index: int) -> Loaded:
         source, start, stop = self.spans[index]
         row = np.arange(start, stop, dtype=np.int64)
+        if self.chosen is not None:
+            row = self.chosen[source][start:stop]
         return self.reader(Slots(np.full_like(row, source), row, np.zeros_like(row)))
 
 

@@ -71,15 +71,15 @@ def evaluate(
         number = int(found.place["source"][0])
         for tally in (every, *by_source[number : number + 1]):
             tally.add(found)
-    bad, limit = rounds.bad, recipe.evaluate.limit
+    bad = rounds.bad
     strange = [row._replace(source=f"calibrate/{row.source}") for row in held.bad]
     for name, source in build_tables(recipe.evaluate.foreign, registry, "evaluate.foreign").items():
         others = Rounds(model, recipe, {name: source}, accelerator, recipe.evaluate.limit)
         for found in others.rows(crew, look):
             strangers.add(name, found)
-        expect_some({name: source}, others.bad, limit, "evaluate.foreign")
+        expect_some({name: others.sweep.rows}, others.bad, "evaluate.foreign")
         strange += [row._replace(source=f"foreign/{row.source}") for row in others.bad]
-    expect_some(sources, bad, limit)
+    expect_some(dict(zip(sources, rounds.sweep.sizes, strict=True)), bad)
     if not accelerator.is_main_process:
         crew.follow(search)
         return Evaluation({}, {}, bad, {})

@@ -46,7 +46,7 @@ def learn(
     """
     chosen = recipe.evaluate.calibrate
     if not chosen or (given is not None and not recipe.evaluate.foreign):
-        return Held(dict(given or {}, []), {}, [])
+        return Held(dict(given or {}), {}, [])
     sources = build_tables(chosen, registry, "evaluate.calibrate")
     rounds = Rounds(model, recipe, sources, accelerator, None)
     answers: dict[str, Spread] = {}
@@ -60,7 +60,7 @@ def learn(
             having = whole.having(subset.split("+"))
             if having.any():
                 known.setdefault(subset, Spread()).add(vectors[having])
-    expect_some(sources, rounds.bad, None, "evaluate.calibrate")
+    expect_some(dict(zip(sources, rounds.sweep.sizes, strict=True)), rounds.bad, "evaluate.calibrate")
     temperatures = dict(given or {})
     for answered, spread in answers.items():
         rows_of = spread.rows

@@ -23,12 +23,9 @@ def targets(model: Model, recipe: Recipe) -> dict[str, Target]:
     return {recipe.evaluate.target: read.get(recipe.evaluate.target, Target(torch.long)), **answered}
 
 
-def expect_some(
-    sources: Mapping[str, Source], bad: Sequence[BadRow], limit: int | None, path: str = "evaluate.sources"
-) -> None:
-    """Raise DataError for a source that is empty, or of which no row could be read."""
-    for name, source in sources.items():
-        size = min(len(source), limit or len(source))
+def expect_some(sizes: Mapping[str, int], bad: Sequence[BadRow], path: str = "evaluate.sources") -> None:
+    """Raise DataError for a source, of so many rows, that is empty, or of which no row could be read."""
+    for name, size in sizes.items():
         unread = [row for row in bad if row.source == name]
         if size == 0:
             raise DataError(f"{path}.{name} is empty")

@@ -36,9 +36,9 @@ class Point(BaseModel):
 class Errors(BaseModel):
     """How wrong a metric is: 1 less a share, or the metric itself where less is better.
 
-    Without a model to compare with, the mean corruption error is that over kinds and severities, as Hendrycks
-    et al. 2020 (AugMix) have it, and the relative one is what it exceeds the clean error by: the sums of
-    Hendrycks & Dietterich 2019, without their division by those of AlexNet.
+    Without a model to compare with, the mean error is that over kinds and severities, as Hendrycks et al.
+    2020 (AugMix) have it for corruptions (mCE), and the relative one is what it exceeds the clean error by:
+    the sums of Hendrycks & Dietterich 2019, without their division by those of AlexNet.
     """
 
     clean: float
@@ -51,6 +51,7 @@ class Record(BaseModel):
 
     stress: str
     axis: str  # what a severity counts
+    mean_error: str = "mean error"  # how the error over all trials is called, such as "mCE"
     seed: int
     overrides: list[str] = []  # of the recipe, that say what was measured
     rows: int = 0

@@ -58,15 +58,16 @@ def fusing(record: Record) -> list[Table]:
             columns = ["damaged", "given", "rows", "clean", "alone", "fused", "left out", gain]
             columns.append(f"{gain}, {record.axis} {plain(record.severities[-1])}")
             note = (
-                "Mean over kinds and severities. Alone: only what is damaged is given. Fused: all that is "
-                "given, with the damage. Left out: only the rest is given. Red: leaving it out is better."
+                f"Mean over {_trials(record, *record.damaged)}. Alone: only what is damaged is given. "
+                "Fused: all that is given, with the damage. Left out: only the rest is given. "
+                "Red: leaving it out is better."
             )
             found.append(Table(f"Does fusing help? {metric}", columns, rows, note, 2))
     return found
 
 
 def by_severity(record: Record, damaged: str) -> Table:
-    """Return every measure by severity, the mean over kinds, and its mean error."""
+    """Return every measure by severity, the mean over any kinds, and its mean error."""
     rows = []
     for name, key in measures(record, damaged):
         means = [_mean(record.of(damaged, severity), key) for severity in record.severities]
@@ -75,11 +76,12 @@ def by_severity(record: Record, damaged: str) -> Table:
         if wrong is not None and not is_share(key):
             errors = [plain(wrong.mean), plain(wrong.relative)]
         rows.append([name, *(written(key, value) for value in (record.clean.get(key), *means)), *errors])
-    many = len({point.kind for point in record.of(damaged)})
-    columns = ["measure", "clean", *map(plain, record.severities), "mCE", "relative mCE"]
+    many, mean_error = _kinds(record, damaged), record.mean_error
+    columns = ["measure", "clean", *map(plain, record.severities), mean_error, f"relative {mean_error}"]
+    over = f"the mean over {many} kinds, " if many > 1 else ""
     note = (
-        f"By {record.axis}, the mean over {many} kinds, {count(record.rows)} rows. mCE: the error (1 less a "
-        "share), averaged over kinds and severities; relative: less the clean error."
+        f"By {record.axis}, {over}{count(record.rows)} rows; {mean_error}: the error (1 less a "
+        f"share), averaged over {_trials(record, damaged)}; relative: less the clean error."
     )
     note += f" Measured with {' '.join(record.overrides)}." if record.overrides else ""
     return Table(f"{damaged} damaged", columns, rows, note)
@@ -124,6 +126,17 @@ def measures(record: Record, damaged: str) -> list[Measure]:
             case ["retrieval", about, "hit@1" | "recall@1" as metric]:
                 found.append(Measure(f"{metric}, {about.replace('->', ' → ')}", key))
     return found
+
+
+def _kinds(record: Record, damaged: str) -> int:
+    """Return in how many kinds these modalities are damaged."""
+    return len({point.kind for point in record.of(damaged)})
+
+
+def _trials(record: Record, *damaged: str) -> str:
+    """Return over what a mean error is taken."""
+    several = any(_kinds(record, one) > 1 for one in damaged)
+    return f"every {'kind and ' if several else ''}{record.axis}"
 
 
 def _leading(record: Record) -> list[str]:
@@ -190,7 +203,8 @@ def _chart(record: Record, damaged: str, metric: str) -> Chart:
         level_name=f"the same without {damaged}",
         write=share if is_share(metric) else brief,
     )
-    note = f"Mean over kinds, by {record.axis}; 0 is without damage."
+    note = "Mean over kinds, by" if _kinds(record, damaged) > 1 else "By"
+    note += f" {record.axis}; 0 is without damage."
     if drawn:
         note += f" Where a line is below the dashes of its colour, leaving {damaged} out would be better."
     return Chart(f"{metric}, {damaged} damaged", drawing, note)

@@ -12,7 +12,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Point, Record, Versus
 from fusion.stress.flags import Flags
-from fusion.stress.stress import Stress, Trial
+from fusion.stress.stress import Stress, Trial, Wanted
 from fusion.threat.attacker import Attacker, evaluating
 from fusion.threat.harm import Goal
 from fusion.threat.surface import attackable
@@ -72,6 +72,14 @@ class Attacks(Stress):
                 f"that can be attacked ({', '.join(able)})"
             )
         self.flags = {one: Flags() for one in damaged}
+
+    def wanted(self, trial: Trial) -> Wanted:
+        """Return what an attack is after; what is attacked alone, too, where no trial is after that."""
+        if trial.kind == APART:
+            return Wanted(subsets=())
+        kinds = {one.kind for one in self.trials if one.damaged == trial.damaged}
+        alone = [] if trial.damaged in kinds else [trial.modalities]
+        return Wanted([tuple(trial.kind.split("+")), *alone], vectors=False)
 
     def spoil(self, model: Model, batch: Batch, trial: Trial) -> Batch:
         given = trial.kind.split("+")
@@ -140,11 +148,7 @@ def aimed(attack: str, trials: Sequence[Point]) -> Point:
     versus: dict[str, Versus] = {}
     for kind, trial in by_kind.items():
         own = ("retrieval/", "zero_shot/") if kind == APART else (f"subsets/{kind}/",)
-        metrics |= {
-            key: value
-            for key, value in trial.metrics.items()
-            if key.startswith(own) and "averaged" not in key.split("/")  # which nobody attacked
-        }
+        metrics |= {key: value for key, value in trial.metrics.items() if key.startswith(own)}
         if kind in trial.versus:
             alone = by_kind.get(damaged, trial).versus[kind].alone
             versus[kind] = trial.versus[kind].model_copy(update={"alone": alone})

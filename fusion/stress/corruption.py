@@ -22,6 +22,8 @@ def corrupt(raw: Any, rng: np.random.Generator, *, by: Corruption, severity: int
 class Corruptions(Stress):
     """Damages raw samples, as Hendrycks & Dietterich 2019 do pictures; severities are 1 to 5, 0 is none."""
 
+    mean_error = "mCE"
+
     def __init__(
         self, recipe: Recipe, registry: Registry, *, kinds: Sequence[str], severities: Sequence[float]
     ) -> None:

@@ -12,7 +12,7 @@ from fusion.explain.shapley import Subset
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.report.stress import Versus
-from fusion.stress.stress import Trial
+from fusion.stress.stress import Trial, Wanted
 
 
 class Versed:
@@ -28,10 +28,9 @@ class Versed:
 
     def add(self, rows: Rows) -> None:
         for subset, tally in self.tallies.items():
-            chosen = rows._replace(vectors={}, content={}, scores=of_subsets(rows, self._parts(subset)))
-            chosen = chosen.where(rows.having(subset))
-            if len(chosen.place["row"]):
-                tally.add(chosen)
+            having, scores = rows.having(subset), of_subsets(rows, self._parts(subset))
+            if scores and having.any():
+                tally.add(rows._replace(vectors={}, content={}, scores=scores).where(having))
 
     def versus(self, clean: Mapping[str, Versus] | None = None) -> dict[str, Versus]:
         """Return what was counted, by subset; of a subset that no labelled row has, nothing.
@@ -54,21 +53,31 @@ class Versed:
 
 
 class Counted:
-    """Counts a trial, and keeps the vectors of what is damaged, of `rows` rows or so."""
+    """Counts what is wanted of a trial, and keeps the vectors of what it damages, of `rows` rows or so."""
 
     def __init__(
-        self, trial: Trial, model: Model, recipe: Recipe, subsets: Sequence[Subset], rows: int
+        self,
+        trial: Trial,
+        wanted: Wanted,
+        model: Model,
+        recipe: Recipe,
+        subsets: Sequence[Subset],
+        rows: int,
     ) -> None:
         target = recipe.evaluate.target
-        self.trial = trial
-        self.subsets = [subset for subset in subsets if set(subset) & set(trial.modalities)]
+        self.trial, self.wanted = trial, wanted
+        self.subsets = [
+            subset
+            for subset in subsets
+            if set(subset) & set(trial.modalities) and (wanted.subsets is None or subset in wanted.subsets)
+        ]
         self.tally = Tally(model, target, 0, unlabelled=False)
-        self.versed = Versed(model, target, trial.modalities, self.subsets)
-        self._vectors = {name: Column(rows) for name in trial.modalities}
+        self.versed = Versed(model, target, trial.modalities, subsets)
+        self._vectors = {name: Column(rows) for name in trial.modalities if wanted.vectors}
 
     def touched(self, rows: Rows) -> Rows:
         """Return what of the rows is counted here."""
-        return rows._replace(vectors={name: rows.vectors[name] for name in self.trial.modalities}, content={})
+        return rows._replace(vectors={name: rows.vectors[name] for name in self._vectors}, content={})
 
     def add(self, rows: Rows) -> None:
         self.tally.add(rows)

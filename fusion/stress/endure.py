@@ -25,7 +25,7 @@ from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Point, Record
 from fusion.stress.counts import Counted, Versed, closed
-from fusion.stress.rows import Damaged, Picked, Sweeps, pick
+from fusion.stress.rows import Damaged, Sweeps, pick
 from fusion.stress.spoil import encoded, spoilt
 from fusion.stress.stress import Stress
 
@@ -61,7 +61,9 @@ def endure(
     keeper = Keeper(model.modalities, target, clean.rows)
     tally = Tally(model, target, 0, unlabelled=False)
     versed = {"+".join(some): Versed(model, target, some, subsets) for some in damaged}
-    counts = [Counted(trial, model, recipe, subsets, clean.rows) for trial in stress.trials]
+    counts = [
+        Counted(trial, stress.wanted(trial), model, recipe, subsets, clean.rows) for trial in stress.trials
+    ]
     bad: list[BadRow] = []
     for _ in range(clean.rounds):
         one, found = next(loaded, None), None
@@ -85,9 +87,16 @@ def endure(
                 counted.add(part)
     if accelerator.num_processes > 1:
         bad = gather_object(bad)
-    expect_some(dict(zip(built, clean.reader.sources, strict=True)), bad, recipe.evaluate.limit)
+    expect_some(dict(zip(built, clean.sizes, strict=True)), bad)
     said = stress.tell(crew)
-    record = Record(stress=name, axis=stress.axis, seed=recipe.train.seed, bad_rows=len(bad), told=said)
+    record = Record(
+        stress=name,
+        axis=stress.axis,
+        mean_error=stress.mean_error,
+        seed=recipe.train.seed,
+        bad_rows=len(bad),
+        told=said,
+    )
     if not accelerator.is_main_process:
         crew.follow(search)
         return record
@@ -101,7 +110,8 @@ def endure(
         for counted in counts:
             trial = counted.trial
             changed = kept._replace(vectors=kept.vectors | counted.vectors)
-            told = measure(_about(recipe, trial.modalities), changed, counted.tally, classes, {}, crew)
+            asked = _about(recipe, trial.modalities if counted.wanted.vectors else ())
+            told = measure(asked, changed, counted.tally, classes, {}, crew)
             record.points.append(
                 Point(
                     **trial._asdict(),
@@ -128,9 +138,8 @@ def _sweeps(
     ]
 
     def sweep(sources: Mapping[str, Source], collator: Collator) -> Sweep:
-        picked = {name: Picked(sources[name], some) for name, some in zip(built, drawn, strict=True)}
-        reader = Reader(picked, collator)
-        return Sweep(reader, recipe.evaluate.batch, accelerator.process_index, accelerator.num_processes)
+        rank, ranks = accelerator.process_index, accelerator.num_processes
+        return Sweep(Reader(sources, collator), recipe.evaluate.batch, rank, ranks, chosen=drawn)
 
     sweeps: list[Sweep | None] = [sweep(built, Collator(model.processors, targets(model, recipe)))]
     for trial in stress.trials:
@@ -147,9 +156,10 @@ def _sweeps(
 
 
 def _about(recipe: Recipe, damaged: tuple[str, ...]) -> Recipe:
-    """Return the recipe with the pairs for retrieval that hold what is damaged."""
+    """Return the recipe with what is measured of the vectors of what is damaged, if there are any."""
     pairs = [pair for pair in recipe.retrieval_pairs() if set(pair) & set(damaged)]
-    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"retrieval": pairs})})
+    asked = {"retrieval": pairs, "zero_shot": recipe.evaluate.zero_shot if damaged else None}
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update=asked)})
 
 
 def _numbers(metrics: Mapping[str, Any], damaged: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from fusion.batch import Choices, Row, Source
 from fusion.data.draw import choices, naming
 from fusion.data.loader import Loaded, Sweep
+from fusion.data.order import Ints
 
 Damage = Callable[[Any, np.random.Generator], Any]
 """Damages a raw sample; picklable. Every draw comes from the generator."""
@@ -43,20 +43,7 @@ class Damaged:
         return np.random.default_rng((self.seed, self.number, row, self.stream, choice))
 
 
-class Picked:
-    """Some of the rows of a source, by their numbers (k,)."""
-
-    def __init__(self, source: Source, rows: NDArray[np.int64]) -> None:
-        self.source, self.rows = source, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        return self.source[int(self.rows[index])]
-
-
-def pick(size: int, number: int, rows: int | None, limit: int | None, seed: int) -> NDArray[np.int64]:
+def pick(size: int, number: int, rows: int | None, limit: int | None, seed: int) -> Ints:
     """Return which of the first `limit` rows of a source are measured: `rows` of them, drawn, in order."""
     size = min(size, limit or size)
     if rows is None or rows >= size:

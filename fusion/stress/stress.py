@@ -1,7 +1,7 @@
 """What a stress is: trials in which one or more modalities of the rows are damaged."""
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from fusion.batch import Batch
@@ -33,18 +33,31 @@ class Trial(NamedTuple):
         return tuple(self.damaged.split("+"))
 
 
+class Wanted(NamedTuple):
+    """What of a trial is measured: by default all that holds what it damages."""
+
+    subsets: Collection[tuple[str, ...]] | None = None  # from which tasks answer; None: from all
+    vectors: bool = True  # whether retrieval and zero-shot classification are measured
+
+
 class Stress(ABC):
     """A list of trials, and how the rows are damaged in each: as raw samples, or as inputs of the model.
 
     A subclass takes (recipe, registry, *, kinds, severities); of both, none mean all. `axis` says what a
-    severity counts. Damage is a function of the seed, the row and the trial.
+    severity counts, `mean_error` how the error over all trials is called. Damage is a function of the seed,
+    the row and the trial.
     """
 
     axis: str = "severity"
+    mean_error: str = "mean error"
     trials: Sequence[Trial]
 
     def meet(self, model: Model) -> None:  # noqa: B027  # most trials do not depend on it
         """Look at the model, on all ranks, before the trials are read."""
+
+    def wanted(self, trial: Trial) -> Wanted:
+        """Return what of a trial is measured."""
+        return Wanted()
 
     def damage(self, trial: Trial) -> Damage | None:
         """Return what damages raw samples in loader workers; None where the rows are not read again."""

@@ -203,6 +203,20 @@ def test_a_sweep_reads_at_most_as_many_rows_of_each_source_as_its_limit(collator
     assert rows == [([0] * 4, [0, 1, 2, 3]), ([0], [4]), ([1, 1], [0, 1])]
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_chosen_rows_keep_their_numbers(collator: Build, table: Make, ranks: int) -> None:
+    sources = {"a": table(length=10), "b": table(length=5), "c": table(length=9)}
+    chosen = [np.array(rows, dtype=np.int64) for rows in ([1, 4, 9], [], [0, 8])]
+    read = []
+    for rank in range(ranks):
+        sweep = Sweep(Reader(sources, collator()), 2, rank, ranks, chosen=chosen)
+        assert (sweep.sizes, sweep.rows) == ([3, 0, 2], 5)
+        for n in range(len(sweep)):
+            batch = sweep[n].batch
+            read.append((batch.source.tolist(), batch.row.tolist()))
+    assert sorted(read) == [([0], [9]), ([0, 0], [1, 4]), ([2, 2], [0, 8])]
+
+
 def test_a_rank_for_which_no_batch_is_left_reads_nothing(collator: Build, table: Make) -> None:
     sweep = Sweep(Reader({"a": table(length=3)}, collator()), 4, rank=1, ranks=2)
     assert len(sweep) == 0

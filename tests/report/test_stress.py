@@ -36,6 +36,7 @@ def record() -> Record:
     return Record(
         stress="corruption",
         axis="severity",
+        mean_error="mCE",
         seed=0,
         rows=40,
         clean={**clean, "subsets/text/accuracy": 0.8, "subsets/image+text/averaged/accuracy": 0.95},
@@ -100,7 +101,21 @@ def test_measures_are_told_by_severity_as_the_mean_over_kinds() -> None:
         ["hit@1, text → image", "90.0 %", "70.0 %", "30.0 %", "50.0 %", "+40.0"],
         ["zero-shot, image", "90.0 %", "70.0 %", "30.0 %", "50.0 %", "+40.0"],
     ]
-    assert "mean over 2 kinds, 40 rows" in table.note
+    assert "mean over 2 kinds, 40 rows; mCE: " in table.note
+    assert "over every kind and severity;" in table.note
+
+
+def test_of_one_kind_no_kinds_are_told_and_the_mean_error_has_the_name_of_its_stress() -> None:
+    found = record()
+    found.axis, found.mean_error, found.points = "radius", "mean error", found.points[:3]
+    table, [fused], [chart] = by_severity(found, "image"), fusing(found), charts(found)
+    assert table.columns[-2:] == ["mean error", "relative mean error"]
+    assert table.note == (
+        "By radius, 40 rows; mean error: the error (1 less a share), averaged over every radius; "
+        "relative: less the clean error."
+    )
+    assert fused.note.startswith("Mean over every radius. Alone:")
+    assert chart.note.startswith("By radius; 0 is without damage.")
 
 
 def test_each_kind_is_told_by_severity_with_what_is_damaged_as_the_query() -> None:

@@ -10,6 +10,8 @@ from fusion import Component, Delta, Harm, Recipe, Region, RunError, hookimpl
 from fusion.build import build_attack, build_tables
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Sweep
+from fusion.evaluation.retrieval import retrieval
+from fusion.evaluation.sweep import collect
 from fusion.report.stress import Point, Record
 from fusion.stress.attack import APART, Attacks
 from fusion.threat.attacker import Attacker
@@ -46,7 +48,7 @@ def test_it_attacks_each_that_can_be_and_all_of_them_together(record: Record) ->
         (damaged, radius) for damaged in ("sight", "sound", "sight+sound") for radius in (0.0, RADIUS)
     ]
     assert {point.kind for point in record.points} == {"apgd"}
-    assert record.axis == "radius"
+    assert (record.axis, record.mean_error) == ("radius", "mean error")
     assert record.told["spared"] == ["text"]
     assert record.told["attack"] == {"name": "apgd", "norm": "linf", "loss": "loss", "steps": 4}
 
@@ -66,6 +68,33 @@ def test_attacks_do_harm_to_what_they_are_after(record: Record) -> None:
     assert both["subsets/sight+sound/accuracy"] < record.clean["subsets/sight+sound/accuracy"]
     kept = [key for key in alone if key.startswith("subsets/") and key.endswith("/accuracy")]
     assert kept == [f"subsets/{given}/accuracy" for given in ("sight", "sight+sound", "sight+sound+text")]
+
+
+def test_nothing_is_measured_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, answered = [], []
+
+    def counting(queries: Any, gallery: Any, crew: Any) -> dict[str, float]:
+        searched.append((queries, gallery))
+        return retrieval(queries, gallery, crew)
+
+    def answering(model: Any, batch: Any, subsets: Any) -> Any:
+        answered.append(["+".join(subset) for subset in subsets])
+        return collect(model, batch, subsets)
+
+    monkeypatch.setattr("fusion.evaluation.evaluate.retrieval", counting)
+    monkeypatch.setattr("fusion.stress.endure.collect", answering)
+    found = attacked(recipe(batch=100))
+    kept = [key for point in found.points for key in point.metrics if key.endswith("->text/gallery")]
+    assert kept == [f"retrieval/{one}->text/gallery" for one in ("sight", "sound", "sight", "sound")]
+    assert len(searched) == 6 + 4 + 4 + 6  # without damage; of sight; of sound; of either
+    both = "sight+sound"
+    others = [[both], ["sight+sound+text"], []]
+    assert answered[1:] == [["sight"], *others, ["sound"], *others, *others]
+    answered.clear()
+    chosen = attacked(recipe(batch=100), kinds=(both,))
+    assert answered[1:] == [["sight", both], ["sound", both], [both]]  # `alone` is told
+    assert {key.split("/")[1] for point in chosen.points for key in point.metrics} == {both}
+    assert chosen.versus["sight"].keys() == chosen.points[0].versus.keys() == {both}
 
 
 @pytest.mark.parametrize("given", ["sight", "sight+sound", "sight+sound+text"])

@@ -6,13 +6,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from fusion import Choices, Component, DataError, Recipe, hookimpl
 from fusion.evaluation.evaluate import evaluate
 from fusion.report.stress import Point, Record
 from fusion.stress.corruption import Corruptions
-from fusion.stress.rows import Damaged
+from fusion.stress.rows import Damaged, pick
 from tests.evaluation import toys
 from tests.stress.toys import KINDS, Rolled, measured, registry, turn
 
@@ -79,8 +80,9 @@ def test_without_damage_it_measures_what_the_evaluation_does(whole: Record) -> N
     made = recipe(batch=5)
     metrics = evaluate(toys.model(made, toys.registry()), made, toys.registry(), Accelerator(), {}).metrics
     measurable = {key for key in metrics if key.split("/")[-1] not in ("entropy", "snd", "emergent")}
-    beyond = ("evaluate/", "contribution/")
-    assert whole.clean == {key: metrics[key] for key in measurable if not key.startswith(beyond)}
+    measurable = {key for key in measurable if key.split("/")[0] not in ("evaluate", "contribution")}
+    assert whole.clean == {key: metrics[key] for key in measurable}
+    assert whole.mean_error == "mCE"
     assert (whole.rows, whole.bad_rows) == (metrics["evaluate/rows"], metrics["evaluate/bad_rows"]) == (12, 1)
     assert len(whole.clean) > 50
 
@@ -205,6 +207,18 @@ def test_some_rows_are_drawn_and_damaged_as_among_all() -> None:
     assert found == again
     assert measured(recipe(limit=4), ["sight-turn"], [2], rows=6).rows == 4
     assert measured(recipe(sources={"near": None, "far": [0, 1, 2]}), ["sight-turn"], [2], rows=6).rows == 9
+
+
+def test_drawn_rows_keep_the_numbers_that_they_have_in_their_source() -> None:
+    """On these depend the random numbers of an attack, and errors name them."""
+    stress = Rolled()
+    measured(recipe(batch=4), stress=stress, rows=6)
+    drawn = pick(12, 0, 6, None, seed=0)
+    assert torch.cat([batch.row for batch in stress.seen]).tolist() == drawn.tolist() != list(range(6))
+    [row] = pick(20, 0, 1, None, seed=0)
+    assert row != 0
+    with pytest.raises(DataError, match=f"no row can be read, such as row {row}: "):
+        measured(recipe(sources={"test": [10] * 20}), rows=1)
 
 
 def test_damage_that_leaves_nothing_to_read_is_an_error() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fusion import Choices
-from fusion.stress.rows import Damaged, Picked, pick
+from fusion.stress.rows import Damaged, pick
 
 ROWS = [{"image": n, "text": Choices([f"a{n}", f"b{n}"]), "label": n} for n in range(50)]
 
@@ -31,13 +31,6 @@ def test_draws_depend_on_seed_source_row_kind_and_choice_alone() -> None:
     others = [damaged(number=1)[7], damaged(kind="noise")[7], damaged(seed=1)[7]]
     draws = [first["text"][0][1], first["text"][1][1], *(other["text"][0][1] for other in others)]
     assert len({*draws, damaged()[8]["text"][0][1]}) == 6
-
-
-def test_picked_rows_are_damaged_as_among_all() -> None:
-    rows = pick(50, 0, 10, None, seed=0)
-    picked = Picked(damaged(), rows)
-    assert [picked[place] for place in range(10)] == [damaged()[row] for row in rows.tolist()]
-    assert len(picked) == 10
 
 
 def test_rows_are_drawn_with_the_seed_each_once_and_in_order() -> None:
