@@ -46,11 +46,16 @@ def test_the_secret_key_is_for_its_owner_only_and_never_overwritten(keys: tuple[
     assert public.name == "key.pem.pub"
     with pytest.raises(RunError, match=r"key\.pem(\.pub)? is there already; a key is never overwritten"):
         new_key(secret)
+    before, other = secret.read_bytes(), public.read_bytes()
     public.unlink()
-    before = secret.read_bytes()
     with pytest.raises(RunError, match=r"key\.pem is there already"):
         new_key(secret)
-    assert secret.read_bytes() == before
+    assert (secret.read_bytes(), public.exists()) == (before, False)
+    public.write_bytes(other)
+    secret.unlink()
+    with pytest.raises(RunError, match=r"key\.pem\.pub is there already"):
+        new_key(secret)
+    assert (public.read_bytes(), secret.exists()) == (other, False)
 
 
 def test_the_signature_is_that_of_rfc_8032(tmp_path: Path) -> None:

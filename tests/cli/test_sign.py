@@ -1,6 +1,7 @@
 """fusion sign, and what fusion verify says of signatures."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,22 @@ def test_a_file_that_is_not_listed_is_told_and_signed_as_well(fusion: Fusion, ru
     (run / "later.json").write_text("[]")
     required = fusion("verify", run, "--public-key", "team.pem.pub", "--require-signature")
     assert (required.code, fusion("verify", run, "--public-key", "team.pem.pub").code) == (1, 0)
+
+
+def test_a_wrong_key_leaves_the_signature_as_it_was(
+    fusion: Fusion, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusion("sign", "--new-key", "team.pem")
+    fusion("sign", run, "--key", "team.pem")
+    (run / "compression.json").write_text("[]")
+    names = ("manifest.json", "manifest.sig")
+    before = [(run / name).read_bytes() for name in names]
+    wrong = fusion("sign", run, "--key", "team.pem.pub")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    missing = fusion("sign", run, "--key", "team.pem")
+    assert (wrong.code, wrong.out, missing.code, missing.out) == (1, "", 1, "")
+    assert "signatures need the library cryptography" in missing.err
+    assert [(run / name).read_bytes() for name in names] == before
 
 
 def test_what_is_not_whole_is_not_signed(fusion: Fusion, run: Path) -> None:
