@@ -127,7 +127,9 @@ def test_a_file_that_was_added_is_not_covered_and_refused(
         load(signed, "cpu", registry, require_signature=keys[1])
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "report.html", "ledger.jsonl", "checkpoints/step-1/x"])
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "report.html", "ledger.jsonl", "checkpoints/step-1/x", "export/torch/a.pt2"]
+)
 def test_what_is_written_later_and_not_loaded_may_change(
     name: str, signed: Path, keys: tuple[Path, Path], registry: Registry
 ) -> None:
