@@ -11,7 +11,7 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 CHANGED = "is not what was written"
 LATER = (  # written for people, by training or by later commands; no model is built from them
     *("metrics.json", "metrics.jsonl", "scores.jsonl", "evaluation.json", "notes.json", "report.html"),
-    *("ledger.jsonl", "retention.json", "profile.json", "fisher.safetensors", "comparison.json"),
+    *("ledger.jsonl", "retention.json", "profile.json", "comparison.json"),
     *("stress-corruption.json", "stress-attack.json"),
 )
 APART = ("checkpoints/", "export/")  # folders of which loading reads nothing

@@ -84,6 +84,14 @@ def test_a_wrong_key_leaves_the_signature_as_it_was(
     assert [(run / name).read_bytes() for name in names] == before
 
 
+def test_fisher_information_is_signed_too(fusion: Fusion, run: Path) -> None:
+    fusion("sign", "--new-key", "team.pem")
+    fusion("sign", run, "--key", "team.pem")
+    assert "run was signed without this; `fusion sign` it again" in fusion("fisher", run, "--rows", 2).err
+    signed = fusion("sign", run, "--key", "team.pem")
+    assert signed.out.startswith("Added to the manifest: fisher.safetensors.\n")
+
+
 def test_what_is_not_whole_is_not_signed(fusion: Fusion, run: Path) -> None:
     fusion("sign", "--new-key", "team.pem")
     recipe = run / "recipe.yaml"
