@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def sha256(path: Path) -> str:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_bytes(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """Return a JSON text, in UTF-8."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")  # a file's name may hold what is not Unicode
 
 
 def parse_json(text: str | bytes) -> Any:

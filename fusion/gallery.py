@@ -56,13 +56,20 @@ class Gallery:
     def read(cls, path: str | Path, column: str) -> "Gallery":
         """Read a modality, or "fused", of what `fusion embed` wrote, less the rows that do not have it.
 
-        `path` is a file or a folder of parts. Raises DataError for another file, or no such column.
+        `path` is a file or a folder of parts. Raises DataError for another file, no such column, or parts
+        of several embeddings.
         """
         place = Path(path)
         files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
         if not files:
             raise DataError(f"{place} holds no parquet files; give what `fusion embed` wrote")
         found = [_read(file, column) for file in files]
+        for file, part in zip(files, found, strict=True):
+            if _form(part) != _form(found[0]):
+                raise DataError(
+                    f"{file} and {files[0]} differ in precision, width or ranges of {column!r}, so that they "
+                    "are no parts of one embedding; give a folder of what one `fusion embed` wrote"
+                )
         codes, rows = torch.cat([part.codes for part in found]), torch.cat([part.rows for part in found])
         return replace(found[0], codes=codes, rows=rows)
 
@@ -125,6 +132,11 @@ class Gallery:
         if self.ranges is not None:
             return multiply(asked, codes.t())
         return asked @ codes.float().t()
+
+
+def _form(part: Gallery) -> tuple[str, int, list[list[float]]]:
+    """Return what says how codes are to be read."""
+    return part.precision, part.width, [ends.tolist() for ends in part.ranges or ()]
 
 
 def _read(file: Path, column: str) -> Gallery:

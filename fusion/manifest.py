@@ -11,10 +11,10 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 CHANGED = "is not what was written"
 LATER = (  # written for people, by training or by later commands; no model is built from them
     *("metrics.json", "metrics.jsonl", "scores.jsonl", "evaluation.json", "notes.json", "report.html"),
-    *("ledger.jsonl", "retention.json", "profile.json", "fisher.safetensors", "comparison.json"),
+    *("ledger.jsonl", "retention.json", "profile.json", "comparison.json"),
     *("stress-corruption.json", "stress-attack.json"),
 )
-CHECKPOINTS = "checkpoints"
+APART = ("checkpoints/", "export/")  # folders of which loading reads nothing
 
 
 def parse(written: bytes, place: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def unlisted(folder: Path, files: Mapping[str, str]) -> list[str]:
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     names = {path.relative_to(folder).as_posix() for path in found}
     known = {MANIFEST, SIGNATURE, *LATER, *files}
-    return sorted(name for name in names - known if not name.startswith(f"{CHECKPOINTS}/"))
+    return sorted(name for name in names - known if not name.startswith(APART))
 
 
 def inside(name: str) -> bool:

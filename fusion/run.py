@@ -1,6 +1,5 @@
 """The run: the folder that a recipe produced, in plain files."""
 
-import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import RunError
-from fusion.files import parse_json
+from fusion.files import json_bytes, parse_json
 from fusion.manifest import MANIFEST
 from fusion.manifest import parse as parse_manifest
 from fusion.picks import picks
@@ -89,8 +88,7 @@ class Run:
     def write_json(self, name: str, content: Mapping[str, Any] | Sequence[Any]) -> None:
         """Write a JSON file, whole or not at all."""
         stage = self.folder / f".{name}.partial"
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        stage.write_text(text, "utf-8", "backslashreplace")  # a file's name may hold what is not Unicode
+        stage.write_bytes(json_bytes(content))
         stage.replace(self.folder / name)
 
     def read_json(self, name: str) -> dict[str, Any]:

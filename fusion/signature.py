@@ -22,7 +22,7 @@ REQUIRED = "FUSION_REQUIRE_SIGNATURE"
 def new_key(path: Path) -> Path:
     """Write a secret key, which only its owner may read, and return the file of the public one beside it.
 
-    Raises RunError where either is there already.
+    Raises RunError where either is there already, and then writes neither.
     """
     _expect_library()
     from cryptography.hazmat.primitives import serialization as forms
@@ -31,17 +31,26 @@ def new_key(path: Path) -> Path:
     key, public = Ed25519PrivateKey.generate(), path.with_name(f"{path.name}.pub")
     secret = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
     shown = key.public_key().public_bytes(forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo)
+    made: list[Path] = []
     try:
-        for file, mode, content in ((public, 0o644, shown), (path, 0o600, secret)):
+        for file, mode, content in ((path, 0o600, secret), (public, 0o644, shown)):
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
+                made.append(file)
                 opened.write(content)
-    except FileExistsError as error:
-        raise RunError(f"{error.filename} is there already; a key is never overwritten") from error
+    except BaseException as error:
+        for file in made:
+            file.unlink()
+        if isinstance(error, FileExistsError):
+            raise RunError(f"{error.filename} is there already; a key is never overwritten") from error
+        raise
     return public
 
 
 def sign(folder: Path, manifest: bytes, key: Path) -> None:
-    """Write the signature on a manifest beside it. Raises RunError for a file that holds no secret key."""
+    """Write a manifest into the folder of a run, and the signature on it beside it.
+
+    Raises RunError for a file that holds no secret key; then the folder is as it was.
+    """
     _expect_library()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -52,9 +61,11 @@ def sign(folder: Path, manifest: bytes, key: Path) -> None:
         raise RunError(f"{key} holds no secret key in PEM without a password: {error}") from error
     if not isinstance(secret, Ed25519PrivateKey):
         raise RunError(f"{key} holds another kind of key; make one of Ed25519: fusion sign --new-key FILE")
-    stage = folder / f".{SIGNATURE}.partial"
-    stage.write_bytes(secret.sign(manifest))
-    stage.replace(folder / SIGNATURE)
+    contents = {MANIFEST: manifest, SIGNATURE: secret.sign(manifest)}
+    for name, content in contents.items():
+        (folder / f".{name}.partial").write_bytes(content)
+    for name in contents:
+        (folder / f".{name}.partial").replace(folder / name)
 
 
 def fault(folder: Path, key: Path) -> str:

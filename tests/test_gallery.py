@@ -1,5 +1,6 @@
 """Search in few bits and rescoring: values by hand, and an exact search by its definition."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,3 +107,24 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [[1.0]]}), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="is no embedding; give what `fusion embed` wrote"):
         Gallery.read(tmp_path / "other.parquet", "image")
+
+
+@pytest.mark.parametrize(
+    ("high", "precision", "width"), [(2.0, "int8", 2), (1.0, "binary", 2), (1.0, "int8", 3)]
+)
+def test_parts_of_several_embeddings_are_refused(
+    high: float, precision: str, width: int, tmp_path: Path
+) -> None:
+    def part(name: str, high: float, precision: str, width: int) -> None:
+        ranges = {"image": {"low": [-1.0, -1.0], "high": [high, 1.0]}}
+        said = {"made": {"precision": precision, "width": width}, "bad": [], "ranges": ranges}
+        vectors = pa.array([[127, -128]], pa.list_(pa.int8(), 2))
+        table = pa.table({"row": [0], "image": vectors})
+        pq.write_table(table.replace_schema_metadata({"fusion": json.dumps(said)}), tmp_path / name)
+
+    part("a.parquet", 1.0, "int8", 2)
+    part("b.parquet", 1.0, "int8", 2)
+    assert len(Gallery.read(tmp_path, "image").codes) == 2
+    part("b.parquet", high, precision, width)
+    with pytest.raises(DataError, match=r"b\.parquet and .*a\.parquet differ in precision, width or ranges"):
+        Gallery.read(tmp_path, "image")

@@ -46,11 +46,16 @@ def test_the_secret_key_is_for_its_owner_only_and_never_overwritten(keys: tuple[
     assert public.name == "key.pem.pub"
     with pytest.raises(RunError, match=r"key\.pem(\.pub)? is there already; a key is never overwritten"):
         new_key(secret)
+    before, other = secret.read_bytes(), public.read_bytes()
     public.unlink()
-    before = secret.read_bytes()
     with pytest.raises(RunError, match=r"key\.pem is there already"):
         new_key(secret)
-    assert secret.read_bytes() == before
+    assert (secret.read_bytes(), public.exists()) == (before, False)
+    public.write_bytes(other)
+    secret.unlink()
+    with pytest.raises(RunError, match=r"key\.pem\.pub is there already"):
+        new_key(secret)
+    assert (public.read_bytes(), secret.exists()) == (other, False)
 
 
 def test_the_signature_is_that_of_rfc_8032(tmp_path: Path) -> None:
@@ -122,7 +127,9 @@ def test_a_file_that_was_added_is_not_covered_and_refused(
         load(signed, "cpu", registry, require_signature=keys[1])
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "report.html", "ledger.jsonl", "checkpoints/step-1/x"])
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "report.html", "ledger.jsonl", "checkpoints/step-1/x", "export/torch/a.pt2"]
+)
 def test_what_is_written_later_and_not_loaded_may_change(
     name: str, signed: Path, keys: tuple[Path, Path], registry: Registry
 ) -> None:

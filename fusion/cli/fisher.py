@@ -29,6 +29,7 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], rows: int
     fusion train mnist.yaml init=runs/fashion 'prior={name: ewc}'
     """
     from fusion.inference import load
+    from fusion.manifest import SIGNATURE
     from fusion.model import part_of
     from fusion.recipe_file import read_recipe
     from fusion.run import Run
@@ -56,4 +57,7 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], rows: int
         ("part", "parameters", "mean information"),
         [(name, f"{int(count):,}", f"{total / count:.3g}") for name, (count, total) in parts.items()],
     )
-    click.echo(f"{write(trained, found)} ({found.rows} rows, {found.batch} at a time)")
+    file = write(trained, found)
+    if (run / SIGNATURE).is_file():
+        warn(f"{run} was signed without this; `fusion sign` it again")
+    click.echo(f"{file} ({found.rows} rows, {found.batch} at a time)")

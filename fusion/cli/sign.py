@@ -38,12 +38,11 @@ def command(run: Path | None, key: Path | None, new_key: Path | None) -> None:
         return
     if run is None or key is None:
         raise click.UsageError("give the run and --key FILE, or --new-key FILE to make one")
-    from fusion.files import sha256
+    from fusion.files import json_bytes, sha256
     from fusion.manifest import MANIFEST, SIGNATURE, faults, inside, unlisted
     from fusion.run import Run
 
-    opened = Run(run)
-    record = opened.manifest
+    record = Run(run).manifest
     damaged = [name for name, wrong in faults(run, record["files"]).items() if wrong]
     if damaged:
         raise RunError(
@@ -53,9 +52,11 @@ def command(run: Path | None, key: Path | None, new_key: Path | None) -> None:
     strange = [name for name in more if not inside(name)]
     if strange:
         raise RunError(f"{run} is not signed: a file is called {strange[0]!r}; rename or delete it")
+    manifest = (run / MANIFEST).read_bytes()
     if more:
         files = record["files"] | {name: sha256(run / name) for name in more}
-        opened.write_json(MANIFEST, {**record, "files": files})
+        manifest = json_bytes({**record, "files": files})
+    signature.sign(run, manifest, key)
+    if more:
         click.echo(f"Added to the manifest: {', '.join(more)}.")
-    signature.sign(run, (run / MANIFEST).read_bytes(), key)
     click.echo(f"Signed: {run / SIGNATURE}")

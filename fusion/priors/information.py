@@ -5,17 +5,28 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fusion.manifest import MANIFEST, parse
 from fusion.prior import Earlier
+from fusion.signature import expect_none_required, expect_trusted
 
 FISHER = "fisher.safetensors"
 """The Fisher information in a run's folder; `sha256` in its metadata is that of the weights."""
 
 
 def read_fisher(place: Path, earlier: Earlier) -> dict[str, Tensor]:
-    """Read what `fusion fisher` has written. Raises ValueError where it is not there or of other weights."""
+    """Read what `fusion fisher` has written, from a run or a file.
+
+    Raises ValueError where it is not there or of other weights, and RunError where the run is damaged or, if
+    that is required, not signed.
+    """
     file = place / FISHER if place.is_dir() else place
     if not file.is_file():
         raise ValueError(f"{file} is not there; `fusion fisher RUN` writes it")
+    manifest = place / MANIFEST
+    if manifest.is_file():
+        expect_trusted(place, parse(manifest.read_bytes(), str(manifest)))
+    else:
+        expect_none_required(str(file))
     try:
         with safe_open(file, "pt") as opened:
             said = (opened.metadata() or {}).get("sha256")

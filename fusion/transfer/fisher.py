@@ -17,6 +17,7 @@ from fusion.data.draw import Draw
 from fusion.data.loader import Loaded, Reader, Steps, load
 from fusion.data.order import Order
 from fusion.errors import DataError
+from fusion.manifest import MANIFEST
 from fusion.model import Model
 from fusion.objective import Objective
 from fusion.priors.information import FISHER
@@ -96,10 +97,16 @@ def _taking_part(model: Model, loaded: Loaded) -> int:
 
 
 def write(run: Run, found: Fisher) -> Path:
-    """Write the information into the run's folder, whole or not at all; return the file."""
+    """Write the information into the run's folder, whole or not at all; return the file.
+
+    Where the run was signed with an earlier one, its manifest no longer lists that: sign it again.
+    """
     file, stage = run.folder / FISHER, run.folder / f".{FISHER}.partial"
     told = {"rows": str(found.rows), "batch": str(found.batch)}
-    write_tensors(stage, found.information, told | {"sha256": run.manifest["files"][run.model_file.name]})
+    record = run.manifest
+    write_tensors(stage, found.information, told | {"sha256": record["files"][run.model_file.name]})
+    if record["files"].pop(FISHER, None):
+        run.write_json(MANIFEST, record)
     return stage.replace(file)
 
 

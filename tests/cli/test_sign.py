@@ -1,6 +1,7 @@
 """fusion sign, and what fusion verify says of signatures."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def test_a_wrong_signature_is_damage(fusion: Fusion, run: Path) -> None:
 def test_a_file_that_is_not_listed_is_told_and_signed_as_well(fusion: Fusion, run: Path) -> None:
     fusion("sign", "--new-key", "team.pem")
     (run / "compression.json").write_text("[]")
+    (run / "export" / "torch").mkdir(parents=True)
+    (run / "export" / "torch" / "head.pt2").write_text("")  # which nobody vouches for
     assert "Not in the manifest: compression.json." in fusion("verify", run).out
     assert fusion("verify", run).code == 0
     signed = fusion("sign", run, "--key", "team.pem")
@@ -63,6 +66,30 @@ def test_a_file_that_is_not_listed_is_told_and_signed_as_well(fusion: Fusion, ru
     (run / "later.json").write_text("[]")
     required = fusion("verify", run, "--public-key", "team.pem.pub", "--require-signature")
     assert (required.code, fusion("verify", run, "--public-key", "team.pem.pub").code) == (1, 0)
+
+
+def test_a_wrong_key_leaves_the_signature_as_it_was(
+    fusion: Fusion, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusion("sign", "--new-key", "team.pem")
+    fusion("sign", run, "--key", "team.pem")
+    (run / "compression.json").write_text("[]")
+    names = ("manifest.json", "manifest.sig")
+    before = [(run / name).read_bytes() for name in names]
+    wrong = fusion("sign", run, "--key", "team.pem.pub")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    missing = fusion("sign", run, "--key", "team.pem")
+    assert (wrong.code, wrong.out, missing.code, missing.out) == (1, "", 1, "")
+    assert "signatures need the library cryptography" in missing.err
+    assert [(run / name).read_bytes() for name in names] == before
+
+
+def test_fisher_information_is_signed_too(fusion: Fusion, run: Path) -> None:
+    fusion("sign", "--new-key", "team.pem")
+    fusion("sign", run, "--key", "team.pem")
+    assert "run was signed without this; `fusion sign` it again" in fusion("fisher", run, "--rows", 2).err
+    signed = fusion("sign", run, "--key", "team.pem")
+    assert signed.out.startswith("Added to the manifest: fisher.safetensors.\n")
 
 
 def test_what_is_not_whole_is_not_signed(fusion: Fusion, run: Path) -> None:

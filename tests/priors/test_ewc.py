@@ -1,15 +1,18 @@
 """`ewc`: what mattered stays; Fisher information that does not fit is refused."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from fusion import Earlier
+from fusion import Earlier, RunError
+from fusion.files import json_bytes, sha256
 from fusion.priors.ewc import Ewc
 from fusion.priors.information import FISHER
+from fusion.signature import REQUIRED, new_key, sign
 
 Make = Callable[..., Earlier]
 
@@ -35,6 +38,25 @@ def test_a_file_is_taken_in_place_of_what_init_names(earlier: Make, tmp_path: Pa
     given = earlier({"fuser.bias": torch.ones(1)})
     file = (tmp_path / FISHER).rename(tmp_path / "other.safetensors")
     assert Ewc(given, fisher=str(file)).fisher.keys() == {"fuser.bias"}
+
+
+def test_a_signature_covers_the_information(
+    earlier: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, given = new_key(tmp_path.parent / f"{tmp_path.name}.pem"), earlier({"fuser.bias": torch.ones(1)})
+    monkeypatch.setenv(REQUIRED, str(public))
+    refused = f"{FISHER} is a file and carries no signature"
+    with pytest.raises(RunError, match=refused):  # a folder that is no run
+        Ewc(given)
+    with pytest.raises(RunError, match=refused):
+        Ewc(given, fisher=str(tmp_path / FISHER))
+    listed = {"files": {FISHER: sha256(tmp_path / FISHER)}, "plugins": {}}
+    for files, told in ({}, f"{FISHER} of .* is not in what was signed"), (listed["files"], ""):
+        sign(tmp_path, json_bytes({**listed, "files": files}), public.with_suffix(""))
+        with pytest.raises(RunError, match=told) if told else nullcontext():
+            assert Ewc(given).fisher.keys() == {"fuser.bias"}
+    with pytest.raises(RunError, match=f"{FISHER} is missing or damaged"):
+        Ewc(earlier({"fuser.bias": torch.zeros(1)}))
 
 
 def test_what_does_not_fit_is_refused(earlier: Make, tmp_path: Path) -> None:

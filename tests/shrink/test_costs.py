@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fusion import DataError, Predictor, Registry, Row, Run, load
+from fusion.compressions.packing import pack
 from fusion.shrink import speed
 from fusion.shrink.size import size
 from fusion.tensors import write
@@ -21,6 +22,17 @@ def test_the_zeros_are_counted_in_the_file(tmp_path: Path) -> None:
     found = size(path)
     assert found.bytes == path.stat().st_size > 480_000
     assert found.zeros == (80_000 + 2) / (120_000 + 4)
+
+
+def test_packed_zeros_are_zeros_and_packed_numbers_are_not_counted(tmp_path: Path) -> None:
+    path, linear = tmp_path / "model.safetensors", torch.nn.Linear(40, 20, bias=False)
+    torch.nn.init.zeros_(linear.weight[:16].detach())
+    net = torch.nn.Sequential(linear, torch.nn.Linear(1, 200, bias=False))
+    pack(linear, "weight")
+    write(path, net.state_dict())
+    assert size(path).zeros == 640 / 1000
+    write(path, {"nibbles": torch.full((20, 20), 0x88, dtype=torch.uint8)})
+    assert size(path).zeros is None
 
 
 def test_both_models_are_asked_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from fusion import DataError, Recipe, Registry, Run, load, train
 from fusion.build import build_sources
 from fusion.data.collate import Collator
 from fusion.data.order import Order, Slots
+from fusion.files import sha256
 from fusion.picks import complete
 from fusion.prior import Earlier
 from fusion.priors.ewc import Ewc
@@ -131,6 +132,11 @@ def test_what_is_written_says_whose_it_is_and_ewc_reads_it(
     with safe_open(file, "pt") as opened:
         assert opened.metadata() == {"rows": "6", "batch": "1", "sha256": sha}
     assert not list(run.folder.glob(".*partial"))
+    listed = run.manifest
+    run.write_json("manifest.json", listed | {"files": listed["files"] | {FISHER: sha256(file)}})
+    write(run, found(run, registry, accelerator, 4))
+    assert run.manifest == listed  # with the other one the run would be damaged
+    write(run, got)
     read = Ewc(Earlier(str(run.folder), sha)).fisher
     assert all(torch.equal(read[name], value) for name, value in got.information.items())
     assert read.keys() == got.information.keys()
