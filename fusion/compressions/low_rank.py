@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fusion.compression import Compression, replace
+from fusion.compressions.computed import why_nothing
 from fusion.model import Model
 
 HELD = "low_rank"
@@ -55,7 +56,9 @@ class LowRank(Compression):
                 replace(model, name, Product(linear, rank).factorised(linear.weight))
                 ranks[name] = rank
         if not ranks:
-            raise ValueError(f"no linear layer becomes smaller at energy={self.energy}; lower it")
+            raise ValueError(
+                f"no linear layer becomes smaller at energy={self.energy}; lower it{why_nothing(model)}"
+            )
         return ranks
 
     def _rank(self, weight: Tensor) -> int:

@@ -168,7 +168,8 @@ def _restored(
 @torch.no_grad()
 def _applied(build: Build, model: Model, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
     compression = _built(build, options)
-    compression.observe(model.eval(), [trial_batch()])
+    compression.conclude(model.eval())
+    compression.observe(model, [trial_batch()])
     return model, compression.apply(model)
 
 

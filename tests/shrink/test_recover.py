@@ -14,6 +14,7 @@ from fusion import (
     Component,
     Compression,
     Model,
+    PluginError,
     Recipe,
     RecipeError,
     Registry,
@@ -86,6 +87,23 @@ def test_it_is_prepared_before_every_step_of_the_recovery(
             assert not value[:, 0].any()
             assert before[name][:, 0].all()
             assert not torch.equal(value[:, 1:], before[name][:, 1:])  # the rest has learned
+
+
+class Faulty(Held):
+    def prepare(self, model: Model, step: int, steps: int) -> None:
+        model.get_submodule("nowhere")
+
+
+def test_a_bug_in_what_prepares_is_told_with_its_name(recipe: Make, toy: ModuleType, tmp_path: Path) -> None:
+    @hookimpl
+    def fusion_compressions() -> list[Component]:
+        return [Component("faulty", Faulty)]
+
+    module = ModuleType("wrong")
+    vars(module)["fusion_compressions"] = fusion_compressions
+    registry = Registry(plugins={"toy": toy, "wrong": module})
+    with pytest.raises(PluginError, match=r"compression faulty failed: AttributeError\(.*nowhere"):
+        train(recipe({"train.steps": 2}), tmp_path / "run", compress=[Pick(name="faulty")], registry=registry)
 
 
 def test_the_factors_learn_that_take_the_place_of_weights(
