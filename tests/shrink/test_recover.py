@@ -29,6 +29,7 @@ from fusion import (
 from fusion.recipe_picks import Pick
 from fusion.recipe_text import dump
 from fusion.shrink.rebuild import applied
+from fusion.shrink.recipes import distilled
 from tests.training.conftest import Command, installed, python, torchrun
 from tests.training.test_ranks import ALIKE
 
@@ -218,3 +219,14 @@ def test_objectives_of_ones_own_take_the_place_of_the_usual_ones(
     made = compress(full, tmp_path / "run", distil=[own], steps=2, max_drop=1, registry=registry)
     assert made.run is not None
     assert made.run.recipe.objectives.keys() == {"align", "kind", "near"}
+
+
+@pytest.mark.parametrize("override", ["objectives.kind.weight=2", "objectives.taught-text.weight=3"])
+def test_an_objective_that_reads_nothing_of_the_run_does_not_take_the_teaching_away(
+    full: Run, registry: Registry, override: str
+) -> None:
+    recipe = distilled(full, 2, [override], registry)
+    taught = {"taught-fused", "taught-image", "taught-text", "taught-audio"}
+    assert recipe.objectives.keys() == {"align", "kind", *taught}
+    _, name, _ = override.split(".")
+    assert recipe.objectives[name].weight == float(override[-1])
