@@ -1,20 +1,14 @@
 """Make an ordinary run of a compressed one."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from fusion import build
 from fusion import run as runs
-from fusion.compression import Compression
 from fusion.errors import RunError
-from fusion.model import Model
 from fusion.registry import Registry
 from fusion.report.page import render
 from fusion.run import Run
 from fusion.shrink.aside import aside
-from fusion.shrink.rebuild import Applied, applied, rebuild
+from fusion.shrink.rebuild import applied, rebuild, undo
 from fusion.training.finish import finish
 from fusion.training.launch import start
 from fusion.transfer.original import plain, rows_of
@@ -37,9 +31,8 @@ def dequantize(given: Run | str | Path, out: str | Path, *, registry: Registry |
         raise RunError("this is the work of one process; start it without torchrun")
     done = applied(run)
     model = rebuild(run, registry)
-    before = _form(model)
-    left = _undo(model, done, registry)
-    if _form(model) == before:
+    undone, left = undo(model, done, registry)
+    if not undone:
         names = ", ".join(one.name for one in done) or "nothing was"
         raise RunError(f"{run.folder} has nothing to undo (compressed: {names}); it can be used as it is")
     recipe = plain(run, "dequantized", [], registry)
@@ -61,21 +54,3 @@ def dequantize(given: Run | str | Path, out: str | Path, *, registry: Registry |
         made = runs.settle(made, recipe.name, place)
     render(made.folder)  # its title is the name of the folder
     return made
-
-
-@torch.no_grad()
-def _undo(model: Model, done: Sequence[Applied], registry: Registry) -> list[Applied]:
-    """Expand what can be; return what cannot, in the order in which it was applied."""
-    left: list[Applied] = []
-    for one in reversed(done):
-        compression = build.build_compression(one.name, one.options, registry)
-        compression.expand(model, one.record)
-        if type(compression).expand is Compression.expand:
-            left.insert(0, one)
-    return left
-
-
-def _form(model: Model) -> dict[str, object]:
-    """Return the class of each module and the shape of each parameter, by name."""
-    parts: dict[str, object] = {f"{name}.": type(part) for name, part in model.named_modules()}
-    return parts | {name: part.shape for name, part in model.named_parameters()}
