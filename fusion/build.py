@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusion.estimator import Estimator
     from fusion.merging import Merging
     from fusion.model import Model
+    from fusion.objective import Objective
     from fusion.prior import Earlier, Prior
     from fusion.tuning import Tuning
 
@@ -89,7 +90,6 @@ def assemble(recipe: Recipe, registry: Registry, folders: Mapping[str, Path] | N
     from fusion.encoder import Encoder
     from fusion.fuser import Fuser
     from fusion.model import Model, check_names
-    from fusion.objective import Objective
 
     check_names(recipe.encoders, recipe.objectives)  # fusers keep parts by modality, too
     common = (recipe.modalities, recipe.width)
@@ -105,20 +105,22 @@ def assemble(recipe: Recipe, registry: Registry, folders: Mapping[str, Path] | N
             for name, pick in recipe.encoders.items()
         }
     fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
-    objectives = {
-        name: _expect(Objective, _objective(recipe, name, registry), pick, registry)
-        for name, pick in recipe.objectives.items()
-    }
+    objectives = {name: build_objective(recipe, name, registry) for name in recipe.objectives}
     weights = {name: pick.weight for name, pick in recipe.objectives.items()}
     return Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry))
 
 
-def _objective(recipe: Recipe, name: str, registry: Registry) -> Any:
+def build_objective(recipe: Recipe, name: str, registry: Registry) -> "Objective":
+    """Build one objective of a recipe."""
+    from fusion.objective import Objective
+
     pick = recipe.objectives[name]
     given: list[Any] = [recipe.modalities, recipe.width]
     if "sources" in registry.find("objective", pick.name).component.positional():
         given.append(tuple(recipe.sources))
-    return _build(registry, "objective", pick, f"objectives.{name}", *given)
+    built = _build(registry, "objective", pick, f"objectives.{name}", *given)
+    checked: Objective = _expect(Objective, built, pick, registry)
+    return checked
 
 
 def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:

@@ -55,8 +55,14 @@ class Compression(ABC):
         Such as a schedule, weights that are held at zero, or arithmetic that is rounded as it will be. It is
         called on every rank before the optimiser is made, with step 0, when it may change modules; and again
         before each step, 0 included, when it may only change numbers, in place. What it does depends on
-        (step, steps) and the model alone, as a training may be resumed at any step. `apply` is then given the
-        model as it is, and undoes what is only for training.
+        (step, steps) and the model alone, as a training may be resumed at any step.
+        """
+
+    def conclude(self, model: "Model") -> None:  # noqa: B027  most leave nothing to undo
+        """Undo what `prepare` has put into the model only for training.
+
+        What was prepared last is concluded first, so that each finds what it has made, and all are before any
+        is applied. Where there was no training, there is nothing to undo.
         """
 
 

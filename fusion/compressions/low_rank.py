@@ -8,7 +8,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fusion.compression import Compression, replace
+from fusion.compressions.computed import why_nothing
 from fusion.model import Model
+
+HELD = "low_rank"
+"""Where a model holds the ranks of what was put into it before a training, until they are asked for."""
 
 
 class LowRank(Compression):
@@ -21,13 +25,11 @@ class LowRank(Compression):
 
     def __init__(self, *, energy: Annotated[float, Field(gt=0, lt=1)] = 0.95) -> None:
         self.energy = energy
+        self._done = False
 
     def apply(self, model: Model) -> dict[str, Any]:
-        self.prepare(model, 0, 1)
-        ranks = {name: part.rank for name, part in model.named_modules() if isinstance(part, Product)}
-        if not ranks:
-            raise ValueError(f"no linear layer becomes smaller at energy={self.energy}; lower it")
-        return {"ranks": ranks}
+        held: list[dict[str, int]] = vars(model).setdefault(HELD, [])
+        return {"ranks": held.pop(0) if held else self._factorise(model)}
 
     def restore(self, model: Model, record: Mapping[str, Any]) -> None:
         for name, rank in record["ranks"].items():
@@ -40,13 +42,24 @@ class LowRank(Compression):
         for name in record["ranks"]:
             replace(model, name, cast(Product, model.get_submodule(name)).joined())
 
-    @torch.no_grad()
     def prepare(self, model: Model, step: int, steps: int) -> None:
-        if step:
-            return
+        if step == 0 and not self._done:
+            vars(model).setdefault(HELD, []).append(self._factorise(model))
+            self._done = True
+
+    @torch.no_grad()
+    def _factorise(self, model: Model) -> dict[str, int]:
+        """Put products in place of linear layers that become smaller; return the rank of each."""
+        ranks = {}
         for name, linear in list(model.named_modules()):
             if type(linear) is nn.Linear and (rank := self._rank(linear.weight)):
                 replace(model, name, Product(linear, rank).factorised(linear.weight))
+                ranks[name] = rank
+        if not ranks:
+            raise ValueError(
+                f"no linear layer becomes smaller at energy={self.energy}; lower it{why_nothing(model)}"
+            )
+        return ranks
 
     def _rank(self, weight: Tensor) -> int:
         """Return the rank to keep; 0 where that makes nothing smaller."""

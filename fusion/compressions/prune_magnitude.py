@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from fusion.compression import Compression
+from fusion.compressions.computed import computed, why_nothing
 from fusion.compressions.masks import cubic, largest
 from fusion.compressions.packing import pack, unpack
 from fusion.model import Model
+from fusion.quantization.held import Temporary
 
 EVERY = 10  # steps between two choices of what stays, while the sparsity grows
 
@@ -71,7 +73,10 @@ class PruneMagnitude(Compression):
     def prepare(self, model: Model, step: int, steps: int) -> None:
         held = list(_held(model))
         if not held and step == 0:
-            for weight in self._weights(model):
+            weights, taken = self._weights(model), computed(model)
+            if any(weight.path in taken for weight in weights):
+                raise ValueError(f"a weight that is rounded cannot be masked{why_nothing(model)}")
+            for weight in weights:
                 if not weight.shared and not isinstance(weight.module, parametrize.ParametrizationList):
                     parametrize.register_parametrization(weight.module, weight.name, Mask(weight.tensor))
             held = list(_held(model))
@@ -82,6 +87,10 @@ class PruneMagnitude(Compression):
         effective = [original * mask.kept for _, _, (original, mask) in held]
         for (_, _, (_, mask)), kept in zip(held, self._largest(effective, sparsity), strict=True):
             mask.kept.copy_(kept)
+
+    def conclude(self, model: Model) -> None:
+        for module, name, _ in list(_held(model)):
+            parametrize.remove_parametrizations(module, name)
 
     def _largest(self, tensors: list[Tensor], sparsity: float) -> list[Tensor]:
         if self.scope == "global":
@@ -114,7 +123,7 @@ class Weight(NamedTuple):
     shared: bool  # whether several modules have it
 
 
-class Mask(nn.Module):
+class Mask(Temporary):
     """Multiplies a weight by zeros and ones while it is trained; a checkpoint keeps them."""
 
     kept: Tensor  # bool, of the shape of the weight

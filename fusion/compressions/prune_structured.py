@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fusion.batch import Batch
 from fusion.compression import Compression
+from fusion.compressions.computed import why_nothing
 from fusion.compressions.cut import (
     Family,
     Run,
@@ -86,7 +87,9 @@ class PruneStructured(Compression):
             return
         if not any(found.families for found in self._found.values()):
             looked = ", ".join(self._found) or "none, as no rows were shown"
-            raise ValueError(f"no channel or head can be taken; encoders that were looked at: {looked}")
+            raise ValueError(
+                f"no channel or head can be taken; encoders that were looked at: {looked}{why_nothing(model)}"
+            )
         record: dict[str, Any] = {"shapes": {}, "numbers": {}, "left": {}, "whole": {}}
         for name, found in self._found.items():
             encoder, start = cast(Encoder, model.encoders[name]), f"encoders.{name}."

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from fusion.compression import Compression
+from fusion.compressions.computed import why_nothing
 from fusion.errors import unknown
 from fusion.model import Model
 from fusion.quantization.held import hold, matrices, parameter, rehearse, release, settle
@@ -33,7 +34,9 @@ class Quantization(Compression):
             except ValueError as error:
                 raise ValueError(f"{names[-1]}: {error}") from error
         if not names:
-            raise ValueError(f"no matrix has least={self.least} numbers; lower it, or skip less")
+            raise ValueError(
+                f"no matrix has least={self.least} numbers; lower it, or skip less{why_nothing(model)}"
+            )
         settle(model)
         return {"weights": names}
 
@@ -52,9 +55,19 @@ class Quantization(Compression):
 
     def prepare(self, model: Model, step: int, steps: int) -> None:
         if step == 0:
-            for _, module, matrix in self._chosen(model):
+            if not (chosen := self._chosen(model)):
+                raise ValueError(self._nothing(model))
+            for _, module, matrix in chosen:
                 rehearse(module, matrix, self.form, self.multiplied)
             settle(model)
+
+    def conclude(self, model: Model) -> None:
+        for module in model.modules():
+            release(module, learning=True)
+        settle(model)
+
+    def _nothing(self, model: Model) -> str:
+        return f"no matrix has least={self.least} numbers; lower it, or skip less{why_nothing(model)}"
 
     def _chosen(self, model: Model) -> list[tuple[str, nn.Module, str]]:
         """Return what is to be rounded. Raises ValueError for a module to skip that there is not."""

@@ -21,6 +21,7 @@ from fusion.inference import Predictor, load
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
+from fusion.shrink.rebuild import applied, undo
 
 
 class Exported(NamedTuple):
@@ -57,7 +58,15 @@ def export(
     stage.mkdir(parents=True)
     try:
         about = {"weights": run.manifest["files"][run.model_file.name], "fusion": run.manifest["fusion"]}
-        apart = write(predictor, found, format, stage, about)
+        try:
+            apart = write(predictor, found, format, stage, about)
+        except RunError as error:
+            if undone := undo(predictor.model, applied(run), registry)[0]:
+                raise RunError(
+                    f"{run.folder} was compressed by {', '.join(undone)}: `fusion dequantize {run.folder} "
+                    f"--out FLOATS`, and export that; {error}"
+                ) from error
+            raise
         if folder.is_dir():  # and empty
             folder.rmdir()
         stage.replace(folder)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from fusion.quantization import layers
 from fusion.quantization.rounding import Form, Integers
@@ -49,7 +50,7 @@ class Held(nn.Module):
     kept: dict[str, Any]  # what follows from the buffers; computed when it is first needed
 
     def learns(self, name: str) -> bool:
-        return self._parameters[name] is not None
+        return self._parameters.get(name, self) is not None  # a parametrisation has taken it from there
 
     def integers(self, name: str) -> Integers:
         """Return a matrix that does not learn as codes and scales, laid out as products read them."""
@@ -63,11 +64,9 @@ class Held(nn.Module):
 
     def floats(self, name: str) -> Tensor | None:
         """Return a matrix as floats, rounded; None where there is none."""
-        parameter = self._parameters[name]
-        if name not in self.forms:
-            return parameter
-        if parameter is not None:
-            return self.forms[name].rounded(parameter)
+        if name not in self.forms or self.learns(name):
+            weight = learned(self, name)
+            return weight if weight is None or name not in self.forms else self.forms[name].rounded(weight)
         if name not in self.kept:
             self.kept[name] = self.integers(name).floats().contiguous()
         return self.kept[name]  # type: ignore[no-any-return]
@@ -103,16 +102,37 @@ def matrices(model: nn.Module, least: int) -> list[tuple[str, nn.Module, str]]:
         for name, module in model.named_modules()
         if (kind := kind_of(module)) is not None
         for matrix in kind.matrices
-        if (weight := module._parameters[matrix]) is not None and weight.numel() >= least
+        if (weight := learned(module, matrix)) is not None and weight.numel() >= least
     ]
+
+
+class Temporary(nn.Module):
+    """A parametrisation of a weight that is only there for a training, and gone before a matrix is held."""
 
 
 def kind_of(module: nn.Module) -> Kind | None:
     """Return what is known of the class of a module; None where nothing is, or it changes its matrix."""
     found = next((kind for known, kind in KINDS.items() if isinstance(module, known)), None)
     changing = isinstance(module, nn.Embedding) and module.max_norm is not None
-    plain = found is not None and not changing and all(name in module._parameters for name in found.matrices)
+    plain = found is not None and not changing and all(_stays(module, name) for name in found.matrices)
     return found if plain else None
+
+
+def _stays(module: nn.Module, matrix: str) -> bool:
+    """Whether a parameter is one, or will be one again when what is only for training is gone."""
+    if not parametrize.is_parametrized(module, matrix):
+        return matrix in module._parameters
+    chains: Any = module.parametrizations
+    return all(isinstance(part, Temporary) for part in chains[matrix])
+
+
+def learned(module: nn.Module, matrix: str) -> Tensor | None:
+    """Return a matrix that learns as it is, not rounded, but masked where it is; None where there is none."""
+    if not parametrize.is_parametrized(module, matrix):
+        return module._parameters[matrix]
+    chains: Any = module.parametrizations
+    weight: Tensor = chains[matrix]()
+    return weight
 
 
 def hold(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
@@ -129,7 +149,8 @@ def hold(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
 
 def rehearse(module: nn.Module, matrix: str, form: Form, multiplied: int) -> None:
     """Let a module learn with its matrix, and what it is multiplied with, rounded as they will be."""
-    weight = parameter(module, matrix)
+    weight = learned(module, matrix)
+    assert weight is not None
     if not isinstance(module, Held):
         module.forms, module.shapes, module.kept = {}, {}, {}  # type: ignore[assignment]
         module.__class__ = _class(module, weight.numel() >= multiplied)

@@ -1,7 +1,8 @@
 """Compress a model by the compressions that were chosen, one after the other."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -41,7 +42,11 @@ def choose(picks: Iterable[Pick], registry: Registry) -> list[Chosen]:
 
 
 def begin(model: Model, recipe: Recipe, chosen: Sequence[Chosen], registry: Registry) -> None:
-    """Prepare a model whose training has yet to begin. Raises RecipeError where its tunings add something."""
+    """Prepare a model whose training has yet to begin.
+
+    Raises RecipeError where its tunings add something, RunError where a compression finds nothing to do, or
+    what another has taken, and PluginError where one is faulty.
+    """
     if chosen and (added := adapted(recipe, registry)):
         problems = [
             Problem(
@@ -54,11 +59,9 @@ def begin(model: Model, recipe: Recipe, chosen: Sequence[Chosen], registry: Regi
         raise RecipeError(problems)
     batches = look(model, recipe, registry, (one.compression for one in chosen))
     for one in chosen:
-        one.compression.observe(model, batches)
-        try:
+        with _told(one):
+            one.compression.observe(model, batches)
             prepare(model, [one], 0, recipe.train.steps)
-        except ValueError as error:
-            raise RunError(f"{one.name}: {error}") from error
 
 
 @torch.no_grad()
@@ -80,21 +83,31 @@ def apply(model: Model, chosen: Sequence[Chosen], batches: Sequence[Batch] = ())
         return []
     device = next(model.parameters()).device
     model.to("cpu").eval()
+    for one in reversed(chosen):
+        with _told(one):
+            one.compression.conclude(model)
     done = [Applied(one.name, one.options, _record(one, model, batches)) for one in chosen]
     model.to(device)
     return done
 
 
 def _record(one: Chosen, model: Model, batches: Sequence[Batch]) -> dict[str, Any]:
-    try:
+    with _told(one):
         if batches:
             one.compression.observe(model, batches)
         record = one.compression.apply(model)
         written: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
+    return written
+
+
+@contextmanager
+def _told(one: Chosen) -> Iterator[None]:
+    """Say which compression an error is of: RunError for ValueError, PluginError for a bug."""
+    try:
+        yield
     except FusionError:
         raise
     except ValueError as error:
         raise RunError(f"{one.name}: {error}") from error
     except Exception as error:
         raise PluginError(f"compression {one.name} failed: {error!r}") from error
-    return written

@@ -1,10 +1,8 @@
 """Make a smaller run of a run: compress it, train what is left or a student, and keep it if it is as good."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +20,7 @@ from fusion.report.page import render
 from fusion.run import Run
 from fusion.shrink import comparison, recipes
 from fusion.shrink.apply import apply, choose
+from fusion.shrink.aside import aside
 from fusion.shrink.comparison import Line, compare
 from fusion.shrink.look import look
 from fusion.shrink.rebuild import applied, rebuild
@@ -87,7 +86,7 @@ def compress(
         recipe = recipes.compressed(run, overrides, registry)
     measured = evaluate(before.model, recipe, registry, accelerator, run.metrics).metrics
     asked = _gate(before, measured, metrics)
-    with _aside(place or runs.RUNS / recipe.name) as stage:
+    with aside(place or runs.RUNS / recipe.name) as stage:
         if recover or distil is not None:
             made = train(recipe, stage, compress=chosen, registry=registry)
             rmtree(made.checkpoints)
@@ -162,14 +161,3 @@ def _costs(run: Run, made: Run, before: Predictor, after: Predictor, registry: R
         Line("one row/p95 ms", slow.p95, fast.p95),
         Line("64 rows/rows a second", slow.rows_per_second, fast.rows_per_second),
     ]
-
-
-@contextmanager
-def _aside(place: Path) -> Iterator[Path]:
-    """Yield a folder beside a place, which is gone afterwards, also after Ctrl-C, unless it was moved."""
-    near = next(folder for folder in place.absolute().parents if folder.is_dir())
-    try:
-        with TemporaryDirectory(prefix=".compress-", dir=near) as folder:
-            yield Path(folder) / "run"
-    except KeyboardInterrupt:  # a training says how to go on with a folder that is gone
-        raise KeyboardInterrupt("interrupted; the run is as it was, and nothing new was kept") from None

@@ -79,6 +79,30 @@ def rebuild(run: Run, registry: Registry, expanded: bool = False) -> "Model":
     return model
 
 
+@torch.no_grad()
+def undo(model: "Model", done: Sequence[Applied], registry: Registry) -> tuple[list[str], list[Applied]]:
+    """Put ordinary modules in place of those of compressions.
+
+    Return the names of the compressions whose modules those were, and what has no way back, in the order in
+    which it was applied.
+    """
+    undone, left = [], []
+    for one in reversed(done):
+        compression, before = build.build_compression(one.name, one.options, registry), _form(model)
+        compression.expand(model, one.record)
+        if _form(model) != before:
+            undone.append(one.name)
+        if type(compression).expand is Compression.expand:
+            left.append(one)
+    return undone[::-1], left[::-1]
+
+
+def _form(model: "Model") -> dict[str, object]:
+    """Return the class of each module and the shape of each parameter, by name."""
+    parts: dict[str, object] = {f"{name}.": type(part) for name, part in model.named_modules()}
+    return parts | {name: part.shape for name, part in model.named_parameters()}
+
+
 def _load(model: "Model", weights: Mapping[str, Tensor]) -> None:
     own = model.state_dict()
     for name in own.keys() & weights.keys():  # torch would take codes for numbers

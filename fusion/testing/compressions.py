@@ -1,7 +1,7 @@
 """Check a compression."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -52,10 +52,18 @@ def _checks(build: Build, options: dict[str, Any]) -> Iterator[str]:
     expect(same, "applied twice to the same weights it gives two models", "the options and weights to decide")
     yield "the same weights give the same model, to the bit"
 
-    _expect_restored(build, options, model, record, "a fresh model")
+    _expect_restored(build, options, model, [record], "a fresh model")
     yield "a fresh model, restored and with the saved weights, gives the same bits"
 
-    expanded = _restored(build, options, model, record)
+    try:
+        again, twin = _applied(build, again, options)
+    except ValueError as error:
+        yield f"a second time it refuses: {error}"
+    else:
+        _expect_restored(build, options, again, [record, twin], "compressed twice, a fresh model")
+        yield "compressed twice, a fresh model is restored from both records"
+
+    expanded = _restored(build, options, model, [record])
     with torch.no_grad():
         build(**options).expand(expanded, record)
     there = _vectors(expanded)
@@ -66,7 +74,7 @@ def _checks(build: Build, options: dict[str, Any]) -> Iterator[str]:
 
     trained = _trained(build, options)
     trained, record = _applied(build, trained, options)
-    _expect_restored(build, options, trained, record, "after a training a fresh model")
+    _expect_restored(build, options, trained, [record], "after a training a fresh model")
     yield f"a training of {STEPS} steps before it can be resumed, and what comes out is restored to the bit"
 
 
@@ -122,10 +130,10 @@ def _expect_restored(
     build: Build,
     options: dict[str, Any],
     model: Model,
-    record: dict[str, Any],
+    records: Sequence[dict[str, Any]],
     what: str,
 ) -> None:
-    there, vectors = _vectors(_restored(build, options, model, record)), _vectors(model)
+    there, vectors = _vectors(_restored(build, options, model, records, what)), _vectors(model)
     far = max(distance(there[name], vectors[name]) for name in vectors)
     expect(
         same_bits(there, vectors),
@@ -134,10 +142,20 @@ def _expect_restored(
     )
 
 
-def _restored(build: Build, options: dict[str, Any], model: Model, record: dict[str, Any]) -> Model:
+def _restored(
+    build: Build,
+    options: dict[str, Any],
+    model: Model,
+    records: Sequence[dict[str, Any]],
+    what: str = "a fresh model",
+) -> Model:
     fresh = trial_model(1)
     with torch.no_grad():
-        _built(build, options).restore(fresh, json.loads(json.dumps(record)))
+        for record in records:
+            try:
+                _built(build, options).restore(fresh, json.loads(json.dumps(record)))
+            except Exception as error:
+                expect(False, f"{what} is not restored: {error!r}", "what was recorded to be enough for it")
     try:
         move_weights(model, fresh)
     except RuntimeError as error:
@@ -150,7 +168,8 @@ def _restored(build: Build, options: dict[str, Any], model: Model, record: dict[
 @torch.no_grad()
 def _applied(build: Build, model: Model, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
     compression = _built(build, options)
-    compression.observe(model.eval(), [trial_batch()])
+    compression.conclude(model.eval())
+    compression.observe(model, [trial_batch()])
     return model, compression.apply(model)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion import Compression, Registry
+from fusion.compressions.low_rank import Product
 from fusion.testing.trial_model import trial_model
 
 LAYER = "encoders.audio.body.0"
@@ -56,6 +57,31 @@ def test_a_layer_that_would_not_become_smaller_stays() -> None:
     assert ranks([1.0] * 12, 0.9999)[0][LAYER] == 12
     with pytest.raises(ValueError, match=r"no linear layer becomes smaller at energy=0\.9999; lower it"):
         ranks([1.0] * 13, 0.9999)
+
+
+@torch.no_grad()
+def test_each_application_records_what_it_has_made() -> None:
+    model, fresh = trial_model(0).eval(), trial_model(1).eval()
+    first, second = (build(energy).apply(model) for energy in (0.9, 0.3))
+    assert first["ranks"].keys() & second["ranks"].keys() == set()
+    products = {name for name, part in model.named_modules() if isinstance(part, Product)}
+    assert first["ranks"].keys() | second["ranks"].keys() == products
+    assert min(len(first["ranks"]), len(second["ranks"])) > 0
+    for record in (first, second):
+        build(0.5).restore(fresh, record)
+    fresh.load_state_dict(model.state_dict())
+    with pytest.raises(ValueError, match=r"no linear layer becomes smaller at energy=0\.3; lower it"):
+        build(0.3).apply(model)
+
+
+def test_each_of_two_records_what_it_has_made_before_a_training() -> None:
+    model = trial_model(0).eval()
+    both = [build(energy) for energy in (0.9, 0.3)]
+    for step in (0, 0, 1):
+        for compression in both:
+            compression.prepare(model, step, 2)
+    once, twice = trial_model(0).eval(), [compression.apply(model) for compression in both]
+    assert twice == [build(energy).apply(once) for energy in (0.9, 0.3)]
 
 
 def test_what_did_not_learn_does_not_learn_as_factors() -> None:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from fusion import Registry, Run, RunError, compress, load
+from fusion.export.export import export
 from fusion.recipe_picks import Pick
 from fusion.shrink import speed
 from fusion.shrink.dequantize import dequantize
@@ -84,3 +85,10 @@ def test_dequantized_it_is_an_ordinary_run_that_is_off_by_half_a_step(
         dequantize(made, tmp_path / "again")
     with pytest.raises(RunError, match="exists; continue it with --resume, or choose another --out"):
         dequantize(compressed[name], made.folder)
+
+
+def test_the_error_of_an_export_says_what_to_export(compressed: dict[str, Run], tmp_path: Path) -> None:
+    said = r"int8 was compressed by int8: `fusion dequantize .*int8 --out FLOATS`, and export that; "
+    with pytest.raises(RunError, match=said):
+        export(compressed["int8"], "torch", tmp_path / "graphs")
+    assert list(tmp_path.iterdir()) == []

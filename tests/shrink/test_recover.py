@@ -14,6 +14,7 @@ from fusion import (
     Component,
     Compression,
     Model,
+    PluginError,
     Recipe,
     RecipeError,
     Registry,
@@ -28,6 +29,7 @@ from fusion import (
 from fusion.recipe_picks import Pick
 from fusion.recipe_text import dump
 from fusion.shrink.rebuild import applied
+from fusion.shrink.recipes import distilled
 from tests.training.conftest import Command, installed, python, torchrun
 from tests.training.test_ranks import ALIKE
 
@@ -86,6 +88,23 @@ def test_it_is_prepared_before_every_step_of_the_recovery(
             assert not value[:, 0].any()
             assert before[name][:, 0].all()
             assert not torch.equal(value[:, 1:], before[name][:, 1:])  # the rest has learned
+
+
+class Faulty(Held):
+    def prepare(self, model: Model, step: int, steps: int) -> None:
+        model.get_submodule("nowhere")
+
+
+def test_a_bug_in_what_prepares_is_told_with_its_name(recipe: Make, toy: ModuleType, tmp_path: Path) -> None:
+    @hookimpl
+    def fusion_compressions() -> list[Component]:
+        return [Component("faulty", Faulty)]
+
+    module = ModuleType("wrong")
+    vars(module)["fusion_compressions"] = fusion_compressions
+    registry = Registry(plugins={"toy": toy, "wrong": module})
+    with pytest.raises(PluginError, match=r"compression faulty failed: AttributeError\(.*nowhere"):
+        train(recipe({"train.steps": 2}), tmp_path / "run", compress=[Pick(name="faulty")], registry=registry)
 
 
 def test_the_factors_learn_that_take_the_place_of_weights(
@@ -200,3 +219,14 @@ def test_objectives_of_ones_own_take_the_place_of_the_usual_ones(
     made = compress(full, tmp_path / "run", distil=[own], steps=2, max_drop=1, registry=registry)
     assert made.run is not None
     assert made.run.recipe.objectives.keys() == {"align", "kind", "near"}
+
+
+@pytest.mark.parametrize("override", ["objectives.kind.weight=2", "objectives.taught-text.weight=3"])
+def test_an_objective_that_reads_nothing_of_the_run_does_not_take_the_teaching_away(
+    full: Run, registry: Registry, override: str
+) -> None:
+    recipe = distilled(full, 2, [override], registry)
+    taught = {"taught-fused", "taught-image", "taught-text", "taught-audio"}
+    assert recipe.objectives.keys() == {"align", "kind", *taught}
+    _, name, _ = override.split(".")
+    assert recipe.objectives[name].weight == float(override[-1])
