@@ -42,8 +42,9 @@ class Trainer:
         recipe = read_recipe("bind_digits", overrides, registry)
         self.model = build_model(recipe, registry)
         self.batch = training_steps(recipe, self.model, registry)[0].batch
-        self.adamw = optimizer(self.model, recipe)
-        self.guard = Guard(self.model, self.adamw, Accelerator(cpu=True)) if guarded else None
+        accelerator = Accelerator(cpu=True)
+        self.adamw = accelerator.prepare(optimizer(self.model, recipe))
+        self.guard = Guard(self.model, self.adamw, accelerator) if guarded else None
 
     def seconds(self) -> float:
         began = time.process_time()

@@ -252,13 +252,14 @@ def test_as_many_graphs_are_kept_as_there_is_room_for(
     graphs = Graphs(model, math.inf)
     cached(model, batch, graphs)
     one = graphs.largest
-    assert graphs.held == 6 * one > 0
+    assert graphs.held == pytest.approx(6 * one, rel=1e-3)  # masks are kept where a row lacks a modality
+    assert one > 0
     graphs.room = room * one
     calls = []
     model.encoders["text"].register_forward_hook(lambda *given: calls.append(torch.is_grad_enabled()))
     cached(model, batch, graphs)
     assert calls == [True] * kept + [False] * (6 - kept) + [True] * (6 - kept)
-    assert graphs.held == kept * one
+    assert graphs.held == pytest.approx(kept * one, rel=1e-3)
 
 
 def test_the_limit_is_what_is_given_or_a_part_of_what_is_free() -> None:
