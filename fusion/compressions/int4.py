@@ -21,7 +21,7 @@ class Int4(Quantization):
         *,
         group: Annotated[int, Field(ge=8, multiple_of=2)] = 32,
         least: Annotated[int, Field(ge=1)] = 4096,
-        multiplied: Annotated[int, Field(ge=1)] = 131_072,
+        multiplied: Annotated[int, Field(ge=1)] = 262_144,
         skip: tuple[str, ...] = (),
     ) -> None:
         super().__init__(Nibbles(group), least, multiplied, skip)

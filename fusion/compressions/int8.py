@@ -23,7 +23,7 @@ class Int8(Quantization):
         self,
         *,
         least: Annotated[int, Field(ge=1)] = 4096,
-        multiplied: Annotated[int, Field(ge=1)] = 131_072,
+        multiplied: Annotated[int, Field(ge=1)] = 262_144,
         skip: tuple[str, ...] = (),
     ) -> None:
         super().__init__(Bytes(), least, multiplied, skip)

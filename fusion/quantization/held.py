@@ -71,12 +71,18 @@ class Held(nn.Module):
             self.kept[name] = self.integers(name).floats().contiguous()
         return self.kept[name]  # type: ignore[no-any-return]
 
-    def _apply(self, *args: Any, **options: Any) -> Any:  # to another device
+    def forget(self) -> None:
+        """Forget what was computed of the buffers."""
         self.kept.clear()
+        for name in self.forms:
+            self.__dict__.pop(name, None)
+
+    def _apply(self, *args: Any, **options: Any) -> Any:  # to another device
+        self.forget()
         return super()._apply(*args, **options)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        self.kept.clear()
+        self.forget()
         super()._load_from_state_dict(*args)
 
 
@@ -169,6 +175,7 @@ def release(module: nn.Module, learning: bool = False) -> None:
     """Give a module its class back, and parameters where it has integers; `learning`: if it has none."""
     if not isinstance(module, Held) or (learning and not all(map(module.learns, module.forms))):
         return
+    module.forget()
     for matrix in module.forms:
         if not module.learns(matrix):
             parameter = nn.Parameter(module.integers(matrix).floats().contiguous())
@@ -194,19 +201,24 @@ def _class(module: nn.Module, multiplied: bool) -> type[nn.Module]:
     own, kind = type(module), kind_of(module)
     known = next(known for known in KINDS if isinstance(module, known))
     assert kind is not None
-    held: dict[str, Any] = {name: _read(name) for name in kind.matrices}
+    held: dict[str, Any] = {name: _Floats(name) for name in kind.matrices}
     same = all(getattr(own, method) is getattr(known, method) for method in kind.methods)
-    if same and kind.usual(module) and (multiplied or not kind.multiplies):
+    if same and kind.usual(module) and multiplied:
         held |= {"forward": kind.forward, "multiplies": kind.multiplies}
     return type(f"Held{own.__name__}", (Held, own), held)
 
 
-def _read(name: str) -> property:
-    def read(self: Held) -> Tensor | None:
-        found = self.kept.get(name)
-        return found if found is not None else self.floats(name)
+class _Floats:
+    """A matrix as floats. One that does not learn is then an attribute of the module, which costs no call."""
 
-    return property(read)
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Held, owner: type[nn.Module]) -> Tensor | None:
+        found = module.floats(self.name)
+        if self.name in module.forms and not module.learns(self.name):
+            module.__dict__[self.name] = found  # looked up before this, which has no __set__
+        return found
 
 
 def _laid_out(module: nn.Module, codes: Tensor) -> Tensor:
