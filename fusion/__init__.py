@@ -167,7 +167,7 @@ __all__ = [
     "train",
 ]
 
-# torch reads it once, when it is imported: Linux then gives large tensors pages of 2 MB, not of 4 KB
+# torch reads it once, so it stands before torch is imported: on Linux large tensors get pages of 2 MB
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 

@@ -41,7 +41,7 @@ def _checks(corruption: Corruption, samples: Sequence[Any]) -> Iterator[str]:
         expect(state == states[name], f"it draws from {name}", "every draw to come from rng")
     yield "it leaves the samples, and every generator of random numbers but rng, as they were"
 
-    copy = pickle.loads(pickled)
+    copy = pickle.loads(pickled)  # pickled above  # nosec B301
     again = [damaged(corruption, samples, 5) for _ in range(TIMES)]
     expect(
         all(same(found[5], other) for other in [*again, damaged(copy, samples, 5)]),
