@@ -6,7 +6,8 @@ from markupsafe import Markup
 
 from fusion.report.charts.axis import axis
 from fusion.report.charts.curves import Curve
-from fusion.report.charts.svg import colour, drawing, element, legend, line, text
+from fusion.report.charts.frame import frame
+from fusion.report.charts.svg import colour, drawing, element, legend, line
 from fusion.report.numbers import brief
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 30.0, 40.0
@@ -28,14 +29,7 @@ def lines(
     floor = height - BOTTOM
     xs = axis([point[0] for point in points], LEFT, width - RIGHT, decades=False)
     ys = axis([point[1] for point in points], floor, TOP, zero=True, decades=False)
-    marks = [text(LEFT - 40, TOP - 14, y, class_="soft")]
-    for tick in ys.ticks():
-        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
-        marks.append(text(LEFT - 8, ys(tick) + 4, brief(tick), text_anchor="end"))
-    for tick in xs.ticks():
-        marks.append(text(xs(tick), floor + 17, brief(tick), text_anchor="middle"))
-    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
-    marks.append(text((LEFT + width - RIGHT) / 2, height - 5, x, text_anchor="middle", class_="soft"))
+    marks = frame(xs, ys, x, y, LEFT, width - RIGHT, TOP - 14, floor)
     if diagonal:
         low, high = max(xs.low, ys.low), min(xs.high, ys.high)
         marks.append(line(xs(low), ys(low), xs(high), ys(high), class_="axis"))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from fusion.report.charts.axis import axis
-from fusion.report.charts.svg import drawing, element, line, text
-from fusion.report.numbers import brief
+from fusion.report.charts.frame import frame
+from fusion.report.charts.svg import drawing, element, text
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 24.0, 34.0, 40.0
 
@@ -28,14 +28,7 @@ def way(
     floor = height - BOTTOM
     xs = axis([stop.x for stop in stops], LEFT, width - RIGHT, decades=False)
     ys = axis([stop.y for stop in stops], floor, TOP, decades=False)
-    marks = [text(LEFT - 40, TOP - 18, y, class_="soft")]
-    for tick in ys.ticks():
-        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
-        marks.append(text(LEFT - 8, ys(tick) + 4, brief(tick), text_anchor="end"))
-    for tick in xs.ticks():
-        marks.append(text(xs(tick), floor + 17, brief(tick), text_anchor="middle"))
-    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
-    marks.append(text((LEFT + width - RIGHT) / 2, height - 5, x, text_anchor="middle", class_="soft"))
+    marks = frame(xs, ys, x, y, LEFT, width - RIGHT, TOP - 18, floor)
     where = " ".join(f"{xs(stop.x):.1f},{ys(stop.y):.1f}" for stop in stops)
     marks.append(element("polyline", points=where, class_="curve k0"))
     for stop in stops:
