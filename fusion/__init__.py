@@ -7,7 +7,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from fusion.component import API, Component
+from fusion.component import API, Component, functions_in
 from fusion.errors import (
     CheckpointError,
     DataError,
@@ -154,6 +154,7 @@ __all__ = [
     "blend",
     "compress",
     "decode",
+    "functions_in",
     "hookimpl",
     "load",
     "measure",
