@@ -1,6 +1,7 @@
 """Arguments that several commands take, with completion."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -46,12 +47,24 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
         raise click.BadParameter(f"{text!r} are not numbers such as 1,0.5", ctx, param) from None
 
 
+class RunPlace(click.Path):
+    """The folder of a run, or "org/name@revision" of the hub, of which the files are fetched."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from fusion.hub.fetch import located
+
+        return located(str(value))
+
+
 recipe_argument = click.argument("recipe", type=RecipeName())
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 measured_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RunPlace())
 launch_option = click.option(
     "--launch",
     metavar="NAME|FILE",
