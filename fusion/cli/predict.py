@@ -1,6 +1,5 @@
 """fusion predict: answer for one row given on the command line."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +81,8 @@ def command(
     if tasks or not zero_shot:  # without a task it says so
         for name, answer in predictor.predict(row).items():
             value, score = answer.value[0].tolist(), answer.score[0].tolist()
-            if tasks[name].target == recipe.evaluate.target:
-                value = _named(value, score, recipe.classes)
-            answers[name] = {"value": value, "score": score}
+            label = predictor.label(name, value, score)
+            answers[name] = {"value": value if label is None else label, "score": score}
     if zero_shot:
         named_by = recipe.evaluate.zero_shot
         templates, modality = (named_by.templates, named_by.modality) if named_by else (["{}"], "text")
@@ -168,10 +166,6 @@ def _row(arguments: list[str], modalities: tuple[str, ...]) -> dict[str, str]:
     if not row:
         raise click.UsageError(f"no input was given; give any of {known}")
     return row
-
-
-def _named(value: Any, score: Any, classes: Sequence[str]) -> Any:
-    return classes[value] if isinstance(value, int) and len(score) == len(classes) else value
 
 
 def _written(value: Any, score: Any) -> tuple[str, str]:

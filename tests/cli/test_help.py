@@ -32,6 +32,7 @@ def test_all_commands_are_there() -> None:
         "predict",
         "embed",
         "export",
+        "serve",
         "report",
         "study",
         "compare",
