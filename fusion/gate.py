@@ -105,8 +105,8 @@ class Gate:
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a row."""
         forms = self._forms()
-        samples = {name: {"anyOf": [forms[form] for form in takes]} for name, takes in self.takes.items()}
-        return _object(samples, minProperties=1)
+        given = {name: [forms[form] for form in takes] for name, takes in self.takes.items() if takes}
+        return _object({name: {"anyOf": some} for name, some in given.items()}, minProperties=1)
 
     def _forms(self) -> Mapping[Form, dict[str, Any]]:
         text = {"type": "string", "maxLength": self.characters}
@@ -154,11 +154,12 @@ def _array(numbers: list[Any], dtype: Any) -> npt.NDArray[Any]:
     _expect_numbers(numbers)
     try:
         array = np.asarray(numbers)
-        found = array.astype(dtype)
+        with np.errstate(all="ignore"):  # what does not fit is looked for below
+            found = array.astype(dtype)
     except (ValueError, OverflowError) as error:  # rows of different lengths
         raise DataError(f"this is no array: {str(error)[:200]}") from error
     whole = not np.issubdtype(found.dtype, np.floating)
-    if array.dtype.hasobject or not (np.array_equal(found, array) if whole else np.isfinite(found).all()):
+    if not (np.array_equal(found, array) if whole else np.isfinite(found).all()):
         raise DataError(f"numbers that {dtype} does not hold")
     return found
 

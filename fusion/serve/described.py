@@ -113,7 +113,7 @@ def body(gate: Gate, limits: Limits) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, takes in gate.takes.items():
         if "bytes" in takes:
-            fields[name] = {"type": "string", "format": "binary"}
+            fields[name] = {"type": "string", "contentMediaType": "application/octet-stream"}
         elif "text" in takes:
             fields[name] = {"type": "string", "maxLength": limits.characters}
     one = {"type": "object", "properties": fields, "minProperties": 1, "additionalProperties": False}
