@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
-from fusion.inference import Predictor, Rows
-from fusion.search.index import Hit, Index
+import torch
+from torch import Tensor
+
+from fusion.errors import RunError
+from fusion.inference import Encoded, Predictor, Rows
+from fusion.search.index import FUSED, Hit, Index, nearest
 
 
 def find(
@@ -11,7 +15,27 @@ def find(
 ) -> list[list[Hit]]:
     """Return at most k hits for each row, the nearest first.
 
-    Within a modality a row asks by the mean of its own modalities' vectors, at unit length: by its vector, where
-    it has one modality. Within "fused" it asks by its fused vector. Raises DataError.
+    Within a modality a row asks by the mean of the unit vectors of its own modalities, which is its vector
+    where it has one. Within "fused" it asks by its fused vector. Raises DataError, and RunError for an index
+    that another model made.
     """
-    raise NotImplementedError
+    if predictor.weights != index.record.weights:
+        raise RunError(f"the index {index.name!r} was made by other weights than those that are to ask it")
+    encoded = predictor.encode(rows)
+    chosen = index.within(within)
+    found: list[list[Hit]] = [[] for _ in encoded.fused]
+    for queries, names in (
+        (mean(encoded), [name for name in chosen if name != FUSED]),
+        (encoded.fused, [name for name in chosen if name == FUSED]),
+    ):
+        if names:
+            for hits, more in zip(found, index.search(queries, k, names), strict=True):
+                hits.extend(more)
+    return [nearest(hits, k) for hits in found]
+
+
+def mean(encoded: Encoded) -> Tensor:
+    """Return the sum of the vectors of what each row has, (r, w): their mean but for its length."""
+    return torch.stack(
+        [vectors.masked_fill(~encoded.present[name][:, None], 0) for name, vectors in encoded.vectors.items()]
+    ).sum(0)
