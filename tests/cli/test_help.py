@@ -31,6 +31,8 @@ def test_all_commands_are_there() -> None:
         "evaluate",
         "predict",
         "embed",
+        "index",
+        "search",
         "export",
         "serve",
         "report",
