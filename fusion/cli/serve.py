@@ -69,6 +69,7 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
     type=click.IntRange(1),
     help="Characters of a text (422).",
 )
+@click.option("--index", "name", help="Which to search, where RUN has several.")
 @registry_argument
 def command(
     registry: Registry,
@@ -82,8 +83,9 @@ def command(
     max_mb: float,
     max_rows: int,
     max_text: int,
+    name: str | None,
 ) -> None:
-    """Answer with RUN over HTTP: POST /encode and /predict, GET /health, /metrics and /openapi.json.
+    """Answer with RUN over HTTP: POST /encode, /predict and /search, GET /health, /metrics and /openapi.json.
 
     Samples come in the request itself, never as a path or an address. Nobody is asked who they are: put
     a proxy in front before listening elsewhere than on this machine. SIGTERM ends it when all is answered.
@@ -100,11 +102,17 @@ def command(
             raise
         raise RunError(f"serving needs {', '.join(NEEDED)}: pip install 'fusion-bind[serve]'") from error
     from fusion.inference import load
+    from fusion.run import Run
+    from fusion.search import Index
+    from fusion.search.record import names
     from fusion.serve.limits import Limits
 
     limits = Limits(round(max_mb * 1e6), max_rows, max_text, timeout, queue)
     with listen(host, port) as listening:
-        service = Service(load(run, registry=registry), limits, batch, wait / 1000)
-        where = listening.getsockname()
-        name = f"[{where[0]}]" if ":" in where[0] else where[0]
-        serve(service, listening, lambda: click.echo(f"{run} answers on http://{name}:{where[1]}"))
+        opened = Run(run)
+        predictor = load(opened, registry=registry)
+        index = Index.open(opened, name, registry) if name or names(opened) else None
+        service = Service(predictor, limits, batch, wait / 1000, index)
+        address, taken = listening.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        serve(service, listening, lambda: click.echo(f"{run} answers on http://{shown}:{taken}"))

@@ -21,7 +21,13 @@ def find(
     """
     if predictor.weights != index.record.weights:
         raise RunError(f"the index {index.name!r} was made by other weights than those that are to ask it")
-    encoded = predictor.encode(rows)
+    return find_encoded(index, predictor.encode(rows), k, within)
+
+
+def find_encoded(
+    index: Index, encoded: Encoded, k: int, within: Sequence[str] | None = None
+) -> list[list[Hit]]:
+    """Return at most k hits for each row that the model of the index has encoded, as `find` does."""
     chosen = index.within(within)
     found: list[list[Hit]] = [[] for _ in encoded.fused]
     for queries, names in (

@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+import torch
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -17,12 +18,15 @@ from fusion import __version__
 from fusion.errors import DataError, RunError
 from fusion.gate import Gate
 from fusion.inference import Predictor
+from fusion.search import Index
 from fusion.serve import asks, described
 from fusion.serve.batches import Batches
 from fusion.serve.limits import Limits
 from fusion.serve.measured import Counts, Measured
-from fusion.serve.reading import rows
+from fusion.serve.reading import invalid, rows
 from fusion.serve.request import Ask, FullError, StoppedError
+
+MOST = 1000  # that are found for a row
 
 
 class Answer(Response):
@@ -38,9 +42,16 @@ class Service:
     """A run that answers many requests at once, in batches of `batch` rows that wait `wait` seconds."""
 
     def __init__(
-        self, predictor: Predictor, limits: Limits | None = None, batch: int = 64, wait: float = 0.0
+        self,
+        predictor: Predictor,
+        limits: Limits | None = None,
+        batch: int = 64,
+        wait: float = 0.0,
+        index: Index | None = None,
     ) -> None:
-        self.predictor, self.limits = predictor, limits or Limits()
+        self.predictor, self.limits, self.index = predictor, limits or Limits(), index
+        if index is not None:  # so that what it builds when it is first asked is there
+            index.search(torch.ones(1, index.record.width), 1, index.modalities)
         self.gate = Gate(predictor.model.processors, self.limits.characters)
         self.counts = Counts(lambda: float(self.batches.waiting))
         self.batches = Batches(predictor, batch, wait, self.limits.queue, self.counts.batch)
@@ -95,6 +106,7 @@ class Service:
             "device": str(next(model.parameters()).device),
             "takes": {name: list(forms) for name, forms in self.gate.takes.items()},
             "tasks": list(model.tasks),
+            "within": [] if self.index is None else self.index.modalities,
             "waiting": self.batches.waiting,
         }
 
@@ -124,11 +136,9 @@ def build(service: Service) -> FastAPI:
         """Return the vectors of each row: of what it has, and fused."""
         return await service.answer(request, asks.vectors)
 
-    @app.post(
-        "/predict",
-        response_model=described.AnsweredRows,
-        **told | {"responses": {**described.FAILURES, 404: {"model": described.Failure}}},
-    )
+    absent = {**told, "responses": described.FAILURES | described.MISSING}
+
+    @app.post("/predict", response_model=described.AnsweredRows, **absent)
     async def predict(request: Request) -> Response:
         """Return what each task of the run answers for each row."""
         try:
@@ -136,6 +146,27 @@ def build(service: Service) -> FastAPI:
         except RunError as error:
             raise HTTPException(404, str(error)) from error
         return await service.answer(request, asks.Answers(service.predictor))
+
+    names: list[Any] = [] if service.index is None else service.index.modalities
+    searched: dict[str, Any] = {"items": {"type": "string", "enum": names}} if names else {}
+
+    @app.post("/search", response_model=described.SearchedRows, **absent)
+    async def search(
+        request: Request,
+        k: Annotated[int, Query(ge=1, le=MOST, description="How many to find")] = 10,
+        within: Annotated[
+            list[str], Query(description="Among what; by default all modalities", json_schema_extra=searched)
+        ] = [],  # noqa: B006  # FastAPI copies it
+    ) -> Response:
+        """Return the rows of the run's index that lie nearest to each row."""
+        index = service.index
+        if index is None:
+            raise HTTPException(404, "the run has no index to search; `fusion index` makes one")
+        try:
+            chosen = index.within(within or None)
+        except DataError as error:
+            raise invalid(("query", "within"), str(error)) from error
+        return await service.answer(request, asks.Hits(index, k, tuple(chosen)))
 
     @app.get("/health", response_model=described.Health, responses={503: {"model": described.Health}})
     async def health() -> Response:

@@ -5,6 +5,8 @@ from typing import Any
 
 from fusion.evaluation.temperature import temperatures_of
 from fusion.inference import Encoded, Predictor
+from fusion.search import Index
+from fusion.search.ask import find_encoded
 
 
 def present(encoded: Encoded) -> list[list[str]]:
@@ -41,3 +43,19 @@ class Answers:
                     "temperature": temperature,
                 }
         return rows
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The k rows of an index that lie nearest, within some of its modalities."""
+
+    index: Index
+    k: int
+    within: tuple[str, ...]
+
+    def __call__(self, encoded: Encoded) -> list[dict[str, Any]]:
+        found = find_encoded(self.index, encoded, self.k, self.within)
+        return [
+            {"present": names, "hits": [hit._asdict() for hit in hits]}
+            for names, hits in zip(present(encoded), found, strict=True)
+        ]

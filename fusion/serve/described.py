@@ -39,6 +39,23 @@ class Answered(BaseModel):
     answers: dict[str, Answer]
 
 
+class Hit(BaseModel):
+    """A row of the index's source, found by the vector of a modality; `score` is the cosine."""
+
+    score: float
+    modality: str
+    row: int
+    source: str
+    label: str | None
+
+
+class Searched(BaseModel):
+    """What lies nearest to a row, the nearest first."""
+
+    present: list[str]
+    hits: list[Hit]
+
+
 class EncodedRows(BaseModel):
     """A row for each that was sent, in their order."""
 
@@ -51,6 +68,12 @@ class AnsweredRows(BaseModel):
     rows: list[Answered | Unread]
 
 
+class SearchedRows(BaseModel):
+    """A row for each that was sent, in their order."""
+
+    rows: list[Searched | Unread]
+
+
 class Health(BaseModel):
     """Whether rows are answered, and by which run."""
 
@@ -60,6 +83,7 @@ class Health(BaseModel):
     device: str
     takes: dict[str, list[str]]
     tasks: list[str]
+    within: list[str]
     waiting: int
 
 
@@ -96,6 +120,10 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     },
     503: {"model": Failure, "description": "The server is stopping"},
     504: {"model": Failure, "description": "There was no answer in time"},
+}
+
+MISSING: dict[int | str, dict[str, Any]] = {
+    404: {"model": Failure, "description": "The run has nothing to answer this by"}
 }
 
 

@@ -2,16 +2,21 @@
 
 import base64
 import io
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from accelerate import Accelerator
 from PIL import Image
 from starlette.testclient import TestClient
 
 from fusion import Predictor, Registry, Run, load
+from fusion.search import Index
+from fusion.search.update import update
 from fusion.serve.api import Service, build
 from fusion.serve.limits import Limits
 
@@ -24,6 +29,16 @@ def predictor(tiny_run: Run, registry: Registry) -> Predictor:
     predictor = load(tiny_run, "cpu", registry)
     predictor.temperatures = {"audio/digit": 2.0, "image+text/digit": 0.5}
     return predictor
+
+
+@pytest.fixture(scope="session")
+def index(
+    predictor: Predictor, tiny_run: Run, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Index:
+    run = Run(Path(shutil.copytree(tiny_run.folder, tmp_path_factory.mktemp("indexed") / "run")))
+    options = {"name": "test", "kind": "exact"}
+    update(run, predictor.model, run.recipe, "test", registry, Accelerator(cpu=True), **options)  # type: ignore[arg-type]
+    return Index.open(run, registry=registry)
 
 
 @pytest.fixture(scope="session")

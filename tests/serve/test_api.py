@@ -189,6 +189,7 @@ def test_health_tells_what_may_be_sent(start: Start, predictor: Predictor) -> No
         "device": "cpu",
         "takes": {"image": ["bytes", "array"], "text": ["text"], "audio": ["bytes", "array"]},
         "tasks": ["digit"],
+        "within": [],
         "waiting": 0,
     }
 

@@ -10,16 +10,23 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 
 from fusion import Predictor
+from fusion.search import Index
 from fusion.serve.api import Service, build
 from fusion.serve.limits import Limits
 from fusion.serve.reading import FORM
 
-OPERATIONS = [("POST", "/encode"), ("POST", "/predict"), ("GET", "/health"), ("GET", "/metrics")]
+OPERATIONS = [
+    ("POST", "/encode"),
+    ("POST", "/predict"),
+    ("POST", "/search"),
+    ("GET", "/health"),
+    ("GET", "/metrics"),
+]
 
 
 @pytest.fixture(scope="module")
-def schema(predictor: Predictor) -> Iterator[BaseSchema]:
-    service = Service(predictor, Limits(body=100_000, rows=8))
+def schema(predictor: Predictor, index: Index) -> Iterator[BaseSchema]:
+    service = Service(predictor, Limits(body=100_000, rows=8), index=index)
     app = build(service)
     app.router.lifespan_context = lambda app: nullcontext()  # each request would begin and end the service
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
@@ -33,7 +40,7 @@ def test_all_operations_are_tried(schema: BaseSchema) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
     [(*one, GenerationMode.POSITIVE) for one in OPERATIONS]
-    + [(*one, GenerationMode.NEGATIVE) for one in OPERATIONS[:2]],  # the others take nothing
+    + [(*one, GenerationMode.NEGATIVE) for one in OPERATIONS[:3]],  # the others take nothing
 )
 def test_an_operation_is_as_it_is_described(
     schema: BaseSchema, method: str, path: str, mode: GenerationMode
@@ -45,7 +52,7 @@ def test_an_operation_is_as_it_is_described(
 
     @given(case=cases)
     @settings(
-        max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck
+        max_examples=8, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck
     )
     def ask(case: Case) -> None:
         codes.add(case.call_and_validate().status_code)
