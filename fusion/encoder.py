@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,18 @@ class Signal(NamedTuple):
     real: Tensor | None = None  # (n, ...) bool that broadcasts, False in what is padding
 
 
+Form = Literal["text", "bytes", "array", "record"]
+"""What a sample of a stranger may be: a text, the bytes of a file, numbers, or values by names of columns."""
+
+
 class Processor(ABC):
-    """Turns raw samples into tensors. Picklable and without weights: it runs in loader workers."""
+    """Turns raw samples into tensors. Picklable and without weights: it runs in loader workers.
+
+    `takes` says in which forms `decode` may be handed samples of strangers. One that reads texts says
+    ("text",): to any other a str is the path of a file, so none that a stranger wrote reaches it.
+    """
+
+    takes: ClassVar[tuple[Form, ...]] = ("bytes", "array")
 
     @abstractmethod
     def decode(self, raw: Any) -> Any:

@@ -154,6 +154,6 @@ def _read(file: Path, column: str) -> Gallery:
         torch.from_numpy(numbers.reshape(-1, kinds.field(column).type.list_size)),
         footer.made.get("precision", "float32"),
         footer.made.get("width", kinds.field(column).type.list_size),
-        torch.tensor(there["row"].to_pylist()),
+        torch.tensor(there["row"].to_pylist(), dtype=torch.long),  # also of none
         read_ranges(footer.told).get(column),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import send_to_device
@@ -70,34 +70,63 @@ class Predictor:
         self.weights = weights  # their SHA-256
         self._collator = Collator(model.processors, {})
 
-    @torch.no_grad()
     def encode(self, rows: Rows) -> Encoded:
         """Return the vectors of every modality and the fused ones, on the CPU."""
-        parts = []
-        for batch in self._batches(rows):
-            embeddings = self.model.embed(batch)
-            fused = self.model.fuse(embeddings, batch.shown)
-            parts.append(send_to_device(Encoded(embeddings.pooled, batch.present, fused), "cpu"))
+        parts = [self.encode_samples(samples) for samples in self._decoded(rows)]
         return Encoded(
             {name: torch.cat([part.vectors[name] for part in parts]) for name in self.model.modalities},
             {name: torch.cat([part.present[name] for part in parts]) for name in self.model.modalities},
             torch.cat([part.fused for part in parts]),
         )
 
-    @torch.no_grad()
     def predict(self, rows: Rows) -> dict[str, Prediction]:
         """Return what each task of the recipe answers, by its name; values and scores of r rows.
 
         Probabilities are at the temperature of what a row has, where the run has one.
         """
-        self._expect_task()
-        encoded = self.encode(rows)
+        self.expect_task()
+        return self.answer(self.encode(rows))
+
+    @torch.no_grad()
+    def encode_samples(self, samples: Sequence[Sample]) -> Encoded:
+        """Return the vectors of rows that `decode` has read, all in one forward, on the CPU."""
+        batch = self._batch(samples)
+        embeddings = self.model.embed(batch)
+        fused = self.model.fuse(embeddings, batch.shown)
+        return send_to_device(Encoded(embeddings.pooled, batch.present, fused), "cpu")  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def answer(self, encoded: Encoded) -> dict[str, Prediction]:
+        """Return what each task answers for rows that are encoded, as `predict` does."""
         fused = encoded.fused.to(self._device)
         answers = {name: task.predict(fused) for name, task in self.model.tasks.items()}
         return {
             name: Prediction(value.cpu(), warmed(score.cpu(), name, encoded.present, self.temperatures))
             for name, (value, score) in answers.items()
         }
+
+    def label(self, task: str, value: Any, score: Any) -> str | None:
+        """Return the recipe's name for the class that a task answers; None where it names none.
+
+        `value` and `score` are those of one row, as plain numbers.
+        """
+        named = self.recipe.classes
+        about = self.model.tasks[task].target == self.recipe.evaluate.target
+        of_names = about and isinstance(value, int) and isinstance(score, list) and len(score) == len(named)
+        return named[value] if of_names else None
+
+    def decode(self, row: Row) -> Sample:
+        """Return one row as the encoders read it. Raises DataError, and names the modality."""
+        known = self.model.modalities
+        if not isinstance(row, Mapping):
+            raise DataError(f"a row is a dict such as {{{known[0]!r}: ...}}, not {type(row).__name__}")
+        for key in row:
+            if key not in known:
+                raise DataError(unknown("modality", str(key), known))
+        sample = self._collator.decode(row)
+        if not sample.decoded:
+            raise DataError(f"nothing is in it; give any of {', '.join(known)}")
+        return sample
 
     @torch.no_grad()
     def zero_shot(
@@ -145,10 +174,9 @@ class Predictor:
         one `source` of the recipe, whose vectors lie nearest: that encodes all of them, unless `embedded` is
         what `fusion embed` wrote. Raises RunError, DataError and PluginError.
         """
-        self._expect_task()
-        sample = self._decode(row)
-        batch = send_to_device(self._collator.stack([sample], Slots.unnumbered(1)), self._device)
-        found, vectors = explain(self.model, batch, sample, attribute, self.temperatures)
+        self.expect_task()
+        sample = self.decode(row)
+        found, vectors = explain(self.model, self._batch([sample]), sample, attribute, self.temperatures)
         if nearest:
             registry, place = self.registry or Registry(), None if embedded is None else Path(embedded)
             near = neighbours(
@@ -157,7 +185,8 @@ class Predictor:
             found = found._replace(nearest=near)
         return found
 
-    def _expect_task(self) -> None:
+    def expect_task(self) -> None:
+        """Raise RunError where the run has no task that predicts."""
         if not self.model.tasks:
             raise RunError(
                 f"the run {self.recipe.name!r} has no task that predicts; train with one, such as classify"
@@ -167,7 +196,10 @@ class Predictor:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _batches(self, rows: Rows) -> Iterator[Batch]:
+    def _batch(self, samples: Sequence[Sample]) -> Batch:
+        return send_to_device(self._collator.stack(samples, Slots.unnumbered(len(samples))), self._device)  # type: ignore[no-any-return]
+
+    def _decoded(self, rows: Rows) -> Iterator[list[Sample]]:
         given: list[Row] = [rows] if isinstance(rows, Mapping) else list(rows)
         if not given:
             raise DataError("no rows were given; pass one dict or several")
@@ -175,23 +207,11 @@ class Predictor:
             samples = []
             for number, row in enumerate(given[start : start + self.batch], start):
                 try:
-                    samples.append(self._decode(row))
+                    samples.append(self.decode(row))
                 except DataError as error:
                     place = "" if isinstance(rows, Mapping) else f"row {number}: "
                     raise DataError(f"{place}{error}") from error
-            yield send_to_device(self._collator.stack(samples, Slots.unnumbered(len(samples))), self._device)
-
-    def _decode(self, row: Row) -> Sample:
-        known = self.model.modalities
-        if not isinstance(row, Mapping):
-            raise DataError(f"a row is a dict such as {{{known[0]!r}: ...}}, not {type(row).__name__}")
-        for key in row:
-            if key not in known:
-                raise DataError(unknown("modality", str(key), known))
-        sample = self._collator.decode(row)
-        if not sample.decoded:
-            raise DataError(f"nothing is in it; give any of {', '.join(known)}")
-        return sample
+            yield samples
 
 
 def load(

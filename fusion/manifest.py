@@ -14,7 +14,7 @@ LATER = (  # written for people, by training or by later commands; no model is b
     *("ledger.jsonl", "retention.json", "profile.json", "comparison.json"),
     *("stress-corruption.json", "stress-attack.json"),
 )
-APART = ("checkpoints/", "export/")  # folders of which loading reads nothing
+APART = ("checkpoints/", "export/", "index/")  # folders of which loading reads nothing
 
 
 def parse(written: bytes, place: str) -> dict[str, Any]:

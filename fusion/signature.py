@@ -46,8 +46,8 @@ def new_key(path: Path) -> Path:
     return public
 
 
-def sign(folder: Path, manifest: bytes, key: Path) -> None:
-    """Write a manifest into the folder of a run, and the signature on it beside it.
+def sign(folder: Path, manifest: bytes, key: Path, name: str = MANIFEST) -> None:
+    """Write a manifest, of this name, into the folder of what it lists, and the signature on it beside it.
 
     Raises RunError for a file that holds no secret key; then the folder is as it was.
     """
@@ -61,25 +61,30 @@ def sign(folder: Path, manifest: bytes, key: Path) -> None:
         raise RunError(f"{key} holds no secret key in PEM without a password: {error}") from error
     if not isinstance(secret, Ed25519PrivateKey):
         raise RunError(f"{key} holds another kind of key; make one of Ed25519: fusion sign --new-key FILE")
-    contents = {MANIFEST: manifest, SIGNATURE: secret.sign(manifest)}
-    for name, content in contents.items():
-        (folder / f".{name}.partial").write_bytes(content)
-    for name in contents:
-        (folder / f".{name}.partial").replace(folder / name)
+    contents = {name: manifest, signature_of(name): secret.sign(manifest)}
+    for file, content in contents.items():
+        (folder / f".{file}.partial").write_bytes(content)
+    for file in contents:
+        (folder / f".{file}.partial").replace(folder / file)
 
 
-def fault(folder: Path, key: Path) -> str:
-    """Return what is wrong with the signature on a run's manifest, "" if it was made with this key's secret.
+def signature_of(name: str) -> str:
+    """Return the name of the signature on a manifest."""
+    return Path(name).with_suffix(Path(SIGNATURE).suffix).name
+
+
+def fault(folder: Path, key: Path, name: str = MANIFEST) -> str:
+    """Return what is wrong with the signature on a manifest, "" if it was made with this key's secret.
 
     Raises RunError for a file that holds no public key.
     """
     public = _public(key)
     from cryptography.exceptions import InvalidSignature
 
-    if not (folder / SIGNATURE).is_file():
+    if not (folder / signature_of(name)).is_file():
         return "is not signed"
     try:
-        public.verify((folder / SIGNATURE).read_bytes(), (folder / MANIFEST).read_bytes())
+        public.verify((folder / signature_of(name)).read_bytes(), (folder / name).read_bytes())
     except InvalidSignature:
         return f"has a signature that was not made with the key of {key}, or not on this manifest"
     return ""
@@ -96,18 +101,26 @@ def expect_trusted(folder: Path, record: Mapping[str, Any], key: str | Path | No
                 f"{folder / name} is missing or damaged: its SHA-256 is not {record['files'][name]}, "
                 "as the manifest has it"
             )
-    required = key or os.environ.get(REQUIRED)
-    if not required:
+    if not expect_signed(folder, key):
         return
-    wrong = fault(folder, Path(required))
-    if wrong:
-        raise RunError(f"{folder} {wrong}; a signature is required, so it is not used")
     # what was signed is what is on the disk, and not what was read of it before
     signed = parse((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
     more = unlisted(folder, signed["files"])
     if signed != record or more:
         told = f"{', '.join(more[:3])} of {folder}" if more else f"{folder} as it was read"
         raise RunError(f"{told} is not in what was signed; delete it, or let its owner sign the run again")
+
+
+def expect_signed(folder: Path, key: str | Path | None = None, name: str = MANIFEST) -> bool:
+    """Return whether a signature on a manifest is required. Raises RunError where it is, and is not there.
+
+    `key` is the file of a public key; without one, that which FUSION_REQUIRE_SIGNATURE names, if it does.
+    """
+    required = key or os.environ.get(REQUIRED)
+    wrong = fault(folder, Path(required), name) if required else ""
+    if wrong:
+        raise RunError(f"{folder} {wrong}; a signature is required, so it is not used")
+    return bool(required)
 
 
 def expect_none_required(given: str) -> None:

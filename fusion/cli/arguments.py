@@ -1,5 +1,6 @@
 """Arguments that several commands take, with completion."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,38 @@ class RunPlace(click.Path):
         from fusion.hub.fetch import located
 
         return located(str(value))
+
+
+def row_of(arguments: Sequence[str], modalities: Sequence[str]) -> dict[str, str]:
+    """Return the row that `--MODALITY VALUE` gives, of a command that takes unknown options."""
+    known = ", ".join(f"--{name}" for name in modalities)
+    row: dict[str, str] = {}
+    rest = iter(arguments)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        if not flag.startswith("--") or name not in modalities:
+            raise click.UsageError(f"{argument!r} is not a modality of this run; known: {known}")
+        given = value if equals else next(rest, None)
+        if given is None:
+            raise click.UsageError(f"{flag} needs a value: a file or a text")
+        if name in row:
+            raise click.UsageError(f"{flag} is given twice; this answers for one row")
+        row[name] = given
+    if not row:
+        raise click.UsageError(f"no input was given; give any of {known}")
+    return row
+
+
+def rows(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int]:
+    """Return the numbers of rows such as 3,10-12: the last of a range is one of it."""
+    found: list[int] = []
+    for part in listed(ctx, param, text):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or not (last if dash else "0").isdecimal():
+            raise click.BadParameter(f"{text!r} are not numbers of rows such as 3,10-12", ctx, param)
+        found += range(int(first), int(last if dash else first) + 1)
+    return found
 
 
 recipe_argument = click.argument("recipe", type=RecipeName())

@@ -1,12 +1,11 @@
 """fusion predict: answer for one row given on the command line."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusion.cli.arguments import RunPlace
+from fusion.cli.arguments import RunPlace, row_of
 from fusion.cli.show import json_option, print_json, registry_argument, table, tables, warn
 from fusion.errors import DataError
 from fusion.registry import Registry
@@ -78,14 +77,13 @@ def command(
 
     predictor = load(run, registry=registry)
     recipe, tasks = predictor.recipe, predictor.model.tasks
-    row = _row(context.args, predictor.model.modalities)
+    row = row_of(context.args, predictor.model.modalities)
     answers: dict[str, dict[str, Any]] = {}
     if tasks or not zero_shot:  # without a task it says so
         for name, answer in predictor.predict(row).items():
             value, score = answer.value[0].tolist(), answer.score[0].tolist()
-            if tasks[name].target == recipe.evaluate.target:
-                value = _named(value, score, recipe.classes)
-            answers[name] = {"value": value, "score": score}
+            label = predictor.label(name, value, score)
+            answers[name] = {"value": value if label is None else label, "score": score}
     if zero_shot:
         named_by = recipe.evaluate.zero_shot
         templates, modality = (named_by.templates, named_by.modality) if named_by else (["{}"], "text")
@@ -149,30 +147,6 @@ def _joined(answers: dict[str, dict[str, Any]], explained: "Explanation") -> dic
     }
     joined["explanation"] = {"shares": explained.shares, "nearest": near}
     return joined
-
-
-def _row(arguments: list[str], modalities: tuple[str, ...]) -> dict[str, str]:
-    known = ", ".join(f"--{name}" for name in modalities)
-    row: dict[str, str] = {}
-    rest = iter(arguments)
-    for argument in rest:
-        flag, equals, value = argument.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
-        if not flag.startswith("--") or name not in modalities:
-            raise click.UsageError(f"{argument!r} is not a modality of this run; known: {known}")
-        given = value if equals else next(rest, None)
-        if given is None:
-            raise click.UsageError(f"{flag} needs a value: a file or a text")
-        if name in row:
-            raise click.UsageError(f"{flag} is given twice; this answers for one row")
-        row[name] = given
-    if not row:
-        raise click.UsageError(f"no input was given; give any of {known}")
-    return row
-
-
-def _named(value: Any, score: Any, classes: Sequence[str]) -> Any:
-    return classes[value] if isinstance(value, int) and len(score) == len(classes) else value
 
 
 def _written(value: Any, score: Any) -> tuple[str, str]:

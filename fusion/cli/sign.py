@@ -20,7 +20,8 @@ def command(run: Path | None, key: Path | None, new_key: Path | None) -> None:
     """Sign RUN with a secret key of Ed25519: `manifest.sig` is written beside its manifest.
 
     The signature covers the manifest, and by the SHA-256 in it every file that loading reads. Files that it
-    does not list yet are added to it first, and told: look at them, as you vouch for them too.
+    does not list yet are added to it first, and told: look at them, as you vouch for them too. What
+    `fusion index` left has a signature of its own.
 
     \b
     fusion sign --new-key team.pem
@@ -41,9 +42,12 @@ def command(run: Path | None, key: Path | None, new_key: Path | None) -> None:
     from fusion.files import json_bytes, sha256
     from fusion.manifest import MANIFEST, SIGNATURE, faults, inside, unlisted
     from fusion.run import Run
+    from fusion.search import record as records
 
-    record = Run(run).manifest
-    damaged = [name for name, wrong in faults(run, record["files"]).items() if wrong]
+    opened = Run(run)
+    record = opened.manifest
+    found = faults(run, record["files"]) | records.faults(opened)
+    damaged = [name for name, wrong in found.items() if wrong]
     if damaged:
         raise RunError(
             f"{run} is damaged and not signed: {', '.join(damaged)}; `fusion verify {run}` tells more"
@@ -57,6 +61,10 @@ def command(run: Path | None, key: Path | None, new_key: Path | None) -> None:
         files = record["files"] | {name: sha256(run / name) for name in more}
         manifest = json_bytes({**record, "files": files})
     signature.sign(run, manifest, key)
+    indexes = [records.folder(opened, name) for name in records.names(opened)]
+    for place in indexes:
+        signature.sign(place, (place / records.RECORD).read_bytes(), key, records.RECORD)
     if more:
         click.echo(f"Added to the manifest: {', '.join(more)}.")
-    click.echo(f"Signed: {run / SIGNATURE}")
+    signatures = [run / SIGNATURE, *(place / signature.signature_of(records.RECORD) for place in indexes)]
+    click.echo(f"Signed: {', '.join(map(str, signatures))}")

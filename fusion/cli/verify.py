@@ -1,12 +1,16 @@
 """fusion verify: say whether the files of a run are what was written, and by whom."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusion.cli.arguments import run_argument
 from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.registry import Registry
+
+if TYPE_CHECKING:
+    from fusion.run import Run
 
 
 @click.command("verify", short_help="Say whether a run is whole, and signed.")
@@ -36,8 +40,10 @@ def command(
 
     found = verify(Run(run), registry)
     wrong = None if public_key is None else fault(run, public_key)
+    indexes = {} if public_key is None or wrong else _indexes(Run(run), public_key)
     trusted = found.whole and not (wrong and (found.signed or require_signature))
-    trusted = trusted and not (require_signature and found.unlisted)
+    trusted = trusted and not (require_signature and (found.unlisted or indexes))
+    trusted = trusted and not any(signed for signed, _ in indexes.values())
     if as_json:
         told = {"whole": found.whole, "advice": found.advice(), **found._asdict()}
         told |= {"versions": [version._asdict() for version in found.versions], "trusted": trusted}
@@ -54,6 +60,8 @@ def command(
             click.echo(f"The run is not finished{missing}: `--resume` it.")
         if found.unlisted:
             click.echo(f"Not in the manifest: {', '.join(found.unlisted)}.")
+        for place, (_, fault_of_it) in indexes.items():
+            click.echo(f"{place} {fault_of_it}: `fusion sign` the run again, if it is yours.")
         if wrong:
             click.echo(f"{run} {wrong}.")
         elif public_key is not None:
@@ -62,3 +70,14 @@ def command(
             click.echo("Signed; whether by whom you expect, `--public-key FILE` tells.")
     if not trusted:
         raise SystemExit(1)
+
+
+def _indexes(run: "Run", key: Path) -> dict[Path, tuple[bool, str]]:
+    """Return the indexes without a good signature: whether there is one, and what is wrong with it."""
+    from fusion.search import record as records
+    from fusion.signature import fault, signature_of
+
+    places = [records.folder(run, name) for name in records.names(run)]
+    found = {place: fault(place, key, records.RECORD) for place in places}
+    signature = signature_of(records.RECORD)
+    return {place: ((place / signature).is_file(), wrong) for place, wrong in found.items() if wrong}

@@ -2,13 +2,13 @@
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data import Dataset, get_worker_info
 
 from fusion.data.loader import Loaded, Reader, load
-from fusion.data.order import Slots
+from fusion.data.order import Ints, Slots
 from fusion.encoder import Processor
 
 ROWS = 2_048
@@ -16,6 +16,13 @@ MEMORY = 64 * 2**20
 """Bytes of inputs in a window; each loader worker holds three of them at most."""
 LOOK = 32
 """Rows by which it is told how large the inputs of a row are."""
+
+
+class Window(Protocol):
+    """Rows that are read together."""
+
+    @property
+    def slots(self) -> Slots: ...
 
 
 class Span(NamedTuple):
@@ -34,12 +41,26 @@ class Span(NamedTuple):
 
     @property
     def slots(self) -> Slots:
-        row = np.arange(self.start, self.stop, dtype=np.int64)
-        return Slots(np.full_like(row, self.source), row, np.zeros_like(row))
+        return Chosen(self.source, np.arange(self.start, self.stop, dtype=np.int64)).slots
+
+
+class Chosen(NamedTuple):
+    """Rows of a source by their numbers, (k,)."""
+
+    source: int
+    row: Ints
+
+    def split(self, rows: int) -> list["Chosen"]:
+        """Return what has so many rows, the last one what is left."""
+        return [self._replace(row=self.row[start : start + rows]) for start in range(0, len(self.row), rows)]
+
+    @property
+    def slots(self) -> Slots:
+        return Slots(np.full_like(self.row, self.source), self.row, np.zeros_like(self.row))
 
 
 def windows(
-    reader: Reader, spans: Sequence[Span], rows: int, tokens: int, workers: int
+    reader: Reader, spans: Sequence[Window], rows: int, tokens: int, workers: int
 ) -> Iterator[list[Loaded]]:
     """Yield for each span its rows in batches of at most so many rows and, padded, so many tokens.
 
@@ -60,7 +81,7 @@ def room(reader: Reader, span: Span, batch: int) -> int:
     if all(type(processor).count_tokens is Processor.count_tokens for processor in processors):
         return batch
     row = np.linspace(span.start, span.stop - 1, min(span.stop - span.start, LOOK)).astype(np.int64)
-    found = reader(Slots(np.full_like(row, span.source), row, np.zeros_like(row))).batch
+    found = reader(Chosen(span.source, row).slots).batch
     held = sum(tensor.nbytes for inputs in found.inputs.values() for tensor in inputs.values())
     return max(batch, min(ROWS, MEMORY * len(row) // max(held, 1)))
 
@@ -86,7 +107,7 @@ def cut(lengths: Sequence[Mapping[str, int]], rows: int, tokens: int) -> list[li
 
 
 class _Windows(Dataset[list[Loaded] | bytes]):
-    def __init__(self, reader: Reader, spans: Sequence[Span], rows: int, tokens: int) -> None:
+    def __init__(self, reader: Reader, spans: Sequence[Window], rows: int, tokens: int) -> None:
         self.reader, self.spans, self.rows, self.tokens = reader, spans, rows, tokens
 
     def __getitem__(self, index: int) -> list[Loaded] | bytes:

@@ -1,7 +1,8 @@
 """Encode a whole source into parquet files: sharded over ranks, resumable, in batches of similar length."""
 
-from collections.abc import Callable
-from itertools import islice
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from fusion.batch import Target
 from fusion.build import build_tables
 from fusion.data.collate import BadRow, Collator
 from fusion.data.loader import Loaded, Reader
-from fusion.data.windows import Span, room, windows
+from fusion.data.order import Ints
+from fusion.data.windows import Chosen, Span, Window, room, windows
 from fusion.errors import DataError, unknown
 from fusion.evaluation.columns import Vectors, schema, table
 from fusion.evaluation.parts import Parts
@@ -49,9 +51,10 @@ def embed(
     weights: str,
     each: int = EACH,
     precision: str = "float32",
+    chosen: Ints | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Embedded:
-    """Write one row per row of a source of the recipe. All ranks call it.
+    """Write one row per row of a source of the recipe, or of those that are `chosen`. All ranks call it.
 
     Columns: `source`, `row`, the target of `evaluate.target`, one list per modality, and `fused`; null where
     a target or a modality is absent. The numbers of the lists have a `precision`: float32, float16, int8
@@ -71,7 +74,8 @@ def embed(
     target = model.targets().get(label, Target(torch.long))
     columns = schema(model, label, target, precision)
     reader = Reader(sources, Collator(model.processors, {label: target}))
-    rows, batch, tokens = len(sources[name]), recipe.evaluate.batch, recipe.evaluate.tokens
+    every, batch, tokens = len(sources[name]), recipe.evaluate.batch, recipe.evaluate.tokens
+    rows = every if chosen is None else len(chosen)
     made = {
         "weights": weights,
         "source": name,
@@ -84,12 +88,17 @@ def embed(
         "precision": precision,
         "width": model.width,
     }
+    if chosen is not None:
+        made["chosen"] = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
     parts = Parts(out, rows, each, made)
     missing = _missing(parts, accelerator)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
-    window = room(reader, Span(0, 0, rows), batch) if rows and mine else batch
-    spans = {number: Span(0, *parts.bounds[number]).split(window) for number in mine}
-    every = [span for some in spans.values() for span in some]
+    window = room(reader, Span(0, 0, every), batch) if every and mine else batch
+    spans: dict[int, Sequence[Window]] = {
+        number: (Span(0, start, stop) if chosen is None else Chosen(0, chosen[start:stop])).split(window)
+        for number in mine
+        for start, stop in [parts.bounds[number]]
+    }
     model.eval()
 
     def vectors(batches: list[Loaded]) -> list[Vectors]:
@@ -97,10 +106,10 @@ def embed(
 
     known: dict[str, Ranges] = {}
     if precision == "int8" and mine:
-        looked = windows(reader, sample(rows), batch, tokens, recipe.train.workers)
+        looked = windows(reader, sample(every), batch, tokens, recipe.train.workers)
         known = ranges((one for batches in looked for one in vectors(batches)), model.modalities, model.width)
     told = {"ranges": ranges_told(known)} if known else {}
-    loaded = windows(reader, every, batch, tokens, recipe.train.workers)
+    loaded = windows(reader, list(chain(*spans.values())), batch, tokens, recipe.train.workers)
     for number, some in spans.items():
         with parts.write(number, columns, **told) as part:
             for batches in islice(loaded, len(some)):

@@ -1,6 +1,6 @@
 """One temperature by which a task's probabilities are made neither too sure nor too unsure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -16,13 +16,28 @@ def warmed(
 
     `present` is (r,) bool by modality, `temperatures` are by "subset/task"; where there is none it is 1.
     """
+    for exact, temperature in _rows_at(task, present, temperatures):
+        score = torch.where(exact.unsqueeze(1), scaled(score, temperature), score)
+    return score
+
+
+def temperatures_of(task: str, present: Mapping[str, Tensor], temperatures: Mapping[str, float]) -> Tensor:
+    """Return the temperature of each row's probabilities in `warmed`, (r,)."""
+    found = torch.ones(len(next(iter(present.values()))), dtype=torch.float64)
+    for exact, temperature in _rows_at(task, present, temperatures):
+        found[exact] = temperature
+    return found
+
+
+def _rows_at(
+    task: str, present: Mapping[str, Tensor], temperatures: Mapping[str, float]
+) -> Iterator[tuple[Tensor, float]]:
+    """Yield for each temperature of a task the rows that have just the modalities it was fitted for."""
     for answered, temperature in temperatures.items():
         subset, _, name = answered.partition("/")
         if name == task:
             given = subset.split("+")
-            exact = torch.stack([there == (one in given) for one, there in present.items()]).all(dim=0)
-            score = torch.where(exact.unsqueeze(1), scaled(score, temperature), score)
-    return score
+            yield torch.stack([there == (one in given) for one, there in present.items()]).all(0), temperature
 
 
 def scaled(score: Tensor, temperature: float) -> Tensor:

@@ -22,6 +22,7 @@ from fusion.testing.expect import (
     same_bits,
     seed,
 )
+from fusion.testing.forms import expect_forms
 from fusion.testing.pickles import travel
 from fusion.testing.signals import expect_signals
 
@@ -66,6 +67,9 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
 
     _refuses(processor)
     yield "decode raises DataError for a sample that cannot be read"
+
+    expect_forms(processor)
+    yield f"strangers may give {' or '.join(processor.takes) or 'nothing'}"
 
     with torch.no_grad():
         encoding = encoder(**inputs)

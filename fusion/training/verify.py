@@ -8,6 +8,7 @@ from typing import NamedTuple
 from fusion.manifest import SIGNATURE, faults, unlisted
 from fusion.registry import Registry
 from fusion.run import LIBRARIES, Run
+from fusion.search import record as records
 from fusion.training import checkpoint
 
 ABSENT = "not installed"
@@ -40,8 +41,14 @@ class Verified(NamedTuple):
         steps = {name.split("/")[1] for name in self.files if name.startswith("checkpoints/")}
         damaged = {name.split("/")[1] for name in wrong if name.startswith("checkpoints/")}
         told = []
-        if any(not name.startswith("checkpoints/") for name in wrong):
+        if any(not name.startswith(("checkpoints/", f"{records.FOLDER}/")) for name in wrong):
             told.append("The run is damaged: copy it again from where it is whole, or train it again.")
+        for place in sorted(
+            {name.rpartition("/")[0] for name in wrong if name.startswith(f"{records.FOLDER}/")}
+        ):
+            told.append(
+                f"An index is damaged: delete {place} of the run, and `fusion index` its source again."
+            )
         if damaged:
             left = max(steps - damaged, default=None)
             told.append(
@@ -53,7 +60,7 @@ class Verified(NamedTuple):
 
 
 def verify(run: Run, registry: Registry) -> Verified:
-    """Compare every file that has a SHA-256: those of a finished run, and those of all checkpoints.
+    """Compare every file that has a SHA-256: those of a finished run, of its indexes and of all checkpoints.
 
     Raises RunError where the manifest of the run cannot be read.
     """
@@ -68,6 +75,7 @@ def verify(run: Run, registry: Registry) -> Verified:
             Version(name, then, now) for name, then in made.items() if (now := _installed(name)) != then
         ]
         versions += _plugins(record["plugins"], registry)
+        files |= records.faults(run)
     for path in checkpoint.all_in(run.checkpoints):
         found = dict.fromkeys((*checkpoint.parts(path), checkpoint.MANIFEST), "") | checkpoint.damage(path)
         files |= {f"checkpoints/{path.name}/{name}": fault for name, fault in found.items()}

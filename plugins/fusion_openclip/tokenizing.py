@@ -28,6 +28,7 @@ class TextProcessor(Processor):
     closed: bool  # whether the token that ends a text is the padding's, as SigLIP has it
     trim: bool  # whether the tower sees nothing of padding, so that a text need not be filled up to `context`
     overhead: int  # of a bucket, in tokens
+    takes = ("text",)
 
     @classmethod
     def of(cls, config: Mapping[str, Any], source: Tokenizer | None, trim: bool) -> Self:

@@ -18,6 +18,7 @@ class TextProcessor(Processor):
     """Turns text into its first `max_length` UTF-8 bytes; pads to the longest text of the batch."""
 
     max_length: int
+    takes = ("text",)
 
     def decode(self, raw: object) -> bytes:
         return decode.text(raw).encode()[: self.max_length]

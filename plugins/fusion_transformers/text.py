@@ -35,6 +35,7 @@ class TextProcessor(Processor):
     padding: int  # the number of the token that fills up
     overhead: int  # of a bucket, in tokens
     length: int | None  # all texts are filled up to this, where the model was trained so
+    takes = ("text",)
 
     def decode(self, raw: object) -> list[int]:
         text = self.prefix + decode.text(raw)

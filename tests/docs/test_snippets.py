@@ -319,6 +319,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "profile.json",
         "scores.jsonl",
         "stress-NAME.json",
+        "index",
     }
     assert files | sometimes == set(keys["The folder"])
 

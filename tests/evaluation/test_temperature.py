@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion.evaluation.temperature import fit, scaled, warmed
+from fusion.evaluation.temperature import fit, scaled, temperatures_of, warmed
 
 
 def test_two_classes_at_the_temperature_that_is_known() -> None:
@@ -56,6 +56,7 @@ def test_a_row_is_scaled_by_just_what_it_has() -> None:
     }
     score = torch.tensor([[0.9, 0.1]] * 4)
     given = {"image+text/kind": 2.0, "text/kind": 0.5, "image/other": 9.0}
+    assert temperatures_of("kind", present, given).tolist() == [2.0, 1.0, 0.5, 1.0]
     found: Tensor = warmed(score, "kind", present, given)
     assert found[0].tolist() == pytest.approx([0.75, 0.25])
     assert found[2].tolist() == pytest.approx([81 / 82, 1 / 82])

@@ -1,0 +1,124 @@
+"""What an index says of itself: what it was made of and by which weights, and its files."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fusion.errors import RunError, unknown
+from fusion.files import fsync, json_bytes, parse_json, sha256
+from fusion.manifest import CHANGED, fault
+from fusion.recipe_picks import SourcePick
+from fusion.run import Run
+
+FOLDER, RECORD = "index", "index.json"
+Kind = Literal["exact", "int8", "ivf", "hnsw"]
+Asked = Kind | Literal["auto"]
+Count = Annotated[int, Field(ge=0)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # of a source, and so of an index
+
+
+class _Exactly(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Held(_Exactly):
+    """The vectors of a modality: how many, the SHA-256 of their file, and how they are searched."""
+
+    vectors: Count
+    sha256: Digest
+    kind: Kind
+    effort: Annotated[int, Field(ge=1)]
+    recall: float  # of the nearest 10 with this effort, as it was measured on vectors of the index
+
+    @property
+    def file(self) -> str:
+        return f"{self.sha256[:16]}.safetensors"
+
+
+class Record(_Exactly):
+    """An index. `rows` are those of the source when it was last looked at; `left_out` are never taken."""
+
+    weights: str
+    source: Name
+    options: SourcePick
+    target: str
+    classes: list[str]
+    width: Annotated[int, Field(ge=1)]
+    rows: Count
+    left_out: list[Count]
+    kind: Asked
+    modalities: dict[str, Held]
+
+
+def folder(run: Run, name: str) -> Path:
+    return run.folder / FOLDER / name
+
+
+def names(run: Run) -> list[str]:
+    """Return the names of the indexes of a run, sorted."""
+    return sorted(path.parent.name for path in (run.folder / FOLDER).glob(f"*/{RECORD}"))
+
+
+def choose(run: Run, name: str | None) -> str:
+    """Return the name of the index that is meant. Raises RunError."""
+    known = names(run)
+    if name is not None and name not in known:
+        raise RunError(f"{run.folder}: {unknown('index', name, known)}; `fusion index` makes one")
+    if not known:
+        raise RunError(f"{run.folder} has no index; make one: fusion index {run.folder} --source NAME")
+    if name is None and len(known) > 1:
+        raise RunError(f"{run.folder} has several indexes; choose one: {', '.join(known)}")
+    return name or known[0]
+
+
+def read(place: Path) -> Record:
+    """Return what the index in a folder says of itself. Raises RunError."""
+    path = place / RECORD
+    try:
+        return Record.model_validate(parse_json(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, ValueError) as error:
+        told = str(error)
+    raise RunError(f"{path} is damaged: {told}; delete {place}, and `fusion index` the source again")
+
+
+def write(place: Path, record: Record) -> None:
+    """Replace what an index says of itself, in one step that is on the disk."""
+    stage = place / f".{RECORD}.partial"
+    stage.write_bytes(json_bytes(record.model_dump(mode="json")))
+    fsync(stage)
+    stage.replace(place / RECORD)
+    fsync(place)
+
+
+def faults(run: Run) -> dict[str, str]:
+    """Return what is wrong with each file of the indexes of a run, "" if nothing is, by its path there."""
+    found: dict[str, str] = {}
+    for name in names(run):
+        place = folder(run, name)
+        path = f"{FOLDER}/{name}"
+        try:
+            record = read(place)
+        except RunError:
+            found[f"{path}/{RECORD}"] = CHANGED
+            continue
+        found[f"{path}/{RECORD}"] = ""
+        for held in record.modalities.values():
+            found[f"{path}/{held.file}"] = fault(place / held.file, held.sha256)
+    return found
+
+
+def expect_whole(place: Path, held: Held) -> Path:
+    """Return the file of a modality. Raises RunError where it is missing or another."""
+    path = place / held.file
+    try:
+        if sha256(path) == held.sha256:
+            return path
+        told = CHANGED
+    except OSError as error:
+        told = str(error.strerror)
+    raise RunError(f"{path} {told}; delete {place}, and `fusion index` the source again")

@@ -1,0 +1,217 @@
+"""Let an index hold the rows of a source: those that are not there yet are encoded, and some left out."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from fusion.build import build_tables
+from fusion.data.collate import BadRow
+from fusion.data.order import Ints
+from fusion.errors import DataError, RunError, unknown
+from fusion.evaluation.embed import Embedded, embed
+from fusion.model import Model
+from fusion.recipe import Recipe
+from fusion.recipe_picks import SourcePick
+from fusion.registry import Registry
+from fusion.run import Run
+from fusion.search import part as parts
+from fusion.search import record as records
+from fusion.search.embedded import read as read_embedded
+from fusion.search.index import FUSED, KINDS, Index
+from fusion.search.part import Part, together
+from fusion.search.record import Asked, Held, Kind, Record
+from fusion.search.structure import calibrate
+from fusion.signature import signature_of
+
+MANY = 1_000_000
+"""Rows from which on not all are compared, unless that is asked for."""
+ASKING = 128
+"""Vectors of each modality by which it is measured how much is found."""
+
+
+class Updated(NamedTuple):
+    """What became of an index: rows that were encoded, that are no longer there, that are there.
+
+    `bad` could not be read; the next update tries them again.
+    """
+
+    folder: Path
+    record: Record
+    added: int
+    gone: int
+    rows: int
+    bad: list[BadRow]
+
+
+def update(
+    run: Run,
+    model: Model,
+    recipe: Recipe,
+    source: str,
+    registry: Registry,
+    accelerator: Accelerator,
+    *,
+    name: str | None = None,
+    add: Sequence[int] = (),
+    remove: Sequence[int] = (),
+    kind: Asked | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Updated:
+    """Make an index of a source of the recipe, or bring it up to date. All ranks call it.
+
+    Afterwards it holds every row of the source that can be read, but for those that are left out: of these
+    more by `remove`, and fewer by `add`, which also encodes again what is there. The same call once more
+    changes nothing. Where it is killed, the index is as it was, and the call once more goes on after what was
+    encoded.
+
+    `kind` is how every modality is searched, and stays so; with "auto" all vectors are compared, and from a
+    million rows on those of likely lists (ivf). Raises DataError for rows or a source that are not there, and
+    RunError for an index of other weights or another source, without faiss, and while another update runs.
+    """
+    offered = {**recipe.sources, **recipe.evaluate.sources}
+    if source not in offered:
+        raise DataError(unknown("source", source, offered))
+    count = len(build_tables({source: offered[source]}, registry, "sources")[source])
+    outside = [row for row in (*add, *remove) if not 0 <= row < count]
+    if outside:
+        raise DataError(f"source {source!r} has rows 0 to {count - 1}, and no row {outside[0]}")
+    name = name or source
+    place = records.folder(run, name)
+    with _alone(place, accelerator):
+        before = Index.open(run, name, registry) if name in records.names(run) else None
+        wanted = Record(
+            weights=run.manifest["files"][run.model_file.name],
+            source=source,
+            options=SourcePick(**offered[source].model_dump()),
+            target=recipe.evaluate.target,
+            classes=list(recipe.classes),
+            width=model.width,
+            rows=count,
+            left_out=sorted({*(before.record.left_out if before else ()), *remove} - {*add}),
+            kind=kind or (before.record.kind if before else "auto"),
+            modalities=before.record.modalities if before else {},
+        )
+        if before is not None:
+            _expect_same(name, place, before.record, wanted)
+        chosen: Kind = wanted.kind if wanted.kind != "auto" else "exact" if count < MANY else "ivf"
+        KINDS[chosen].expect_library()
+        held = before.parts if before else {}
+        there = held[FUSED].rows.numpy() if held else np.array([], dtype=np.int64)
+        taken = np.setdiff1d(np.arange(count), wanted.left_out)
+        kept = np.setdiff1d(np.intersect1d(there, taken), add)
+        fresh = np.setdiff1d(taken, kept)
+        done = Embedded(0, [], 0, 0)
+        stage = place / f".{_digest(wanted, fresh)}.partial"
+        if len(fresh):
+            done = embed(
+                model,
+                recipe,
+                source,
+                stage,
+                registry,
+                accelerator,
+                weights=wanted.weights,
+                chosen=fresh,
+                say=say,
+            )
+        if not accelerator.is_main_process:
+            return Updated(place, wanted, 0, 0, 0, [])
+        new = read_embedded(stage, (*model.modalities, FUSED), wanted.target) if done.rows else {}
+        same = not new and len(kept) == len(there)
+        merged = held if same else _merged(held, new, torch.from_numpy(kept))
+        known = wanted.modalities if same else {}
+        after = wanted.model_copy(update={"modalities": _write(place, merged, chosen, known)})
+        if before is None or after != before.record:
+            (place / signature_of(records.RECORD)).unlink(missing_ok=True)  # it is of what is no longer so
+            records.write(place, after)
+        _clear(place, after)
+        gone = len(np.setdiff1d(there, taken))
+        return Updated(place, after, done.rows, gone, len(kept) + done.rows, done.bad)
+
+
+def _expect_same(name: str, place: Path, before: Record, wanted: Record) -> None:
+    """Raise RunError where an index is of another source than the one that is to be indexed."""
+    keys = ("source", "options", "target")
+    differ = [key for key in keys if getattr(before, key) != getattr(wanted, key)]
+    if differ:
+        raise RunError(
+            f"the index {name!r} is of {before.source!r} with another {', '.join(differ)}; give this one "
+            f"another --name, or delete {place}"
+        )
+
+
+def _merged(held: dict[str, Part], new: dict[str, Part], kept: Tensor) -> dict[str, Part]:
+    """Return vectors by modality, those of the kept rows and the new ones; no modality without any."""
+    left = {modality: part.of(kept) for modality, part in held.items()}
+    both = {
+        modality: together(left[modality], new[modality])
+        if modality in left and modality in new
+        else {**left, **new}[modality]
+        for modality in new or left
+    }
+    return {modality: part for modality, part in both.items() if len(part.rows)}
+
+
+def _write(place: Path, merged: dict[str, Part], kind: Kind, known: dict[str, Held]) -> dict[str, Held]:
+    """Write the vectors that are not known to be there with this kind; say what there is of each modality."""
+    asking = {
+        modality: part.vectors[torch.linspace(0, len(part.rows) - 1, min(len(part.rows), ASKING)).long()]
+        for modality, part in merged.items()
+    }
+    made = {}
+    for modality, part in merged.items():
+        if modality in known and known[modality].kind == kind:
+            made[modality] = known[modality]
+            continue
+        kept = KINDS[kind].build(part.vectors)
+        queries = torch.cat([some for name, some in asking.items() if (name == FUSED) == (modality == FUSED)])
+        effort, recall = calibrate(KINDS[kind](part.vectors, kept), part.vectors, queries)
+        digest = parts.write(place, part._replace(kept=kept))
+        made[modality] = Held(vectors=len(part.rows), sha256=digest, kind=kind, effort=effort, recall=recall)
+    return made
+
+
+@contextmanager
+def _alone(place: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Make the folder of an index and keep other updates from it. Raises RunError while one runs."""
+    place.mkdir(parents=True, exist_ok=True)
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        if accelerator.is_main_process:
+            _lock(handle, place)
+        accelerator.wait_for_everyone()
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, place: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunError(f"{place} is being updated by another process; wait for its end") from error
+
+
+def _digest(wanted: Record, fresh: Ints) -> str:
+    """Name what is to be encoded, so that a later update goes on with the same and nothing else."""
+    about = wanted.model_copy(update={"left_out": [], "modalities": {}, "kind": "auto"})
+    return hashlib.sha256(about.model_dump_json().encode() + fresh.tobytes()).hexdigest()[:16]
+
+
+def _clear(place: Path, record: Record) -> None:
+    """Delete what is no longer of the index: vectors that were replaced, and what updates have staged."""
+    for path in place.glob("*.safetensors"):
+        if path.name not in {held.file for held in record.modalities.values()}:
+            path.unlink()
+    for path in place.glob(".*.partial"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
