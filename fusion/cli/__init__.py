@@ -6,6 +6,7 @@ import sys
 import click
 
 from fusion.cli import (
+    app,
     cache,
     check,
     compare,
@@ -45,6 +46,7 @@ COMMANDS = (
     search,
     export,
     serve,
+    app,
     report,
     study,
     compare,

@@ -95,7 +95,7 @@ def command(
     fusion serve runs/bind_digits --host 0.0.0.0 --port 80 --batch 128 --wait 5
     """
     try:
-        from fusion.serve.api import Service
+        from fusion.serve.api import Service, build
         from fusion.serve.server import listen, serve
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
@@ -115,4 +115,5 @@ def command(
         service = Service(predictor, limits, batch, wait / 1000, index)
         address, taken = listening.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
-        serve(service, listening, lambda: click.echo(f"{run} answers on http://{shown}:{taken}"))
+        ready = f"{run} answers on http://{shown}:{taken}"
+        serve(build(service), listening, lambda: click.echo(ready), timeout)

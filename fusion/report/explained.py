@@ -75,7 +75,9 @@ def render(
 ) -> Path:
     """Write the page of an explained row and return its path."""
     charts = [
-        _bars(task, found) for task, found in explanation.contributions.items() if found.nothing.numel() == 1
+        contributed(task, found)
+        for task, found in explanation.contributions.items()
+        if found.nothing.numel() == 1
     ]
     page = template("explained.html").render(
         name=name,
@@ -111,7 +113,8 @@ def _share(shares: Mapping[str, float], name: str) -> str:
     return f"{shares[name]:.4f}" if name in shares else NOTHING
 
 
-def _bars(task: str, found: "Contributions") -> Chart:
+def contributed(task: str, found: "Contributions") -> Chart:
+    """Return what each modality adds to the score of a task's answer, which is one number."""
     parts = {"nothing": found.nothing, **found.parts, "all": found.full}
     drawing = bars(
         [Bar(name, part.item()) for name, part in parts.items()],

@@ -38,19 +38,26 @@ def render(
     """
     asked = [(modality, Media.model_validate(describe_file(raw))) for modality, raw in query.items()]
     room = ROOM - sum(map(_size, (media for _, media in asked)))
-    seen = []
+    rows = seen(found, modalities, room)
+    return write(path, template("found.html").render(name=name, asked=asked, found=rows))
+
+
+def seen(
+    found: Sequence[tuple["Hit", Mapping[str, Any]]], modalities: Sequence[str], room: int = ROOM
+) -> list[Seen]:
+    """Return hits with what is shown of their rows, as far as there is `room` for it, in characters."""
+    rows = []
     for number, (hit, row) in enumerate(found, 1):
+        shown = [hit.modality] if hit.modality in modalities else modalities
         media = [
             (modality, Media.model_validate(describe_file(some[0])))
-            for modality, some in choices(
-                row, [hit.modality] if hit.modality in modalities else modalities
-            ).items()
+            for modality, some in choices(row, shown).items()
         ]
         room -= sum(_size(one) for _, one in media)
         note = f"{hit.source}, row {count(hit.row)}; cosine {hit.score:.3f}"
         title = f"{number}. {hit.label}" if hit.label else f"{number}."
-        seen.append(Seen(title, note, media if room >= 0 else []))
-    return write(path, template("found.html").render(name=name, asked=asked, found=seen))
+        rows.append(Seen(title, note, media if room >= 0 else []))
+    return rows
 
 
 def _size(media: Media) -> int:

@@ -3,11 +3,11 @@
 import signal
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 
 from fusion.errors import RunError
-from fusion.serve.api import Service, build
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -20,14 +20,14 @@ def listen(host: str, port: int) -> socket.socket:
         raise RunError(f"cannot listen on {host}, port {port}: {error}") from error
 
 
-def serve(service: Service, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer until SIGTERM or Ctrl-C, and then what was begun; returns after SIGTERM."""
+def serve(app: Any, listening: socket.socket, ready: Callable[[], None], seconds: float = 30.0) -> None:
+    """Answer by an ASGI application until SIGTERM or Ctrl-C, and then what was begun for so many seconds."""
     config = uvicorn.Config(
-        build(service),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=round(service.limits.seconds) + 1,
+        timeout_graceful_shutdown=round(seconds) + 1,
     )
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it once more when it has ended
     try:

@@ -65,6 +65,7 @@ LAYERS = [
     ["training", "evaluation.embed"],
     ["studies", "stress", "search"],
     ["shrink", "serve"],
+    ["app"],
     ["testing", "transfer.rank", "transfer.merge"],
     ["cli"],
     ["__main__"],

@@ -35,6 +35,7 @@ def test_all_commands_are_there() -> None:
         "search",
         "export",
         "serve",
+        "app",
         "report",
         "study",
         "compare",

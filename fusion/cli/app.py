@@ -1,0 +1,67 @@
+"""fusion app: try a run on a page of one's own."""
+
+from pathlib import Path
+
+import click
+
+from fusion.cli.arguments import run_argument
+from fusion.cli.show import registry_argument
+from fusion.errors import RunError
+from fusion.registry import Registry
+
+NEEDED = ("gradio", "fastapi", "uvicorn")
+
+
+@click.command("app", short_help="Try a run on a web page.")
+@run_argument
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
+)
+@click.option(
+    "--port",
+    default=7860,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0 takes any that is free, and says which.",
+)
+@click.option(
+    "--max-mb",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(0.001),
+    help="Megabytes of all samples that are given at once.",
+)
+@click.option("--index", "name", help="Where to look for nearest rows, where RUN has several.")
+@registry_argument
+def command(registry: Registry, run: Path, host: str, port: int, max_mb: float, name: str | None) -> None:
+    """Open a page on which any mix of samples is answered: by the tasks of RUN, by classes that you name, by
+    what each modality adds, and by the nearest rows of RUN's index (`fusion index`).
+
+    Samples are sent as they are, never as a path or an address, and are not kept. It needs no network. Nobody
+    is asked who they are: put a proxy in front before listening elsewhere than on this machine.
+
+    \b
+    fusion app runs/bind_digits
+    fusion app runs/bind_digits --port 0
+    """
+    try:
+        from fusion.app.page import build
+        from fusion.serve.server import listen, serve
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        raise RunError(f"the page needs {', '.join(NEEDED)}: pip install 'fusion-bind[app]'") from error
+    from fusion.app.answers import Answers
+    from fusion.inference import load
+    from fusion.run import Run
+    from fusion.search import Index
+    from fusion.search.record import names
+
+    with listen(host, port) as listening:
+        opened = Run(run)
+        predictor = load(opened, registry=registry)
+        index = Index.open(opened, name, registry) if name or names(opened) else None
+        page = build(Answers(predictor, index), round(max_mb * 1e6))
+        address, taken = listening.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        serve(page, listening, lambda: click.echo(f"{run} is on http://{shown}:{taken}"))
