@@ -38,6 +38,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "transfer.md": {"console", "yaml"},
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},
+    "serve.md": {"console", "bash", "json"},
     "shrink.md": {"console", "python", "text"},
     "trust.md": {"console", "python", "yaml", "text"},
     "CONTRIBUTING.md": {"console"},
