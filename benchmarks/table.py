@@ -19,7 +19,7 @@ import torch
 HERE = Path(__file__).parent
 SCRIPTS = (
     *("startup", "loop", "trainers", "losses", "loss_ranks", "micro_batch", "cache", "embed", "lengths"),
-    *("evaluation", "checkpoint", "fault", "encoders", "tuning", "prior", "merge", "quantise"),
+    *("evaluation", "checkpoint", "fault", "encoders", "tuning", "prior", "merge", "quantise", "serve"),
 )
 HEAD = "| what | ours | peer | ratio | goal | |\n|---|--:|--:|--:|--:|---|"
 LIBRARIES = ("torch", "accelerate", "transformers", "open_clip_torch", "sentence-transformers")

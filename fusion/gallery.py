@@ -18,6 +18,8 @@ from fusion.quantization.vectors import Ranges, decode, encode, signs
 
 BLOCK = 1 << 16
 """Vectors of the gallery that are looked at together."""
+FEW = 32
+"""Queries up to which they are turned over in memory, in place of the many codes."""
 BUDGET = 1 << 24
 """Numbers that are held at once."""
 
@@ -128,10 +130,17 @@ class Gallery:
 
     def _compared(self, asked: Tensor, codes: Tensor) -> Tensor:
         if self.precision == "binary":
-            return multiply(asked, signs(codes, self.width).t())  # width - 2 * Hamming distance
+            return _products(asked, signs(codes, self.width))  # width - 2 * Hamming distance
         if self.ranges is not None:
-            return multiply(asked, codes.t())
+            return _products(asked, codes)
         return asked @ codes.float().t()
+
+
+def _products(asked: Tensor, codes: Tensor) -> Tensor:
+    """Return the products of queries (q, w) with codes (g, w), (q, g)."""
+    if len(asked) > FEW:
+        return multiply(asked, codes.t())
+    return multiply(codes, asked.t()).t()
 
 
 def _form(part: Gallery) -> tuple[str, int, list[list[float]]]:

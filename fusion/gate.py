@@ -17,17 +17,8 @@ CHARACTERS = 20_000
 DEEPEST = 8  # axes of an array
 FASTEST = 1e12  # Hz
 TYPES = (
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "bool",
+    *("float32", "float64", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64", "bool"),
 )
 WRITTEN: Mapping[Form, str] = {
     "text": "a text",
@@ -46,8 +37,8 @@ class Gate:
 
     A sample is given in one of the forms that the processor of its modality `takes`: a text, up to so many
     `characters`, which is never opened as the path of a file; bytes, or {"base64": ...}; an array, or
-    {"array": numbers, "dtype": one of TYPES, "rate": Hz}, of which "float32" is the default and a rate makes
-    a pair (array, rate); {"record": values by the names of columns}.
+    {"array": numbers, "dtype": one of TYPES, "rate": Hz}, of which "float32" is the default, null is NaN, and
+    a rate makes a pair (array, rate); {"record": values by the names of columns}.
     """
 
     def __init__(self, processors: Mapping[str, Processor], characters: int = CHARACTERS) -> None:
@@ -111,9 +102,9 @@ class Gate:
     def _forms(self) -> Mapping[Form, dict[str, Any]]:
         text = {"type": "string", "maxLength": self.characters}
         plain = {"anyOf": [text, *({"type": kind} for kind in ("number", "boolean", "null"))]}
-        numbers: dict[str, Any] = {"type": "number"}
+        numbers: dict[str, Any] = {"type": ["number", "null"]}
         for _ in range(DEEPEST - 1):
-            numbers = {"anyOf": [{"type": "number"}, {"type": "array", "items": numbers}]}
+            numbers = {"anyOf": [{"type": ["number", "null"]}, {"type": "array", "items": numbers}]}
         array = {
             "array": {"type": "array", "items": numbers},
             "dtype": {"enum": list(TYPES), "default": TYPES[0]},
@@ -148,18 +139,20 @@ def _rate(given: Any) -> float:
 
 
 def _array(numbers: list[Any], dtype: Any) -> npt.NDArray[Any]:
-    """Return numbers as an array of one of TYPES that holds them, up to the rounding of floats."""
+    """Return numbers as an array of a type that holds them, up to the rounding of floats; null is NaN."""
     if dtype not in TYPES:
         raise MisshapenError(f"dtype is given as {dtype!r:.100}; expected one of {', '.join(TYPES)}")
     _expect_numbers(numbers)
     try:
         array = np.asarray(numbers)
+        if array.dtype.hasobject:  # null, or a whole number beyond 64 bits
+            array = np.asarray(numbers, np.float64)
         with np.errstate(all="ignore"):  # what does not fit is looked for below
             found = array.astype(dtype)
-    except (ValueError, OverflowError) as error:  # rows of different lengths
+    except (TypeError, ValueError, OverflowError) as error:  # rows of different lengths
         raise DataError(f"this is no array: {str(error)[:200]}") from error
     whole = not np.issubdtype(found.dtype, np.floating)
-    if not (np.array_equal(found, array) if whole else np.isfinite(found).all()):
+    if not (np.array_equal(found, array) if whole else not np.isinf(found).any()):
         raise DataError(f"numbers that {dtype} does not hold")
     return found
 
@@ -171,7 +164,7 @@ def _expect_numbers(items: list[Any], depth: int = 1) -> None:
     for item in items:
         if isinstance(item, list):
             _expect_numbers(item, depth + 1)
-        elif type(item) not in (int, float):
+        elif item is not None and type(item) not in (int, float):
             raise MisshapenError(f"an array of numbers that holds {_named(item)}")
 
 

@@ -94,6 +94,8 @@ def test_numbers_become_an_array_of_their_type_and_may_have_a_rate() -> None:
     wave, rate = GATE.sample("trace", {"array": [0.5], "rate": 8000})
     assert (wave.tolist(), rate) == ([0.5], 8000.0)
     assert GATE.sample("trace", {"array": [2**53 + 1], "dtype": "int64"}).tolist() == [2**53 + 1]
+    found = GATE.sample("trace", {"array": [[1, None], [None, 2**70]]})
+    np.testing.assert_array_equal(found, np.array([[1, np.nan], [np.nan, 2**70]], np.float32))
     given = np.ones(3)
     assert GATE.sample("trace", given) is given
     assert GATE.sample("trace", (given, 8000))[0] is given
@@ -107,6 +109,9 @@ def test_numbers_become_an_array_of_their_type_and_may_have_a_rate() -> None:
         ({"array": [-1], "dtype": "uint64"}, "numbers that uint64 does not hold"),
         ({"array": [1e39]}, "numbers that float32 does not hold"),
         ({"array": [float("inf")]}, "numbers that float32 does not hold"),
+        ({"array": [1, None], "dtype": "int8"}, "numbers that int8 does not hold"),
+        ({"array": [2**64], "dtype": "int64"}, "numbers that int64 does not hold"),
+        ({"array": [[1], None]}, "this is no array"),
         ({"array": [2], "dtype": "bool"}, "numbers that bool does not hold"),
         ({"array": [10**400]}, "this is no array"),
         ({"array": [[1], [1, 2]]}, "this is no array: .*inhomogeneous"),
@@ -140,7 +145,7 @@ def test_base64_that_is_none_is_a_bad_row() -> None:
         ({"trace": {"array": 1}}, "^trace: given as an object of 'array'"),
         ({"trace": {"array": ["1"]}}, "^trace: an array of numbers that holds a text"),
         ({"trace": {"array": [True]}}, "^trace: an array of numbers that holds bool"),
-        ({"trace": {"array": [None]}}, "^trace: an array of numbers that holds null"),
+        ({"trace": {"array": [{}]}}, "^trace: an array of numbers that holds an object of nothing"),
         ({"trace": {"array": [[[[[[[[[1]]]]]]]]]}}, "^trace: an array of more than 8 axes"),
         (
             {"trace": {"array": [1], "dtype": "object"}},

@@ -12,7 +12,7 @@ from fusion.registry import Registry
 
 @click.command(
     "search",
-    short_help="Find the rows nearest to a text, image, sound ...",
+    short_help="Find rows by a text, an image, a sound.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN [--MODALITY VALUE]...")

@@ -14,7 +14,7 @@ from fusion.errors import RunError
 from fusion.gallery import Found
 from fusion.search.structure import Structure, expect
 
-NEIGHBOURS, CONSTRUCTION = 32, 80
+NEIGHBOURS, CONSTRUCTION = 16, 80
 """Of a vector in the graph, twice as many at its ground; and how many are looked at to choose them."""
 ROUNDS, SAMPLE = 10, 32
 """Of k-means, and the vectors of each list that it looks at."""
