@@ -16,7 +16,8 @@ Kind = Literal["exact", "int8", "ivf", "hnsw"]
 Asked = Kind | Literal["auto"]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # of a source, and so of an index
+NAME = r"^[\w-][\w.-]*$"
+"""What a source, and so an index, can be called."""
 
 
 class _Exactly(BaseModel):
@@ -41,7 +42,7 @@ class Record(_Exactly):
     """An index. `rows` are those of the source when it was last looked at; `left_out` are never taken."""
 
     weights: str
-    source: Name
+    source: Annotated[str, Field(pattern=NAME)]
     options: SourcePick
     target: str
     classes: list[str]

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,9 +87,12 @@ def update(
     if outside:
         raise DataError(f"source {source!r} has rows 0 to {count - 1}, and no row {outside[0]}")
     name = name or source
+    if not re.fullmatch(records.NAME, name):
+        raise RunError(f"an index cannot be called {name!r}; use letters, digits, and _ - . within")
     place = records.folder(run, name)
     with _alone(place, accelerator):
         before = Index.open(run, name, registry) if name in records.names(run) else None
+        known = before.record if before else None
         wanted = Record(
             weights=run.manifest["files"][run.model_file.name],
             source=source,
@@ -97,12 +101,12 @@ def update(
             classes=list(recipe.classes),
             width=model.width,
             rows=count,
-            left_out=sorted({*(before.record.left_out if before else ()), *remove} - {*add}),
-            kind=kind or (before.record.kind if before else "auto"),
-            modalities=before.record.modalities if before else {},
+            left_out=sorted({*(known.left_out if known else ()), *remove} - {*add}),
+            kind=kind or (known.kind if known else "auto"),
+            modalities=known.modalities if known else {},
         )
-        if before is not None:
-            _expect_same(name, place, before.record, wanted)
+        if known is not None:
+            _expect_same(name, place, known, wanted)
         chosen: Kind = wanted.kind if wanted.kind != "auto" else "exact" if count < MANY else "ivf"
         KINDS[chosen].expect_library()
         held = before.parts if before else {}
@@ -127,16 +131,16 @@ def update(
         if not accelerator.is_main_process:
             return Updated(place, wanted, 0, 0, 0, [])
         new = read_embedded(stage, (*model.modalities, FUSED), wanted.target) if done.rows else {}
-        same = not new and len(kept) == len(there)
+        added = len(new[FUSED].rows) if new else 0  # a row may hold nothing
+        same = not added and len(kept) == len(there)
         merged = held if same else _merged(held, new, torch.from_numpy(kept))
-        known = wanted.modalities if same else {}
-        after = wanted.model_copy(update={"modalities": _write(place, merged, chosen, known)})
-        if before is None or after != before.record:
+        made = _write(place, merged, chosen, wanted.modalities if same else {})
+        after = wanted.model_copy(update={"modalities": made})
+        if after != known:
             (place / signature_of(records.RECORD)).unlink(missing_ok=True)  # it is of what is no longer so
             records.write(place, after)
         _clear(place, after)
-        gone = len(np.setdiff1d(there, taken))
-        return Updated(place, after, done.rows, gone, len(kept) + done.rows, done.bad)
+        return Updated(place, after, added, len(np.setdiff1d(there, taken)), len(kept) + added, done.bad)
 
 
 def _expect_same(name: str, place: Path, before: Record, wanted: Record) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import torch
 from accelerate import Accelerator
 
-from fusion import Model, Predictor, Recipe, Registry
-from fusion.evaluation.embed import embed
+from fusion import DataError, Model, Predictor, Recipe, Registry
+from fusion.evaluation.embed import Embedded, embed
 from tests.evaluation.toys import toy_rows
 
 MakeRecipe, MakeModel = Callable[..., Recipe], Callable[[Recipe], Model]
@@ -37,6 +39,26 @@ def test_absent_modalities_and_targets_are_null_and_unreadable_rows_left_out(
     torch.testing.assert_close(torch.tensor(columns["fused"]), expected.fused)
     sound = [vector for vector in columns["sound"] if vector is not None]
     torch.testing.assert_close(torch.tensor(sound), expected.vectors["sound"][expected.present["sound"]])
+
+
+def test_some_rows_are_chosen_and_parts_of_others_refused(
+    toys: Registry, toy_recipe: MakeRecipe, toy_model: MakeModel, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(batch=5)
+    model = toy_model(recipe)
+
+    def write(chosen: list[int] | None) -> Embedded:
+        options: dict[str, Any] = {} if chosen is None else {"chosen": np.array(chosen)}
+        options |= {"weights": "", "each": 2}
+        return embed(model, recipe, "test", tmp_path / "parts", toys, Accelerator(cpu=True), **options)
+
+    found = write([0, 3, 10, 11])
+    assert (found.rows, [row.row for row in found.bad], found.parts) == (3, [10], 2)
+    assert pq.read_table(tmp_path / "parts")["row"].to_pylist() == [0, 3, 11]
+    assert write([0, 3, 10, 11]).kept == 2
+    for other in ([0, 3, 10, 9], None):
+        with pytest.raises(DataError, match=r"was made from something else; what differs: (.*chosen|rows)"):
+            write(other)
 
 
 def test_a_target_that_a_task_reads_keeps_its_kind(

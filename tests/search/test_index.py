@@ -10,6 +10,7 @@ from torch import Tensor
 from fusion import DataError, Model, Registry, Run, RunError
 from fusion.recipe_picks import SourcePick
 from fusion.search import Hit, Index
+from fusion.search import record as records
 from fusion.search.part import Part
 from fusion.search.record import Held, Record
 from tests.evaluation.toys import toy_rows
@@ -154,6 +155,22 @@ def test_a_damaged_index_is_refused(toy: tuple[Run, Model], refresh: Update) -> 
     said.write_text("[" * 10_000)
     with pytest.raises(RunError, match=r"index.json is damaged: it is nested too deep"):
         Index.open(run)
+
+
+def test_an_index_that_is_updated_while_it_is_opened_is_opened_again(
+    toy: tuple[Run, Model], refresh: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh()
+    expect_whole, updates = records.expect_whole, [lambda: refresh(remove=[0])]
+
+    def slow(place: Path, held: Held) -> Path:
+        if updates:
+            updates.pop()()
+        return expect_whole(place, held)
+
+    monkeypatch.setattr(records, "expect_whole", slow)
+    assert Index.open(toy[0]).parts["sight"].rows.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert updates == []
 
 
 def test_an_open_index_is_not_changed_by_an_update(toy: tuple[Run, Model], refresh: Update) -> None:

@@ -254,6 +254,26 @@ def test_what_does_not_fit_is_refused(
         updating.update(run, model, run.recipe, "test", toy_registry, updating.Accelerator())
 
 
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", " "])
+def test_a_name_that_leads_elsewhere_is_refused(name: str, toy: tuple[Run, Model], refresh: Update) -> None:
+    if name:
+        with pytest.raises(RunError, match="an index cannot be called"):
+            refresh(name=name)
+        assert not (toy[0].folder / "index").exists()
+    else:  # as without
+        assert refresh(name=name).folder.name == "test"
+
+
+def test_a_row_with_nothing_in_it_is_no_row_of_the_index(
+    toy: tuple[Run, Model], refresh: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys, "toy_rows", lambda: [{"label": 1}] * 12)
+    made = refresh()
+    assert (made.added, made.rows, made.bad, made.record.modalities) == (0, 0, [], {})
+    monkeypatch.undo()
+    assert refresh().added == 11
+
+
 def test_vectors_that_are_not_finite_are_refused(toy: tuple[Run, Model], refresh: Update) -> None:
     with torch.no_grad():
         toy[1].align["text"].project.weight.fill_(float("nan"))
