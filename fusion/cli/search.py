@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import listed, row_of
+from fusion.cli.arguments import RunPlace, listed, row_of
 from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.errors import DataError
 from fusion.registry import Registry
@@ -15,7 +15,7 @@ from fusion.registry import Registry
     short_help="Find rows by a text, an image, a sound.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN [--MODALITY VALUE]...")
+@click.argument("run", type=RunPlace(), metavar="RUN [--MODALITY VALUE]...")
 @click.option(
     "--in",
     "within",
