@@ -1,11 +1,13 @@
 """How far a run's probabilities can be trusted, with and without temperatures, and if it knows foreign rows.
 
-    FUSION_DATA=DIR python benchmarks/calibration.py RUN NOISE
+    FUSION_DATA=DIR python benchmarks/calibration.py RUN FOREIGN[,FOREIGN] [SCRIPT.py] [OPTION=VALUE ...]
 
-Every second row of the test digits is held back for the temperatures, the others are measured. Foreign are
-pictures of clothes (Fashion-MNIST) and sounds of the surroundings (ESC-10).
+Every second row of the run's first evaluation source is held back for temperatures, the others are measured,
+a thousand at most; OPTION is one of that source, such as noise=0.3, SCRIPT a file that offers it. Foreign are
+clothes (Fashion-MNIST), digits (MNIST), sounds (of the surroundings, ESC-10).
 """
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -13,64 +15,74 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fusion_digits.source import Digits
 
-from fusion import Component, Registry, hookimpl, measure
+from fusion import Component, Registry, Run, hookimpl, measure
+from fusion.build import build_tables
+from fusion.recipe_file import run_script
+from fusion.recipe_picks import Pick
+from fusion.recipe_text import parse
 
-HALF = "{{name: digits-half, odd: {odd}, noise: {noise}}}"
-CLOTHES = "{{name: datasets, data: {data}/fashion_mnist.npz, columns: {{image: x_test}}}}"
-SOUNDS = "{{name: datasets, data: {data}/esc10.parquet, columns: {{audio: audio}}}}"
+REGISTRY = Registry()
+FOREIGN = {
+    "clothes": "{{name: datasets, data: {data}/fashion_mnist.npz, columns: {{image: x_test}}}}",
+    "digits": "{{name: datasets, data: {data}/mnist.npz, columns: {{image: x_test}}}}",
+    "sounds": "{{name: datasets, data: {data}/esc10.parquet, columns: {{audio: audio}}}}",
+}
+NUMBERS = "accuracy", "ece", "calibrated/ece", "nll", "calibrated/nll", "aurc", "calibrated/temperature"
+WAYS = "energy", "confidence", "distance"
 
 
 class Half:
-    """The odd rows of the test digits, or the even ones."""
+    """The odd rows of a source, or the even ones."""
 
-    def __init__(self, *, odd: bool, noise: float) -> None:
-        self.odd, self.digits = odd, Digits(split="test", noise=noise)
+    def __init__(self, *, odd: bool, of: dict[str, Any]) -> None:
+        self.odd, self.whole = odd, build_tables({"whole": Pick(**of)}, REGISTRY)["whole"]
 
     def __len__(self) -> int:
-        return len(self.digits) // 2
+        return len(self.whole) // 2
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
-        return self.digits[2 * index + self.odd]
+        return self.whole[2 * index + self.odd]
 
 
 @hookimpl
 def fusion_sources() -> list[Component]:
-    return [Component("digits-half", Half)]
+    return [Component("half", Half)]
 
 
-def main(run: str, noise: str) -> None:
+def main(folder: str, foreign: str, *rest: str) -> None:
     torch.set_num_threads(1)
-    data = os.environ["FUSION_DATA"]
-    overrides = [
-        f"evaluate.sources={{test: {HALF.format(odd=True, noise=noise)}}}",
-        f"evaluate.calibrate={{held: {HALF.format(odd=False, noise=noise)}}}",
-        f"evaluate.foreign={{clothes: {CLOTHES.format(data=data)}, sounds: {SOUNDS.format(data=data)}}}",
-        *("evaluate.retrieval=[]", "evaluate.zero_shot=null", "evaluate.limit=400"),
+    REGISTRY.add("half", sys.modules[__name__])
+    options: dict[str, Any] = {}
+    for given in rest:
+        if given.endswith(".py"):
+            run_script(Path(given), REGISTRY)
+        else:
+            options |= parse(given.replace("=", ": ", 1), given)[0]
+    first = next(iter(Run(folder).recipe.evaluate.sources.values()))
+    whole = json.dumps(first.model_dump(mode="json") | options)
+    strange = [
+        f"{name}: {FOREIGN[name].format(data=os.environ['FUSION_DATA'])}" for name in foreign.split(",")
     ]
-    found = measure(Path(run), overrides, registry=Registry(plugins={"half": sys.modules[__name__]}))
+    overrides = [
+        f"evaluate.sources={{test: {{name: half, odd: true, of: {whole}}}}}",
+        f"evaluate.calibrate={{held: {{name: half, odd: false, of: {whole}}}}}",
+        f"evaluate.foreign={{{', '.join(strange)}}}",
+        *("evaluate.retrieval=[]", "evaluate.zero_shot=null", "evaluate.limit=1000"),
+    ]
+    found = measure(folder, overrides, registry=REGISTRY)
     print("| given | rows | accuracy | ece | ece at T | nll | nll at T | aurc | T |\n|---" + 8 * "|--:" + "|")
     for key in [key for key in found if key.startswith("subsets/") and key.endswith("/ece")]:
         if "calibrated" in key:
             continue
         subset = key.removesuffix("/ece")
-        names = (
-            "accuracy",
-            "ece",
-            "calibrated/ece",
-            "nll",
-            "calibrated/nll",
-            "aurc",
-            "calibrated/temperature",
-        )
-        numbers = [found.get(f"{subset}/{name}") for name in names]
+        numbers = [found.get(f"{subset}/{name}") for name in NUMBERS]
         written = ["" if number is None else f"{number:.3f}" for number in numbers]
         print("|", " | ".join([subset.removeprefix("subsets/"), str(found[f"{subset}/rows"]), *written]), "|")
     print("\n| foreign | given | rows | energy | confidence | distance |\n|---|---|--:|--:|--:|--:|")
     for key in [key for key in found if key.startswith("foreign/") and key.endswith("/rows")]:
         _, name, subset, _ = key.split("/")
-        ways = [found.get(f"foreign/{name}/{subset}/{way}") for way in ("energy", "confidence", "distance")]
+        ways = [found.get(f"foreign/{name}/{subset}/{way}") for way in WAYS]
         written = ["" if number is None else f"{number:.1%}" for number in ways]
         print("|", " | ".join([name, subset, str(found[key]), *written]), "|")
 

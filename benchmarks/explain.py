@@ -1,10 +1,10 @@
 """What explanations cost beside the answers that they explain, and whether attributions find what matters.
 
-    python benchmarks/explain.py RUN [rounds] [rows]
+    python benchmarks/explain.py RUN [rounds] [rows] [SCRIPT.py]
 
-RUN is a finished run of bind_digits or fuse_digits. The last figures are of so many test rows, image alone:
-how far the score of the answer falls when a tenth of the pixels turns black, those that speak for it,
-the brightest, or any.
+RUN is a finished run with images and one task, SCRIPT a file that offers its rows. With 0 rounds no time is
+taken. The last figures are of so many test rows, image alone: how far the score of the answer falls when
+a tenth of the pixels turns black, those that speak for it, the brightest, or any.
 """
 
 import sys
@@ -20,11 +20,12 @@ from accelerate import Accelerator
 from table import in_turns, row
 
 from fusion import Predictor, Registry, Run, load
-from fusion.build import build_tables
+from fusion.build import Source, build_tables
 from fusion.data.collate import Collator
 from fusion.data.order import Slots
 from fusion.evaluation import sweep
 from fusion.evaluation.embed import embed
+from fusion.recipe_file import run_script
 
 SHARE = 0.1
 
@@ -52,8 +53,9 @@ def evaluated(predictor: Predictor, rows: list[dict[str, Any]], most: int) -> Ca
 def fallen(predictor: Predictor, image: Any, random: np.random.Generator) -> list[float]:
     """Return by how much the score falls without the pixels that most speak for it, or without others."""
     found = predictor.explain({"image": image}, attribute=True)
-    answer, score = (part[0] for part in found.answers["digit"])
-    told = found.attributions["digit"]["image"]
+    [task] = found.answers
+    answer, score = (part[0] for part in found.answers[task])
+    told = found.attributions[task]["image"]
     pixels = (told.given.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     values = told.values.sum(0).numpy().ravel()
     count = round(SHARE * len(values))
@@ -62,16 +64,12 @@ def fallen(predictor: Predictor, image: Any, random: np.random.Generator) -> lis
     for chosen in (values.argsort()[-count:], brightest, random.permutation(len(values))[:count]):
         black = pixels.copy()
         black.reshape(-1, 3)[chosen] = 0
-        without = predictor.predict({"image": black})["digit"].score[0, answer]
+        without = predictor.predict({"image": black})[task].score[0, answer]
         falls.append(float(score[answer] - without))
     return falls
 
 
-def main(folder: str, rounds: int = 5, rows: int = 100) -> None:
-    torch.set_num_threads(1)
-    registry, run = Registry(), Run(Path(folder))
-    predictor = load(run, "cpu", registry)
-    [source] = build_tables(run.recipe.evaluate.sources, registry).values()
+def times(predictor: Predictor, run: Run, source: Source, rounds: int, registry: Registry) -> None:
     every = [{name: source[n][name] for name in run.recipe.modalities} for n in range(256)]
     one = every[0]
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = [
@@ -88,6 +86,17 @@ def main(folder: str, rounds: int = 5, rows: int = 100) -> None:
         pairs.append(("nearest, embedded", read, lambda: predictor.explain(one, **near)))
         for what, ours, peer in pairs:
             row(what, *in_turns(rounds, timed(ours), timed(peer)), "ms")
+
+
+def main(folder: str, rounds: int = 5, rows: int = 100, script: str | None = None) -> None:
+    torch.set_num_threads(1)
+    registry, run = Registry(), Run(Path(folder))
+    if script is not None:
+        run_script(Path(script), registry)
+    predictor = load(run, "cpu", registry)
+    [source] = build_tables(run.recipe.evaluate.sources, registry).values()
+    if rounds:
+        times(predictor, run, source, rounds, registry)
     random = np.random.default_rng(0)
     falls = np.array([fallen(predictor, source[n]["image"], random) for n in range(rows)])
     for what, column in zip(("that speak for it", "the brightest", "at random"), falls.T, strict=True):
@@ -95,4 +104,4 @@ def main(folder: str, rounds: int = 5, rows: int = 100) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], *map(int, sys.argv[2:4]), *sys.argv[4:5])

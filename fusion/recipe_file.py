@@ -96,6 +96,17 @@ def draft(recipe: str | Path, registry: "Registry") -> Draft:
     return Draft(data, lines, str(path))
 
 
+def run_script(path: Path, registry: "Registry") -> ModuleType:
+    """Run a .py file, add what its hooks offer to `registry`, by the file's name, and return its variables.
+
+    Raises PluginError when a plugin of that name is there already.
+    """
+    script = ModuleType(path.stem)
+    vars(script).update(runpy.run_path(str(path)))
+    registry.add(path.stem, script)
+    return script
+
+
 def _line(path: str, lines: Mapping[str, int]) -> int | None:
     """Return the line of a path, or of the nearest part around it that stands in the file."""
     while path and path not in lines:
@@ -121,10 +132,7 @@ def _override(data: dict[str, Any], override: str) -> str:
 def _from_python(path: Path, registry: "Registry") -> tuple[dict[str, Any], dict[str, int]]:
     from fusion.recipe import Recipe
 
-    script = ModuleType(path.stem)
-    vars(script).update(runpy.run_path(str(path)))
-    registry.add(path.stem, script)
-    recipe = vars(script).get("recipe")
+    recipe = vars(run_script(path, registry)).get("recipe")
     if not isinstance(recipe, Recipe):
         raise RecipeError([Problem("", "has no variable `recipe` that holds a fusion.Recipe")], str(path))
     return recipe.model_dump(mode="json", exclude_unset=True), {}

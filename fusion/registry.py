@@ -85,8 +85,15 @@ class Registry:
         self._collect()
 
     def add(self, name: str, module: ModuleType) -> None:
-        """Register a module that is not installed, such as a script; one without hooks adds nothing."""
+        """Register a module that is not installed, such as a script; one without hooks adds nothing.
+
+        Raises PluginError when the name is taken.
+        """
         if any(self._hooks.parse_hookimpl_opts(module, attribute) for attribute in vars(module)):
+            if name in self.origins:
+                raise PluginError(
+                    f"{name} is the name of {self.origins[name]}; rename the file, or give it once"
+                )
             self._register(Origin(name, "given in Python", ""), module)
             self._offers.clear()
             self._collect()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -35,6 +36,7 @@ from fusion.cli import (
 )
 from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError, ProcessError, Stopped
+from fusion.recipe_file import run_script
 from fusion.registry import Registry
 
 COMMANDS = (
@@ -74,8 +76,24 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
+def _added(ctx: click.Context, param: click.Parameter, files: tuple[Path, ...]) -> None:
+    for file in files:
+        run_script(file, ctx.obj)
+        if file.stem not in ctx.obj.origins:
+            said = [fault.reason for fault in ctx.obj.faults if fault.origin.plugin == file.stem]
+            raise click.BadParameter(f"{file} {(said or ['implements no hook'])[0]}", ctx, param)
+
+
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fusion-bind", prog_name="fusion")
+@click.option(
+    "--plugin",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_added,
+    expose_value=False,
+    help="A .py file that is run, and whose hooks then count, such as the recipe that a run was trained by.",
+)
 def cli() -> None:
     """Bind, fuse and transfer across modalities, data sources and earlier models.
 

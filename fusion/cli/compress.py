@@ -116,7 +116,7 @@ def command(
 
     \b
     fusion compress runs/bind_digits --with low-rank energy=0.9
-    fusion compress runs/bind_digits --with low-rank --recover 100 --max-drop 0.02
+    fusion compress runs/bind_digits --with prune-structured sparsity=0.2 --recover 300
     fusion compress runs/bind_digits --distil encoders.text.dim=64 encoders.text.layers=1
     fusion plugins show low-rank    # what may stand behind --with NAME
     """
