@@ -1,7 +1,7 @@
 """Which modalities are compared, which rows take part, and which of them belong together."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,9 +9,11 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.errors import Problem, RecipeError, unknown
-from fusion.peek import surely
+from fusion.peek import near, surely
 
 Pair = tuple[str, str]
+
+OUTSIDE = -1e30  # added to the logits of rows that do not take part: with -inf softmax would be NaN
 
 
 def choose_pairs(
@@ -49,23 +51,53 @@ def taking_part(embeddings: Embeddings, pair: Pair) -> Tensor:
 class Positives(NamedTuple):
     """Which rows belong together, for any of their slices: nowhere a row that does not take part, but itself.
 
-    A key, (b,) each, is equal in rows that belong together.
+    A key, (b,) each, is equal in rows that belong together. `alone` tells whether it is known, and no device
+    waited for, that every row belongs to itself alone.
     """
 
     keys: Sequence[Tensor]
+    alone: bool
 
     def __call__(self, i: slice, j: slice) -> Tensor:
         """Return (i, j) bool."""
         first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
         return functools.reduce(torch.logical_or, others, first)
 
+    def count(self, i: slice, j: slice) -> Tensor:
+        """Return how many of the rows j belong to each of the rows i, (i,) int32."""
+        if self.none(i, j) or (self.alone and i == j):
+            return torch.full_like(self.keys[0][i], i == j)
+        return self(i, j).sum(dim=1, dtype=torch.int32)
+
+    def shares(self, i: slice, j: slice, each: Tensor) -> Tensor | None:
+        """Return each[i] + each[j] where rows belong together and 0 elsewhere, (i, j), for `each`, (b,).
+
+        Where this is known to be 0 off the diagonal, return that, (i,), and None where it is 0 everywhere.
+        """
+        if self.none(i, j):
+            return None
+        if self.alone and i == j:
+            return 2 * each[i]
+        return self(i, j) * (each[i].unsqueeze(1) + each[j])
+
     def none(self, i: slice, j: slice) -> bool:
         """Tell whether it is known, and no device waited for, that no two of these rows belong together."""
+        if self.alone or i == j or not near(self.keys[0]):
+            return self.alone and (i.stop <= j.start or j.stop <= i.start)
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
 
-    def own_only(self) -> bool:
-        """Tell whether it is known, and no device waited for, that every row belongs to itself alone."""
-        return all(surely(key.bincount() <= 1) for key in self.keys)
+
+def where_shared(shares: Tensor, x: Tensor) -> Tensor:
+    """Return the part of x, (n, m), that `shares` of it are for."""
+    return x.diagonal() if shares.dim() == 1 else x
+
+
+def left_out(rows: Tensor) -> Callable[[Tensor, slice, slice], Tensor]:
+    """Return what puts OUTSIDE and less into logits, (i, j), of rows that do not take part, (b,) bool."""
+    if surely(rows):
+        return lambda logits, i, j: logits
+    outside = torch.where(rows, 0.0, OUTSIDE)
+    return lambda logits, i, j: logits.add_(outside[j]).add_(outside[i].unsqueeze(1))
 
 
 def positives(
@@ -80,7 +112,8 @@ def positives(
     keys = [_key(embeddings.content[name], 0, rows, own) for name in modalities]
     if same is not None:
         keys.append(_key(same, -100, rows, own))
-    return Positives(keys or [own])
+    alone = near(rows) and all(surely(key.bincount() <= 1) for key in keys)
+    return Positives(keys or [own], alone)
 
 
 def _key(values: Tensor, missing: int, rows: Tensor, own: Tensor) -> Tensor:

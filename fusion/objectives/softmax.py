@@ -4,11 +4,14 @@ import torch
 from torch import Tensor
 
 from fusion.division import division
-from fusion.objectives.pairs import Positives
+from fusion.objectives.known import with_gradient
+from fusion.objectives.pairs import OUTSIDE, Positives, left_out, where_shared
 from fusion.objectives.tiles import products, sum_over_tiles, tiles, whole
-from fusion.peek import surely
+from fusion.peek import near, surely
 
-OUTSIDE = -1e30  # added to the logits of rows that do not take part: with -inf softmax would be NaN
+REACH = 60.0  # an exponential so far below the largest, or the sum, of others is no zero in fp32 yet
+
+Two = tuple[Tensor, Tensor]  # for rows and for columns
 
 
 def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Tensor) -> Tensor:
@@ -18,25 +21,19 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
     of Khosla et al. 2020, eq. 2. The mean is over `rows`, (b,) bool, those that take part; 0 without any.
 
     Many rows are compared in tiles (Inf-CL, Cheng et al. 2024, algorithm 1): the first time for the logarithm
-    of each row's and each column's sum, the second time for the loss and its gradient.
+    of each row's and each column's sum, the second time for the logits of positives and the gradient.
     """
-    outside = torch.where(rows, 0.0, OUTSIDE).to(x.dtype)
-    every = surely(rows)
+    shut_out = left_out(rows)
     weight = rows.to(x.dtype) / (2 * rows.sum().clamp(min=1))  # (b,)
 
     def logits(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        found = products(x, y, scale)
-        return found if every else found.add_(outside[j]).add_(outside[i].unsqueeze(1))
+        return shut_out(products(x, y, scale), i, j)
 
     def at_once(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        found = logits(i, j, x, y, scale)  # (b, b)
-        from_x, from_y = found.log_softmax(dim=1), found.log_softmax(dim=0)
-        if positive.own_only():
-            return -(weight * (from_x.diagonal() + from_y.diagonal())).sum()
-        both = positive(i, j)
-        each = weight / both.sum(dim=1, dtype=torch.int32)
-        matched = both * (each.unsqueeze(1) * from_x + each * from_y)
-        return -matched.sum()
+        found = logits(i, j, x, y, scale)
+        of_x, of_y = (torch.where(rows, of, 0.0) for of in _log_sums(found.detach()))
+        shares = positive.shares(i, j, weight / positive.count(i, j))
+        return _matched(found, (of_x, of_y), (weight, weight), shares) + (weight * (of_x + of_y)).sum()
 
     if whole(x):
         return sum_over_tiles(at_once, x, y, scale)
@@ -45,22 +42,51 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         sums = x.new_full((2, len(x)), torch.finfo(x.dtype).min)  # of the rows, and of the columns
         count = torch.zeros_like(rows, dtype=torch.int32)
         for i, j in tiles(x):
-            found = logits(i, j, x[i], y[j], scale)
-            sums[0, i] = torch.logaddexp(sums[0, i], found.logsumexp(dim=1))
-            sums[1, j] = torch.logaddexp(sums[1, j], found.logsumexp(dim=0))
-            count[i] += positive(i, j).sum(dim=1, dtype=torch.int32)
+            for side, part, of in zip(sums, (i, j), _log_sums(logits(i, j, x[i], y[j], scale)), strict=True):
+                side[part] = torch.logaddexp(side[part], of)
+            count[i] += positive.count(i, j)
         division().add_up(count)
-        of_x, of_y = division().stack(sums).logsumexp(dim=0)
+        of_x, of_y = torch.where(rows, division().stack(sums).logsumexp(dim=0), 0.0)
         each = weight / count
 
     def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
         found = logits(i, j, x, y, scale)
-        from_x, from_y = found - of_x[i].unsqueeze(1), found - of_y[j]
-        # the sum of a softmax is 1, and has the gradient that the logarithm of the row's sum has in the loss
-        ones: Tensor = weight[i] @ from_x.exp().sum(dim=1) + from_y.exp().sum(dim=0) @ weight[j]
-        if positive.none(i, j):
-            return ones
-        matched: Tensor = positive(i, j) * (each[i].unsqueeze(1) * from_x + each[j] * from_y)
-        return ones - matched.sum()
+        return _matched(found, (of_x[i], of_y[j]), (weight[i], weight[j]), positive.shares(i, j, each))
 
-    return sum_over_tiles(measure, x, y, scale) - 2 * weight.sum()
+    return sum_over_tiles(measure, x, y, scale) + (weight * (of_x + of_y)).sum()
+
+
+def _matched(logits: Tensor, log_sums: Two, weights: Two, shares: Tensor | None) -> Tensor:
+    """Return minus the sum of shares times logits, which are overwritten, with the gradient of the whole loss."""
+    found = logits.detach()
+    value = found.new_zeros(()) if shares is None else -(shares * where_shared(shares, found)).sum()
+    if not logits.requires_grad:
+        return value
+    gradient = _softmaxes(found, log_sums, weights)
+    if shares is not None:
+        where_shared(shares, gradient).sub_(shares)
+    return with_gradient(value, logits, gradient)
+
+
+def _log_sums(logits: Tensor) -> Two:
+    """Return the logarithm of the sum of exponentials of each row, (n,), and of each column, (m,)."""
+    if near(logits) and logits.numel():
+        highest = logits.amax(dim=1), logits.amax(dim=0)
+        top = highest[0].amax()
+        if all(surely((of > top - REACH) | (of < OUTSIDE / 2)) for of in highest):
+            raised = (logits - top).exp_()  # once, for rows and columns
+            return raised.sum(dim=1).log_().add_(top), raised.sum(dim=0).log_().add_(top)
+    return logits.logsumexp(dim=1), logits.logsumexp(dim=0)
+
+
+def _softmaxes(logits: Tensor, log_sums: Two, weights: Two) -> Tensor:
+    """Return the softmax over each row, times its weight, plus the same of columns, in place of the logits."""
+    both = torch.cat(log_sums)
+    if near(logits) and logits.numel():
+        middle = (both.amin() + both.amax()) / 2
+        if surely((both - middle).abs() < REACH):
+            of_x, of_y = (weight * (middle - of).exp() for weight, of in zip(weights, log_sums, strict=True))
+            return logits.sub_(middle).exp_().mul_(of_x.unsqueeze(1) + of_y)
+    (of_x, of_y), (weight_x, weight_y) = log_sums, weights
+    from_x = (logits - of_x.unsqueeze(1)).exp_().mul_(weight_x.unsqueeze(1))
+    return logits.sub_(of_y).exp_().mul_(weight_y).add_(from_x)
