@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 
 def with_gradient(value: Tensor, x: Tensor, gradient: Tensor) -> Tensor:
-    """Return `value`, (), as a function of x whose gradient, like x, is known; it may lie in the memory of x."""
+    """Return `value`, (), whose gradient for x is known, and may lie in the memory of x."""
     return _Known.apply(x, value, gradient)  # type: ignore[no-any-return]
 
 

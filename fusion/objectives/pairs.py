@@ -51,11 +51,11 @@ def taking_part(embeddings: Embeddings, pair: Pair) -> Tensor:
 class Positives(NamedTuple):
     """Which rows belong together, for any of their slices: nowhere a row that does not take part, but itself.
 
-    A key, (b,) each, is equal in rows that belong together. `alone` tells whether it is known, and no device
-    waited for, that every row belongs to itself alone.
+    One of their keys, (k, b), is equal in rows that belong together. `alone` tells whether it is known, and
+    no device waited for, that every row belongs to itself alone.
     """
 
-    keys: Sequence[Tensor]
+    keys: Tensor
     alone: bool
 
     def __call__(self, i: slice, j: slice) -> Tensor:
@@ -63,10 +63,10 @@ class Positives(NamedTuple):
         first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
         return functools.reduce(torch.logical_or, others, first)
 
-    def count(self, i: slice, j: slice) -> Tensor:
-        """Return how many of the rows j belong to each of the rows i, (i,) int32."""
+    def among(self, i: slice, j: slice) -> Tensor | int:
+        """Return how many of the rows j belong to each of the rows i, (i,) int32, or one number for all."""
         if self.none(i, j) or (self.alone and i == j):
-            return torch.full_like(self.keys[0][i], i == j)
+            return int(i == j)
         return self(i, j).sum(dim=1, dtype=torch.int32)
 
     def shares(self, i: slice, j: slice, each: Tensor) -> Tensor | None:
@@ -82,7 +82,7 @@ class Positives(NamedTuple):
 
     def none(self, i: slice, j: slice) -> bool:
         """Tell whether it is known, and no device waited for, that no two of these rows belong together."""
-        if self.alone or i == j or not near(self.keys[0]):
+        if self.alone or i == j or not near(self.keys):
             return self.alone and (i.stop <= j.start or j.stop <= i.start)
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
 
@@ -109,17 +109,18 @@ def positives(
     target `same`, (b,) long with -100 where it is missing.
     """
     own = torch.arange(len(rows), 2 * len(rows), device=rows.device, dtype=torch.int32)
-    keys = [_key(embeddings.content[name], 0, rows, own) for name in modalities]
+    given = [embeddings.content[name] for name in modalities]
     if same is not None:
-        keys.append(_key(same, -100, rows, own))
-    alone = near(rows) and all(surely(key.bincount() <= 1) for key in keys)
-    return Positives(keys or [own], alone)
-
-
-def _key(values: Tensor, missing: int, rows: Tensor, own: Tensor) -> Tensor:
-    """Number the values from 0, with `own` numbers, beyond b, where rows have no other, (b,) int32."""
-    number = torch.searchsorted(values.sort().values, values.contiguous(), out_int32=True)
-    return torch.where(rows & (values != missing), number, own)
+        given.append(same + 100)  # so that 0 is missing everywhere
+    if not given:
+        return Positives(own.unsqueeze(0), near(rows))
+    values = torch.stack(given)  # (k, b)
+    ordered = values.sort().values
+    if near(rows) and not ((ordered.diff() == 0) & (ordered[:, 1:] != 0)).any():
+        return Positives(own.unsqueeze(0), alone=True)
+    # numbered from 0, with `own` numbers, beyond b, where rows have no other
+    number = torch.searchsorted(ordered, values, out_int32=True)
+    return Positives(torch.where(rows & (values != 0), number, own), alone=False)
 
 
 def _error(messages: list[str]) -> RecipeError:

@@ -18,12 +18,12 @@ def softplus_sum(x: Tensor, shares: Tensor | None = None) -> Tensor:
 
     x is (n, m) and is overwritten; shares are (n, m) or of its diagonal alone, (n,), and learn nothing.
     """
-    matched = 0.0 if shares is None else (shares * where_shared(shares, x)).sum()
     if x.device.type != "cpu":
+        matched = 0.0 if shares is None else (shares * where_shared(shares, x)).sum()
         return -F.logsigmoid(-x).sum() - matched
     numbers = x.detach()
-    total = numbers.new_zeros(()) if shares is None else -matched.detach()
-    for part in numbers.split(max(1, AT_ONCE // max(1, x.shape[1]))):
+    total = numbers.new_zeros(()) if shares is None else -(shares * where_shared(shares, numbers)).sum()
+    for part in torch.split(numbers, max(1, AT_ONCE // max(1, x.shape[1]))):
         total += _softplus_sum(part)
     if shares is not None:
         where_shared(shares, numbers).sub_(shares)
