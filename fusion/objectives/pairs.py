@@ -48,6 +48,14 @@ def taking_part(embeddings: Embeddings, pair: Pair) -> Tensor:
     return embeddings.present[pair[0]] & embeddings.present[pair[1]]
 
 
+def mean_of_pairs(losses: Sequence[Tensor], taking: Sequence[Tensor]) -> Tensor:
+    """Return the mean of the losses of pairs in which any row, (b,) bool, takes part; others are 0 anyway."""
+    if len(losses) == 1:
+        return losses[0]
+    used = functools.reduce(torch.add, (rows.any().int() for rows in taking))
+    return functools.reduce(torch.add, losses) / used.clamp(min=1)
+
+
 class Positives(NamedTuple):
     """Which rows belong together, for any of their slices: nowhere a row that does not take part, but itself.
 
@@ -60,6 +68,7 @@ class Positives(NamedTuple):
 
     def __call__(self, i: slice, j: slice) -> Tensor:
         """Return (i, j) bool."""
+        first: Tensor
         first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
         return functools.reduce(torch.logical_or, others, first)
 
@@ -85,6 +94,15 @@ class Positives(NamedTuple):
         if self.alone or i == j or not near(self.keys):
             return self.alone and (i.stop <= j.start or j.stop <= i.start)
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
+
+
+def cut_out(
+    x: Tensor, y: Tensor, positive: Positives, rows: Tensor
+) -> tuple[Tensor, Tensor, Positives, Tensor]:
+    """Return the same of only the rows that take part, where to know them takes no wait and there are any."""
+    if not near(rows) or surely(rows) or not rows.any():
+        return x, y, positive, rows
+    return x[rows], y[rows], Positives(positive.keys[:, rows], positive.alone), rows[rows]
 
 
 def where_shared(shares: Tensor, x: Tensor) -> Tensor:
@@ -116,7 +134,7 @@ def positives(
         return Positives(own.unsqueeze(0), near(rows))
     values = torch.stack(given)  # (k, b)
     ordered = values.sort().values
-    if near(rows) and not ((ordered.diff() == 0) & (ordered[:, 1:] != 0)).any():
+    if near(rows) and surely(ordered.diff().logical_or(ordered[:, 1:] == 0)):
         return Positives(own.unsqueeze(0), alone=True)
     # numbered from 0, with `own` numbers, beyond b, where rows have no other
     number = torch.searchsorted(ordered, values, out_int32=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fusion.division import division
 from fusion.objectives.known import with_gradient
-from fusion.objectives.pairs import Positives, left_out, where_shared
+from fusion.objectives.pairs import Positives, cut_out, left_out, where_shared
 from fusion.objectives.tiles import products, sum_over_tiles, tiles, whole
 from fusion.peek import near, surely
 
@@ -27,6 +27,7 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
     Many rows are compared in tiles (Inf-CL, Cheng et al. 2024, algorithm 1): the first time for the logarithm
     of each row's and each column's sum, the second time for the logits of positives and the gradient.
     """
+    x, y, positive, rows = cut_out(x, y, positive, rows)
     shut_out = left_out(rows)
     weight = rows.to(x.dtype) / (2 * rows.sum().clamp(min=1))  # (b,)
 
@@ -39,8 +40,9 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         assert shares is not None  # every row belongs to itself
         raised = _raised(found.detach())
         if raised is None:
-            matched = (shares * where_shared(shares, found)).sum()
-            return weight @ (found.logsumexp(dim=1) + found.logsumexp(dim=0)) - matched
+            sums: Tensor = weight @ (found.logsumexp(dim=1) + found.logsumexp(dim=0))
+            matched: Tensor = (shares * where_shared(shares, found)).sum()
+            return sums - matched
         return _of_raised(found, raised, weight, shares)
 
     if whole(x):
@@ -81,7 +83,7 @@ def _raised(logits: Tensor) -> _Raised | None:
     top = logits.amax()
     raised = _exp(logits - top)
     sums = torch.cat((raised.sum(dim=1), raised.sum(dim=0)))
-    return _Raised(raised, sums, top) if surely(sums > FAINTEST) else None
+    return _Raised(raised, sums, top) if sums.amin().item() > FAINTEST else None
 
 
 def _of_raised(logits: Tensor, raised: _Raised, weight: Tensor, shares: Tensor) -> Tensor:
