@@ -65,7 +65,8 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         found, shares = logits(i, j, x, y, scale), positive.shares(i, j, each)
         return _matched(found, (of_x[i], of_y[j]), shift, (weight[i], weight[j]), shares)
 
-    return sum_over_tiles(measure, x, y, scale) + weight @ (of_x + of_y)
+    known: Tensor = weight @ (of_x + of_y)
+    return sum_over_tiles(measure, x, y, scale) + known
 
 
 class _Raised(NamedTuple):
