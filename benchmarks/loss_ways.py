@@ -1,5 +1,6 @@
 """What `losses.py` measures: our losses, plain ones, those of open_clip and sentence-transformers."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -19,16 +20,28 @@ def leaf(value: float) -> Tensor:
     return torch.full((1,), value, device=DEVICE, requires_grad=True)
 
 
+@functools.cache
+def labels(rows: int) -> Tensor:
+    """Return what comes with a batch, as `about` does, and is not made for its loss."""
+    return torch.arange(rows, device=DEVICE)
+
+
+@functools.cache
+def about(rows: int) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Return which modalities are present, what they hold, and the source."""
+    label = labels(rows)
+    present = torch.ones_like(label, dtype=torch.bool)
+    return {"image": present, "text": present}, {"image": 0 * label, "text": label + 1}, 0 * label
+
+
 def ours(name: str) -> Loss:
     loss = Registry().find("objective", name).component.resolve()(("image", "text"), WIDTH).to(DEVICE)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        place = torch.arange(len(x), device=DEVICE)
-        present = torch.ones_like(place, dtype=torch.bool)
-        content = {"image": 0 * place, "text": place + 1}
-        both = {"image": present, "text": present}
-        rows = Embeddings({"image": x, "text": y}, both, {}, {}, content, 0 * place)
-        found: Tensor = loss(rows, x, {"label": place})
+        label = labels(len(x))
+        present, content, source = about(len(x))
+        rows = Embeddings({"image": x, "text": y}, present, {}, {}, content, source)
+        found: Tensor = loss(rows, x, {"label": label})
         return found
 
     return run
@@ -51,7 +64,7 @@ def labelled_contrastive() -> Loss:
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         logits = scale * (x @ y.T)
-        label = torch.arange(len(x), device=DEVICE)
+        label = labels(len(x))
         same = (label == label[:, None]).float()
         share = same / same.sum(1)
         return -sum((share * side.log_softmax(1)).sum() for side in (logits, logits.T)) / (2 * len(x))
@@ -63,7 +76,7 @@ def labelled_sigmoid() -> Loss:
     scale, bias = leaf(10.0), leaf(-10.0)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        label = torch.arange(len(x), device=DEVICE)
+        label = labels(len(x))
         sign = 2.0 * (label == label[:, None]) - 1
         return -F.logsigmoid(sign * (scale * (x @ y.T) + bias)).sum() / len(x)
 

@@ -4,6 +4,11 @@ import torch
 from torch import Tensor
 
 
+def near(numbers: Tensor) -> bool:
+    """Tell whether to look at these is no wait; it is in a traced graph too."""
+    return numbers.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def surely(flags: Tensor) -> bool:
     """Tell whether all are known to be True; False where to know takes a wait, and in a traced graph."""
-    return flags.device.type == "cpu" and not torch.compiler.is_compiling() and bool(flags.all())
+    return near(flags) and bool(flags.all())

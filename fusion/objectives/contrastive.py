@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.pairs import Pair, choose_pairs, positives, taking_part
+from fusion.objectives.pairs import Pair, choose_pairs, mean_of_pairs, positives, taking_part
 from fusion.objectives.softmax import info_nce
 
 MAX_SCALE = 100.0
@@ -46,16 +46,16 @@ class Contrastive(Objective):
     def scale(self) -> Tensor:
         """One over the temperature, (1,), at most 100."""
         # clamp() would give no gradient beyond the limit, and the temperature could never come back
-        excess = (self.log_scale - math.log(MAX_SCALE)).clamp(min=0).detach()
+        excess = (self.log_scale.detach() - math.log(MAX_SCALE)).clamp(min=0)
         return (self.log_scale - excess).exp()
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         same = None if self.same is None else targets[self.same]
-        losses, used = [], []
+        losses, taking, scale = [], [], self.scale
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
             positive = positives(embeddings, pair, same, rows)
             x, y = (embeddings.visible(name) for name in pair)  # (b, w)
-            losses.append(info_nce(x, y, self.scale, positive, rows))
-            used.append(rows.any())
-        return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
+            losses.append(info_nce(x, y, scale, positive, rows))
+            taking.append(rows)
+        return mean_of_pairs(losses, taking)

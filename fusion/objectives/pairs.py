@@ -1,7 +1,7 @@
 """Which modalities are compared, which rows take part, and which of them belong together."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,9 +9,11 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.errors import Problem, RecipeError, unknown
-from fusion.peek import surely
+from fusion.peek import near, surely
 
 Pair = tuple[str, str]
+
+OUTSIDE = -1e30  # added to the logits of rows that do not take part: with -inf softmax would be NaN
 
 
 def choose_pairs(
@@ -46,26 +48,74 @@ def taking_part(embeddings: Embeddings, pair: Pair) -> Tensor:
     return embeddings.present[pair[0]] & embeddings.present[pair[1]]
 
 
+def mean_of_pairs(losses: Sequence[Tensor], taking: Sequence[Tensor]) -> Tensor:
+    """Return the mean of the losses of pairs in which any row, (b,) bool, takes part; others are 0 anyway."""
+    if len(losses) == 1:
+        return losses[0]
+    used = functools.reduce(torch.add, (rows.any().int() for rows in taking))
+    return functools.reduce(torch.add, losses) / used.clamp(min=1)
+
+
 class Positives(NamedTuple):
     """Which rows belong together, for any of their slices: nowhere a row that does not take part, but itself.
 
-    A key, (b,) each, is equal in rows that belong together.
+    One of their keys, (k, b), is equal in rows that belong together. `alone` tells whether it is known, and
+    no device waited for, that every row belongs to itself alone.
     """
 
-    keys: Sequence[Tensor]
+    keys: Tensor
+    alone: bool
 
     def __call__(self, i: slice, j: slice) -> Tensor:
         """Return (i, j) bool."""
+        first: Tensor
         first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
         return functools.reduce(torch.logical_or, others, first)
 
+    def among(self, i: slice, j: slice) -> Tensor | int:
+        """Return how many of the rows j belong to each of the rows i, (i,) int32, or one number for all."""
+        if self.none(i, j) or (self.alone and i == j):
+            return int(i == j)
+        return self(i, j).sum(dim=1, dtype=torch.int32)
+
+    def shares(self, i: slice, j: slice, each: Tensor) -> Tensor | None:
+        """Return each[i] + each[j] where rows belong together and 0 elsewhere, (i, j), for `each`, (b,).
+
+        Where this is known to be 0 off the diagonal, return that, (i,), and None where it is 0 everywhere.
+        """
+        if self.none(i, j):
+            return None
+        if self.alone and i == j:
+            return 2 * each[i]
+        return self(i, j) * (each[i].unsqueeze(1) + each[j])
+
     def none(self, i: slice, j: slice) -> bool:
         """Tell whether it is known, and no device waited for, that no two of these rows belong together."""
+        if self.alone or i == j or not near(self.keys):
+            return self.alone and (i.stop <= j.start or j.stop <= i.start)
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
 
-    def own_only(self) -> bool:
-        """Tell whether it is known, and no device waited for, that every row belongs to itself alone."""
-        return all(surely(key.bincount() <= 1) for key in self.keys)
+
+def cut_out(
+    x: Tensor, y: Tensor, positive: Positives, rows: Tensor
+) -> tuple[Tensor, Tensor, Positives, Tensor]:
+    """Return the same of only the rows that take part, where to know them takes no wait and there are any."""
+    if not near(rows) or surely(rows) or not rows.any():
+        return x, y, positive, rows
+    return x[rows], y[rows], Positives(positive.keys[:, rows], positive.alone), rows[rows]
+
+
+def where_shared(shares: Tensor, x: Tensor) -> Tensor:
+    """Return the part of x, (n, m), that `shares` of it are for."""
+    return x.diagonal() if shares.dim() == 1 else x
+
+
+def left_out(rows: Tensor) -> Callable[[Tensor, slice, slice], Tensor]:
+    """Return what puts OUTSIDE and less into logits, (i, j), of rows that do not take part, (b,) bool."""
+    if surely(rows):
+        return lambda logits, i, j: logits
+    outside = torch.where(rows, 0.0, OUTSIDE)
+    return lambda logits, i, j: logits.add_(outside[j]).add_(outside[i].unsqueeze(1))
 
 
 def positives(
@@ -77,16 +127,18 @@ def positives(
     target `same`, (b,) long with -100 where it is missing.
     """
     own = torch.arange(len(rows), 2 * len(rows), device=rows.device, dtype=torch.int32)
-    keys = [_key(embeddings.content[name], 0, rows, own) for name in modalities]
+    given = [embeddings.content[name] for name in modalities]
     if same is not None:
-        keys.append(_key(same, -100, rows, own))
-    return Positives(keys or [own])
-
-
-def _key(values: Tensor, missing: int, rows: Tensor, own: Tensor) -> Tensor:
-    """Number the values from 0, with `own` numbers, beyond b, where rows have no other, (b,) int32."""
-    number = torch.searchsorted(values.sort().values, values.contiguous(), out_int32=True)
-    return torch.where(rows & (values != missing), number, own)
+        given.append(same + 100)  # so that 0 is missing everywhere
+    if not given:
+        return Positives(own.unsqueeze(0), near(rows))
+    values = torch.stack(given)  # (k, b)
+    ordered = values.sort().values
+    if near(rows) and surely(ordered.diff().logical_or(ordered[:, 1:] == 0)):
+        return Positives(own.unsqueeze(0), alone=True)
+    # numbered from 0, with `own` numbers, beyond b, where rows have no other
+    number = torch.searchsorted(ordered, values, out_int32=True)
+    return Positives(torch.where(rows & (values != 0), number, own), alone=False)
 
 
 def _error(messages: list[str]) -> RecipeError:

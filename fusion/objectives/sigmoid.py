@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.pairs import Pair, Positives, choose_pairs, positives, taking_part
+from fusion.objectives.pairs import (
+    Pair,
+    Positives,
+    choose_pairs,
+    cut_out,
+    left_out,
+    mean_of_pairs,
+    positives,
+    taking_part,
+)
 from fusion.objectives.softplus import softplus_sum
 from fusion.objectives.tiles import products, sum_over_tiles
 
@@ -43,24 +52,22 @@ class Sigmoid(Objective):
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         same = None if self.same is None else targets[self.same]
-        losses, used = [], []
+        losses, taking = [], []
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
             losses.append(self._pair(embeddings, pair, rows, positives(embeddings, pair, same, rows)))
-            used.append(rows.any())
-        return torch.stack(losses).sum() / torch.stack(used).sum().clamp(min=1)
+            taking.append(rows)
+        return mean_of_pairs(losses, taking)
 
     def _pair(self, embeddings: Embeddings, pair: Pair, rows: Tensor, positive: Positives) -> Tensor:
         x, y = (embeddings.visible(name) for name in pair)  # (b, w)
-        counted = rows.to(x.dtype)
+        x, y, positive, rows = cut_out(x, y, positive, rows)
+        shut_out, half = left_out(rows), rows.to(x.dtype) / 2
 
         def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-            logits = products(x, y, scale).add_(bias)
-            together: Tensor | float = 0.0
-            if not positive.none(i, j):
-                together = counted[i] @ torch.where(positive(i, j), logits, 0.0).sum(dim=1)
+            logits = shut_out(products(x, y, scale).add_(bias), i, j)
             # softplus(-z) of positives is softplus(z) - z
-            return softplus_sum(logits, counted[i], counted[j]) - together
+            return softplus_sum(logits, positive.shares(i, j, half))
 
         total = sum_over_tiles(measure, x, y, self.log_scale.exp(), self.bias)
         return total / rows.sum().clamp(min=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusion import Embeddings, RecipeError
-from fusion.objectives.pairs import choose_pairs, positives, taking_part
+from fusion.objectives.pairs import choose_pairs, cut_out, left_out, mean_of_pairs, positives, taking_part
 
 NAMES = ("image", "text", "audio")
 Build = Callable[..., Embeddings]
@@ -106,3 +106,57 @@ def test_positives_of_some_rows_are_a_part_of_all(random: Build) -> None:
     found = positives(random(ALL * 5, content), ("image", "text"), torch.tensor([1, 2, 1, -100, 1]), rows)
     every = found(slice(0, 5), slice(0, 5))
     assert torch.equal(found(slice(1, 3), slice(2, 5)), every[1:3, 2:5])
+
+
+def test_how_many_belong_together_and_what_each_has_of_it(random: Build) -> None:
+    content = {"image": [7, 0, 7, 0], "text": [5, 6, 8, 9]}
+    found = positives(random(ALL * 4, content), ("image", "text"), None, torch.ones(4, dtype=torch.bool))
+    each = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    every, first, last = slice(0, 4), slice(0, 2), slice(3, 4)
+    assert not found.alone
+    assert found.among(every, every).tolist() == [2, 1, 2, 1]
+    assert found.shares(every, every, each).tolist() == [
+        [2, 0, 4, 0],
+        [0, 4, 0, 0],
+        [4, 0, 6, 0],
+        [0, 0, 0, 8],
+    ]
+    assert found.among(first, last) == 0
+    assert found.shares(first, last, each) is None
+
+
+def test_rows_that_all_differ_have_shares_on_the_diagonal_alone(random: Build) -> None:
+    label = torch.tensor([0, 1, -100, -100])  # unknown ones differ
+    found = positives(random(ALL * 4), ("image", "text"), label, torch.ones(4, dtype=torch.bool))
+    each = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert found.alone
+    assert found.among(slice(1, 3), slice(1, 3)) == 1
+    assert found.shares(slice(1, 3), slice(1, 3), each).tolist() == [4, 6]
+    assert found.shares(slice(0, 2), slice(2, 4), each) is None
+    assert found.shares(slice(0, 2), slice(1, 4), each).tolist() == [[0, 0, 0], [4, 0, 0]]
+
+
+def test_rows_that_do_not_take_part_are_cut_out(random: Build) -> None:
+    rows = torch.tensor([True, False, True, True])
+    x, y = torch.eye(4), 2 * torch.eye(4)
+    positive = positives(random(ALL * 4), ("image", "text"), torch.tensor([1, 1, 1, 2]), rows)
+    ours, theirs, found, left = cut_out(x, y, positive, rows)
+    assert ours.tolist() == x[[0, 2, 3]].tolist()
+    assert theirs.tolist() == y[[0, 2, 3]].tolist()
+    assert found(slice(0, 3), slice(0, 3)).int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert left.tolist() == [True] * 3
+
+
+def test_without_any_row_that_takes_part_none_is_cut_out(random: Build) -> None:
+    rows = torch.zeros(2, dtype=torch.bool)
+    given = torch.eye(2), torch.eye(2), positives(random(ALL * 2), ("image", "text"), None, rows), rows
+    assert cut_out(*given)[0] is given[0]
+    assert (left_out(rows)(torch.zeros(2, 2), slice(0, 2), slice(0, 2)) <= -1e30).all()
+
+
+def test_a_mean_is_over_the_pairs_that_have_a_row() -> None:
+    losses = [torch.tensor(3.0), torch.tensor(0.0), torch.tensor(2.0)]
+    some, none = torch.tensor([False, True]), torch.tensor([False, False])
+    assert mean_of_pairs(losses, [some, none, some]) == 2.5
+    assert mean_of_pairs([torch.tensor(0.0)] * 2, [none, none]) == 0
+    assert mean_of_pairs(losses[:1], [some]) == 3

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusion import Embeddings, Objective
-from fusion.objectives import tiles
+from fusion import Embeddings, Objective, peek
+from fusion.objectives import pairs, softmax, tiles
 from fusion.objectives.contrastive import Contrastive
 from fusion.objectives.distill_contrast import DistillContrast
 from fusion.objectives.distill_relations import DistillRelations
@@ -131,6 +131,46 @@ def test_loss_and_gradients_are_those_of_a_plain_implementation(
     for part, value in expected.items():
         difference = torch.linalg.vector_norm(found[part] - value)
         assert difference <= 1e-9 * torch.linalg.vector_norm(value), part
+
+
+@pytest.mark.parametrize("name", ["contrastive", "distill-contrast", "sigmoid"])
+@pytest.mark.usefixtures("both_ways")
+def test_a_device_that_would_be_waited_for_gives_the_same(
+    name: str, random: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective = MAKE[name]()[0].float()
+    rows = given(random, dtype=torch.float32)
+    expected = measured(objective, rows, objective)
+    for module in (peek, pairs, softmax):
+        monkeypatch.setattr(module, "near", lambda numbers: False)
+    for part, value in measured(objective, rows, objective).items():
+        torch.testing.assert_close(value, expected[part], atol=1e-6, rtol=1e-5, msg=part)
+
+
+@pytest.mark.parametrize("pair", [("image", "audio"), ("audio", "text")])
+@pytest.mark.usefixtures("both_ways")
+def test_rows_whose_logits_are_all_far_below_those_of_others_are_exact(
+    pair: tuple[str, str], random: Build
+) -> None:
+    embeddings, _, _ = given(random, dtype=torch.float32)
+    x = F.normalize(1 + 0.1 * embeddings.pooled["text"], dim=1)
+    signs = torch.where(torch.arange(ROWS) % 2 > 0, 1.0, -1.0).unsqueeze(1)
+    present = dict.fromkeys(NAMES, torch.ones(ROWS, dtype=torch.bool))
+    # all logits of a row are near 100, or all near -100
+    rows = embeddings._replace(pooled={"image": x, "text": x, "audio": signs * x}, present=present)
+    targets = {"label": torch.full((ROWS,), -100)}
+    ours = Contrastive(NAMES, WIDTH, pairs=[pair], temperature=0.01)
+    exact = Contrastive(NAMES, WIDTH, pairs=[pair], temperature=0.01).double()
+
+    def loss(rows: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        first, second = (rows.pooled[name] for name in pair)
+        positive = plain.belong(rows, pair, targets["label"], present["text"])
+        return plain.info_nce(first, second, exact.scale, positive, present["text"])
+
+    found = measured(ours, (rows, x, targets), ours)
+    rows = rows._replace(pooled={name: part.double() for name, part in rows.pooled.items()})
+    for part, value in measured(loss, (rows, x.double(), targets), exact).items():
+        torch.testing.assert_close(found[part].double(), value, atol=1e-4, rtol=1e-4, msg=part)
 
 
 @pytest.mark.parametrize("name", MAKE)
