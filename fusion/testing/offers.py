@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from fusion import options
 from fusion.augmentation import Augmentation
 from fusion.batch import Choices, Source, Stream
 from fusion.corruption import SEVERITIES
@@ -25,6 +24,7 @@ from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.priors import check_prior
 from fusion.testing.sources import check_source
+from fusion.testing.tiny import builder, tiny
 from fusion.testing.tunings import check_tuning
 
 SAMPLES = 6
@@ -51,15 +51,15 @@ def _check_encoder(offer: Offer, registry: Registry) -> list[str]:
             f"no installed source has rows with {modality!r} in its tiny form (sources: {sources}); call "
             "fusion.testing.check_encoder(build, samples) in your own tests"
         )
-    return check_encoder(offer.component.resolve(), samples, **_tiny(offer))
+    return check_encoder(builder(offer, registry), samples, **tiny(offer, samples))
 
 
 def _check_fuser(offer: Offer, registry: Registry) -> list[str]:
-    return check_fuser(offer.component.resolve(), **_tiny(offer))
+    return check_fuser(offer.component.resolve(), **tiny(offer))
 
 
 def _check_objective(offer: Offer, registry: Registry) -> list[str]:
-    return check_objective(offer.component.resolve(), **_tiny(offer))
+    return check_objective(offer.component.resolve(), **tiny(offer))
 
 
 def _check_source(offer: Offer, registry: Registry) -> list[str]:
@@ -78,16 +78,16 @@ def _check_source(offer: Offer, registry: Registry) -> list[str]:
 
 def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
     """Check it on each modality whose samples it reads, if an encoder reads what it makes of them."""
-    build, tiny = offer.component.resolve(), _tiny(offer)
+    build, options = offer.component.resolve(), tiny(offer)
     passed, refused = [], []
     for modality in _modalities(registry):
         samples = _samples(modality, offer.origin, registry)
         try:
-            reader = _reader(_varied(build(**tiny), samples, modality), modality, offer.origin, registry)
+            reader = _reader(_varied(build(**options), samples, modality), modality, offer.origin, registry)
         except DataError as error:
             refused.append(f"{modality}: {error}")
             continue
-        passed += [f"{modality}: {said}" for said in check_augmentation(build, samples, **tiny)]
+        passed += [f"{modality}: {said}" for said in check_augmentation(build, samples, **options)]
         passed.append(f"{modality}: the encoder {reader} reads what it gives")
     if passed:
         return passed
@@ -116,27 +116,27 @@ def _check_corruption(offer: Offer, registry: Registry) -> list[str]:
 
 
 def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
-    return check_tuning(offer.component.resolve(), **_tiny(offer))
+    return check_tuning(offer.component.resolve(), **tiny(offer))
 
 
 def _check_estimator(offer: Offer, registry: Registry) -> list[str]:
-    return check_estimator(offer.component.resolve(), **_tiny(offer))
+    return check_estimator(offer.component.resolve(), **tiny(offer))
 
 
 def _check_merging(offer: Offer, registry: Registry) -> list[str]:
-    return check_merging(offer.component.resolve(), **_tiny(offer))
+    return check_merging(offer.component.resolve(), **tiny(offer))
 
 
 def _check_prior(offer: Offer, registry: Registry) -> list[str]:
-    return check_prior(offer.component.resolve(), **_tiny(offer))
+    return check_prior(offer.component.resolve(), **tiny(offer))
 
 
 def _check_compression(offer: Offer, registry: Registry) -> list[str]:
-    return check_compression(offer.component.resolve(), **_tiny(offer))
+    return check_compression(offer.component.resolve(), **tiny(offer))
 
 
 def _check_attack(offer: Offer, registry: Registry) -> list[str]:
-    return check_attack(offer.component.resolve(), **_tiny(offer))
+    return check_attack(offer.component.resolve(), **tiny(offer))
 
 
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
@@ -158,7 +158,7 @@ def _reader(varied: list[Any], modality: str, origin: Origin, registry: Registry
     for other in _nearest(registry, origin, "encoder"):
         if other.component.modality == modality:
             try:
-                encoder: Encoder = other.component.resolve()(**_tiny(other))
+                encoder: Encoder = builder(other, registry)(**tiny(other, varied))
                 for sample in varied:
                     encoder.processor.decode(sample)
             except Exception as error:  # its own check says why; another one may read it
@@ -219,15 +219,7 @@ def _rows(source: Source | Stream) -> list[Any]:
 
 
 def _build(offer: Offer) -> Source | Stream:
-    return offer.component.resolve()(**_tiny(offer))  # type: ignore[no-any-return]
-
-
-def _tiny(offer: Offer) -> dict[str, Any]:
-    values, problems = options.check(offer.component, offer.component.tiny, "tiny")
-    if problems:
-        said = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
-        raise PluginError(f"{said}; say in Component(..., tiny={{...}}) how to build it in seconds")
-    return values
+    return offer.component.resolve()(**tiny(offer))  # type: ignore[no-any-return]
 
 
 @contextmanager
