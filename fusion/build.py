@@ -9,7 +9,6 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.building import build_as, build_component
 from fusion.errors import DataError, Problem, RecipeError
-from fusion.picks import picks
 from fusion.recipe import Recipe
 from fusion.recipe_picks import AttackPick, Pick, PriorPick, SourcePick
 from fusion.registry import Registry
@@ -194,8 +193,12 @@ def build_attack(pick: AttackPick, path: str, registry: Registry) -> "Attack":
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Return for each part of the model, by path, its name and the plugin that it comes from."""
+    parts: dict[str, tuple[str, Pick]] = {
+        f"encoders.{name}": ("encoder", pick) for name, pick in recipe.encoders.items()
+    }
+    parts["fuser"] = ("fuser", recipe.fuser)
+    parts |= {f"objectives.{name}": ("objective", pick) for name, pick in recipe.objectives.items()}
     return {
-        pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
-        for pick in picks(recipe.model_dump(mode="json"), registry)
-        if pick.kind in ("encoder", "fuser", "objective")  # a run can be used where its data are not
+        path: f"{pick.name} of {registry.find(kind, pick.name).origin}"
+        for path, (kind, pick) in parts.items()
     }

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 KINDS = ("slow", "fast", "uneven")
@@ -46,9 +47,7 @@ class Hearts:
         said = int(rng.integers(len(KINDS))) if rng.random() < self.wrong else label
         return {"series": series.astype(np.float32), "text": f"it beats {KINDS[said]}", "label": label}
 
-    def _beats(
-        self, kind: str, points: int, rng: np.random.Generator
-    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _beats(self, kind: str, points: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return (points, 2): a peak for each beat, the second lead later and upside down, in noise."""
         low, high, spread = BEATS[kind]
         every = rng.uniform(low, high)
