@@ -1,4 +1,4 @@
-"""The source `squares`: made-up films of a square that comes nearer or goes away, with words and a picture."""
+"""The source `squares`: made-up films of a square that comes nearer or goes away, with words."""
 
 from typing import Annotated, Any, Literal
 
