@@ -38,7 +38,7 @@ def scores(corpus: str, truth: Any, told: Any) -> dict[str, float]:
         found["MAE"] = float(np.abs(truth - told).mean())
         pairs = zip(np.atleast_2d(truth.T), np.atleast_2d(told.T), strict=True)
         found["r"] = float(
-            np.mean([np.corrcoef(one, other)[0, 1] if other.std() else 0.0 for one, other in pairs])
+            np.mean([np.corrcoef(one, other)[0, 1] if other.std() > 1e-6 else 0.0 for one, other in pairs])
         )
     return found
 

@@ -33,10 +33,7 @@ def frames(raw: Any, count: int) -> Iterator[NDArray[np.uint8]]:
     if isinstance(raw, str | Path) and os.path.isfile(raw) and os.path.getsize(raw) > MAX_BYTES:
         raise DataError(f"video of {os.path.getsize(raw):,} bytes; at most {MAX_BYTES:,} are read")
     with decode.reading("video", raw) as file:
-        try:
-            import av
-        except ImportError as error:
-            raise RunError("films need PyAV: pip install 'fusion-bind[video]'") from error
+        av = _pyav()
         options = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
         with av.open(file, options=options, metadata_errors="ignore") as container:
             if not container.streams.video:
@@ -55,6 +52,14 @@ def middles(frames: int, count: int) -> list[int]:
     if frames <= count:
         return list(range(frames))
     return [(2 * part + 1) * frames // (2 * count) for part in range(count)]
+
+
+def _pyav() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise RunError("films need PyAV: pip install 'fusion-bind[video]'") from error
+    return av
 
 
 def _decoded(container: Any, stream: Any, known: Index, wanted: list[int]) -> Iterator[NDArray[np.uint8]]:
