@@ -95,7 +95,7 @@ class FTTransformer(Encoder):
     ) -> Encoding:
         """Encode numbers x and ids, (n, columns) each; `known` and `named` are False where one is missing."""
         tokens = self.tokenizer(x, known, ids, named)  # (n, columns, d)
-        hidden = torch.cat([self.cls.expand(len(tokens), 1, -1), tokens], dim=1)
+        hidden = torch.cat([self.cls.expand(tokens.shape[0], 1, -1), tokens], dim=1)
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
