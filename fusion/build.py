@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fusion import options
 from fusion.batch import Source, Stream
-from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError
-from fusion.picks import picks
+from fusion.building import build_as, build_component
+from fusion.errors import DataError, Problem, RecipeError
 from fusion.recipe import Recipe
-from fusion.recipe_picks import AttackPick, Pick, PriorPick, SourcePick, Tune
+from fusion.recipe_picks import AttackPick, Pick, PriorPick, SourcePick
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without
@@ -35,7 +35,7 @@ def build_sources(
     sources: dict[str, Source | Stream] = {}
     for name, pick in chosen.items():
         try:
-            source = _build(registry, "source", pick, f"{path}.{name}")
+            source = build_component(registry, "source", pick, f"{path}.{name}")
             sources[name] = without(source, pick.without) if isinstance(pick, SourcePick) else source
             if not isinstance(source, Stream):
                 len(source)
@@ -64,10 +64,7 @@ def build_augmentations(recipe: Recipe, registry: Registry) -> dict[str, list["C
 
     return {
         modality: [
-            Chance(
-                _expect(Augmentation, _build(registry, "augmentation", pick, path), pick, registry),
-                pick.chance,
-            )
+            Chance(build_as(Augmentation, pick, path, registry), pick.chance)
             for number, pick in enumerate(steps)
             for path in [f"augment.{modality}.{number}"]
         ]
@@ -96,15 +93,10 @@ def assemble(recipe: Recipe, registry: Registry, folders: Mapping[str, Path] | N
     given = {name: [folder] for name, folder in (folders or {}).items() if folder.is_dir()}
     with sharing():
         encoders = {
-            name: _expect(
-                Encoder,
-                _build(registry, "encoder", pick, f"encoders.{name}", *given.get(name, [])),
-                pick,
-                registry,
-            )
+            name: build_as(Encoder, pick, f"encoders.{name}", registry, *given.get(name, []))
             for name, pick in recipe.encoders.items()
         }
-    fuser = _expect(Fuser, _build(registry, "fuser", recipe.fuser, "fuser", *common), recipe.fuser, registry)
+    fuser = build_as(Fuser, recipe.fuser, "fuser", registry, *common)
     objectives = {name: build_objective(recipe, name, registry) for name in recipe.objectives}
     weights = {name: pick.weight for name, pick in recipe.objectives.items()}
     return Model(encoders, recipe.width, fuser, objectives, weights, origins(recipe, registry))
@@ -118,9 +110,7 @@ def build_objective(recipe: Recipe, name: str, registry: Registry) -> "Objective
     given: list[Any] = [recipe.modalities, recipe.width]
     if "sources" in registry.find("objective", pick.name).component.positional():
         given.append(tuple(recipe.sources))
-    built = _build(registry, "objective", pick, f"objectives.{name}", *given)
-    checked: Objective = _expect(Objective, built, pick, registry)
-    return checked
+    return build_as(Objective, pick, f"objectives.{name}", registry, *given)  # type: ignore[no-any-return]
 
 
 def tune(model: "Model", recipe: Recipe, registry: Registry) -> None:
@@ -147,9 +137,7 @@ def build_tunings(recipe: Recipe, registry: Registry) -> dict[str, "Tuning"]:
     from fusion.tuning import Tuning
 
     return {
-        name: _expect(
-            Tuning, _build(registry, "tuning", pick.tune, f"encoders.{name}.tune"), pick.tune, registry
-        )
+        name: build_as(Tuning, pick.tune, f"encoders.{name}.tune", registry)
         for name, pick in recipe.encoders.items()
     }
 
@@ -166,9 +154,7 @@ def build_estimators(chosen: Iterable[Any], registry: Registry) -> dict[str, "Es
             said = "stands twice" if name in estimators else "has no name"
             raise RecipeError([Problem("estimator", f"{given!r} {said}; give names, or {{name: NAME}}")])
         pick = Pick(**options)
-        estimators[name] = _expect(
-            Estimator, _build(registry, "estimator", pick, f"estimator.{name}"), pick, registry
-        )
+        estimators[name] = build_as(Estimator, pick, f"estimator.{name}", registry)
     return estimators
 
 
@@ -177,7 +163,7 @@ def build_merging(name: str, options: Mapping[str, Any], registry: Registry) -> 
     from fusion.merging import Merging
 
     pick = Pick(name=name, **options)
-    return _expect(Merging, _build(registry, "merging", pick, "set"), pick, registry)  # type: ignore[no-any-return]
+    return build_as(Merging, pick, "set", registry)  # type: ignore[no-any-return]
 
 
 def build_compression(name: str, options: Mapping[str, Any], registry: Registry) -> "Compression":
@@ -185,14 +171,14 @@ def build_compression(name: str, options: Mapping[str, Any], registry: Registry)
     from fusion.compression import Compression
 
     pick = Pick(name=name, **options)
-    return _expect(Compression, _build(registry, "compression", pick, name), pick, registry)  # type: ignore[no-any-return]
+    return build_as(Compression, pick, name, registry)  # type: ignore[no-any-return]
 
 
 def build_prior(pick: PriorPick, registry: Registry, earlier: "Earlier | None") -> "Prior":
     """Build what pulls the parameters back; `earlier` are the weights that the training starts from."""
     from fusion.prior import Prior
 
-    prior: Prior = _expect(Prior, _build(registry, "prior", pick, "prior", earlier), pick, registry)
+    prior: Prior = build_as(Prior, pick, "prior", registry, earlier)
     return prior
 
 
@@ -207,32 +193,12 @@ def build_attack(pick: AttackPick, path: str, registry: Registry) -> "Attack":
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Return for each part of the model, by path, its name and the plugin that it comes from."""
-    return {
-        pick.path: f"{pick.name} of {registry.find(pick.kind, pick.name).origin}"
-        for pick in picks(recipe.model_dump(mode="json"))
-        if pick.kind in ("encoder", "fuser", "objective")  # a run can be used where its data are not
+    parts: dict[str, tuple[str, Pick]] = {
+        f"encoders.{name}": ("encoder", pick) for name, pick in recipe.encoders.items()
     }
-
-
-def _build(registry: Registry, kind: str, pick: Pick | Tune, path: str, *positional: Any) -> Any:
-    offer = registry.find(kind, pick.name)
-    values, problems = options.check(offer.component, pick.options, path)
-    if problems:
-        raise RecipeError(problems)
-    try:
-        return offer.component.resolve()(*positional, **values)
-    except (FusionError, OSError):
-        raise
-    except ValueError as error:  # options that fit one by one, but not together
-        raise RecipeError([Problem(path, f"{pick.name}: {error}")]) from error
-    except Exception as error:
-        raise PluginError(f"{path}: {pick.name} of {offer.origin} cannot be built: {error!r}") from error
-
-
-def _expect(kind: type[Any], built: Any, pick: Pick | Tune, registry: Registry) -> Any:
-    if not isinstance(built, kind):
-        offer = registry.find(kind.__name__.lower(), pick.name)
-        raise PluginError(
-            f"{pick.name} of {offer.origin} builds a {type(built).__name__}, not a fusion.{kind.__name__}"
-        )
-    return built
+    parts["fuser"] = ("fuser", recipe.fuser)
+    parts |= {f"objectives.{name}": ("objective", pick) for name, pick in recipe.objectives.items()}
+    return {
+        path: f"{pick.name} of {registry.find(kind, pick.name).origin}"
+        for path, (kind, pick) in parts.items()
+    }

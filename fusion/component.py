@@ -23,6 +23,13 @@ KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MODALITY = re.compile(r"[a-z][a-z0-9_]*")
 
 
+PARTS = ("augmentation", "compression", "encoder", "estimator", "merging", "tuning")
+"""Kinds that are built from options alone, so that one may be an option of another component."""
+
+
+_CLASSES = {(f"fusion.{kind}", kind.capitalize()) for kind in PARTS}
+
+
 class Option(NamedTuple):
     """One keyword-only parameter of a component's `build`: what a recipe may set."""
 
@@ -33,6 +40,14 @@ class Option(NamedTuple):
     @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
+
+    @property
+    def part(self) -> type | None:
+        """The class of what the recipe picks here, such as `fusion.Encoder`; None for plain data."""
+        for kind in (self.type, *get_args(self.type)):
+            if isinstance(kind, type) and (kind.__module__, kind.__name__) in _CLASSES:
+                return kind
+        return None
 
     def __str__(self) -> str:
         return f"{self.name}: {_written(self.type)}" + ("" if self.required else f" = {self.default!r}")

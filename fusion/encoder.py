@@ -1,7 +1,7 @@
 """What an encoder is: raw samples of one modality in, one vector per sample out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -112,6 +112,16 @@ class Encoder(nn.Module, ABC):
     def forward(self, *args: Any, **inputs: Any) -> Encoding:
         """Encode what `processor.collate` returned. A batch must equal its rows one by one."""
 
+    @classmethod
+    def fit(cls, samples: Iterable[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that follow from raw samples of the training, such as the mean of each column.
+
+        It is called before the encoder is built, and what it returns is written into the recipe of the run
+        for `options` that are None; the others are the recipe's own. The samples are read as they are asked
+        for; those that cannot be read are to be left out. By default nothing is fitted.
+        """
+        return {}
+
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Return the parameters in groups from the input to the output, each once.
 
@@ -146,13 +156,25 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
-    def save_assets(self, folder: Path) -> None:  # most encoders need nothing
+    def save_assets(self, folder: Path) -> None:
         """Write what building this encoder again takes beside its options and its weights.
 
         Such as a configuration or a vocabulary. A subclass that overrides this takes the folder as its one
         positional parameter, `assets: Path | None = None`; given, it builds from there alone, with random
-        weights and without the network, and the saved weights are loaded into it.
+        weights and without the network, and the saved weights are loaded into it. By default the encoders
+        among its options, which it keeps under the names of these, write what they need.
         """
+        save_each({name: part for name, part in self.named_children() if isinstance(part, Encoder)}, folder)
+
+
+def save_each(encoders: Mapping[str, Encoder], folder: Path) -> None:
+    """Let encoders write their assets into a folder each, which those that have none do not get."""
+    for name, encoder in encoders.items():
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        encoder.save_assets(place)
+        if not any(place.iterdir()):
+            place.rmdir()
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fusion.batch import Batch, Target
 from fusion.division import divided
 from fusion.embeddings import Align, Embeddings
-from fusion.encoder import Encoder, Encoding, Processor
+from fusion.encoder import Encoder, Encoding, Processor, save_each
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.fuser import Fuser
 from fusion.losses import Losses, Rows
@@ -79,12 +79,8 @@ class Model(nn.Module):
 
     def save_assets(self, folder: Path) -> list[Path]:
         """Let each encoder write what building it again takes into a folder of its own; return the files."""
-        for name, encoder in self.encoders.items():
-            place = folder / name
-            place.mkdir(parents=True, exist_ok=True)
-            cast(Encoder, encoder).save_assets(place)
-            if not any(place.iterdir()):
-                place.rmdir()
+        folder.mkdir(parents=True, exist_ok=True)
+        save_each({name: cast(Encoder, part) for name, part in self.encoders.items()}, folder)
         if not any(folder.iterdir()):
             folder.rmdir()
         return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from fusion.component import Component
+from fusion.component import Component, Option
 from fusion.errors import Problem, unknown
 
 
@@ -34,6 +35,10 @@ def check(
                 values[option.name] = option.default
                 problems += _not_plain(option.default, where, component.name)
             continue
+        if option.part is not None:
+            values[option.name] = given[option.name]
+            problems += _not_picked(option, given[option.name], where)
+            continue
         try:
             values[option.name] = _adapter(option.type).validate_python(given[option.name])
         except ValidationError as error:
@@ -51,6 +56,18 @@ def _not_plain(default: Any, path: str, name: str) -> list[Problem]:
         )
         return [Problem(path, message)]
     return []
+
+
+def _not_picked(option: Option, given: Any, path: str) -> list[Problem]:
+    """Say what is wrong with how a component is picked within another; its own options are checked apart."""
+    assert option.part is not None
+    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
+        return []
+    if given is None and NoneType in get_args(option.type):
+        return []
+    kind = option.part.__name__.lower()
+    message = f"{given!r} picks no {kind}; write it as {{name: NAME}}, with the options of that {kind}"
+    return [Problem(path, message)]
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:

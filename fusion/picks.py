@@ -1,6 +1,7 @@
 """Every place of a recipe where a component is picked: checked, completed, made tiny."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from fusion import options
@@ -31,8 +32,34 @@ class Named(NamedTuple):
         return {key: value for key, value in self.given.items() if key not in self.core}
 
 
-def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
-    """Yield every place of a recipe, as plain data that may be malformed, where a component is picked."""
+def picks(recipe: Mapping[str, Any], registry: Registry) -> Iterator[Named]:
+    """Yield every place of a recipe, as plain data that may be malformed, where a component is picked.
+
+    A component comes before those that its own options pick, and what it is given may be changed in between.
+    """
+    for pick in _sections(recipe):
+        yield from _within(pick, registry)
+
+
+def _within(pick: Named, registry: Registry) -> Iterator[Named]:
+    yield pick
+    nested = {key: given for key, given in pick.options.items() if _names_one(given)}
+    try:
+        options = registry.find(pick.kind, pick.name).component.options() if nested else {}
+    except PluginError:  # it is told where the component itself is looked up
+        return
+    for key, given in nested.items():
+        part = options[key].part if key in options else None
+        if part is not None:
+            inner = Named(f"{pick.path}.{key}", part.__name__.lower(), frozenset({"name"}), given)
+            yield from _within(inner, registry)
+
+
+def _names_one(given: Any) -> bool:
+    return isinstance(given, dict) and isinstance(given.get("name"), str)
+
+
+def _sections(recipe: Mapping[str, Any]) -> Iterator[Named]:
     sections = [
         ("sources", "source", recipe.get("sources"), {"weight", "without"}),
         ("encoders", "encoder", recipe.get("encoders"), {"tune", "cache"}),
@@ -51,7 +78,7 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
         for key, given in section.items() if isinstance(section, Mapping) else ():
             if not isinstance(given, dict):
                 continue
-            if isinstance(given.get("name"), str):
+            if _names_one(given):
                 yield Named(f"{path}.{key}", kind, frozenset(core | {"name"}), given)
             tune = given.get("tune") if kind == "encoder" else None
             if isinstance(tune, dict) and isinstance(tune.get("mode", "full"), str):
@@ -69,14 +96,14 @@ def picks(recipe: Mapping[str, Any]) -> Iterator[Named]:
             named = attack if "name" in attack else {"name": attacked.model_fields["name"].default, **attack}
             yield Named(path, "attack", frozenset(attacked.model_fields), named)
     prior = recipe.get("prior")
-    if isinstance(prior, dict) and isinstance(prior.get("name"), str):
+    if isinstance(prior, dict) and _names_one(prior):
         yield Named("prior", "prior", frozenset({"name"}), prior)
 
 
 def component_problems(recipe: Mapping[str, Any], registry: Registry) -> list[Problem]:
     """Return what is wrong with the components of a recipe: unknown names, unknown or ill-typed options."""
     problems = []
-    for pick in picks(recipe):
+    for pick in picks(recipe, registry):
         try:
             offer = registry.find(pick.kind, pick.name)
         except PluginError as error:
@@ -98,7 +125,7 @@ def complete(recipe: Recipe, registry: Registry) -> Recipe:
     problems = component_problems(data, registry)
     if problems:
         raise RecipeError(problems)
-    for pick in picks(data):
+    for pick in picks(data, registry):
         component = registry.find(pick.kind, pick.name).component
         pick.given.update(options.check(component, pick.options, pick.path)[0])
     return Recipe(**data)
@@ -111,12 +138,12 @@ def shrink(recipe: Recipe, registry: Registry) -> Recipe:
     components an option that the recipe sets to something of its own stays.
     """
     data = recipe.model_dump(mode="json")
-    for pick in picks(data):
+    for pick in picks(data, registry):
         component = registry.find(pick.kind, pick.name).component
         defaults = {name: option.default for name, option in component.options().items()}
         for name, small in component.tiny.items():
             if pick.kind == "encoder" or pick.given.get(name, defaults[name]) == defaults[name]:
-                pick.given[name] = small
+                pick.given[name] = deepcopy(small)  # it may hold a component, which is made tiny in turn
     data["train"] |= {
         "steps": min(8, recipe.train.steps),
         "batch": 16 if recipe.train.batch == "auto" else min(16, recipe.train.batch),

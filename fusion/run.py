@@ -183,7 +183,8 @@ def manifest(
     compressions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the record of what made a run: versions, plugins, the origin of weights, hashes."""
-    used = {registry.find(pick.kind, pick.name).origin for pick in picks(recipe.model_dump(mode="json"))}
+    picked = picks(recipe.model_dump(mode="json"), registry)
+    used = {registry.find(pick.kind, pick.name).origin for pick in picked}
     used |= {registry.find("compression", name).origin for name in compressions}
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

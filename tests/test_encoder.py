@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion import Encoder, Encoding, Processor, Registry
+from fusion.testing.samples import tiny_encoder
 
 REGISTRY = Registry()
 
@@ -67,8 +68,7 @@ def test_a_normalisation_goes_with_the_layer_before_it() -> None:
 
 @pytest.mark.parametrize("name", REGISTRY.names("encoder"))
 def test_every_encoder_has_several_groups_that_hold_every_parameter_once(name: str) -> None:
-    component = REGISTRY.find("encoder", name).component
-    encoder = component.resolve()(**component.tiny)
+    encoder = tiny_encoder(REGISTRY.find("encoder", name), REGISTRY)
     groups = named(encoder)
     assert len(groups) >= 3
     assert sorted(name for group in groups for name in group) == sorted(

@@ -44,7 +44,7 @@ def encoder_key(encoder: Encoder, pick: Pick, registry: Registry) -> Key:
         encoder.save_assets(folder)
         assets = {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
     return {
-        **_component("encoder", pick, registry, type(encoder), type(encoder.processor)),
+        **_component("encoder", pick, registry, *_classes(encoder)),
         "weights": _weights(encoder),
         "assets": assets,
         "origin": dict(encoder.origin),
@@ -100,6 +100,12 @@ def _component(kind: str, pick: Pick, registry: Registry, *classes: type) -> Key
             continue
         code += [sha256(Path(file))] if file is not None and os.path.isfile(file) else []
     return {"name": pick.name, "options": pick.options, "plugin": list(offer.origin), "code": code}
+
+
+def _classes(encoder: Encoder) -> list[type]:
+    """Return the classes of an encoder, of those within it, and of their processors."""
+    parts = [part for part in encoder.modules() if isinstance(part, Encoder)]
+    return [kind for part in parts for kind in (type(part), type(part.processor))]
 
 
 def _weights(encoder: Encoder) -> str:

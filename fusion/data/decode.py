@@ -28,6 +28,7 @@ __all__ = [
     "audio",
     "duration",
     "image",
+    "reading",
     "sound",
     "text",
 ]

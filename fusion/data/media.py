@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fusion.errors import DataError
+from fusion.errors import DataError, FusionError
 
 
 class Text(str):
@@ -38,7 +38,7 @@ def reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
                     yield file
             else:
                 yield io.BytesIO(raw) if isinstance(raw, bytes) else raw
-    except DataError:
+    except FusionError:
         raise
     except Exception as error:  # decoders raise dozens of types on a damaged file, ValueError to struct.error
         raise DataError(f"cannot read the {what} ({named(raw)}): {error}") from error

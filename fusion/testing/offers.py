@@ -1,14 +1,10 @@
 """Check a component as a plugin offers it, on its tiny build."""
 
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
-from fusion import options
 from fusion.augmentation import Augmentation
-from fusion.batch import Choices, Source, Stream
 from fusion.corruption import SEVERITIES
 from fusion.encoder import Encoder
 from fusion.errors import DataError, FusionError, PluginError
@@ -24,11 +20,10 @@ from fusion.testing.fusers import check_fuser
 from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.priors import check_prior
+from fusion.testing.samples import build_source, nearest, rows_of, samples_of
 from fusion.testing.sources import check_source
+from fusion.testing.tiny import builder, tiny
 from fusion.testing.tunings import check_tuning
-
-SAMPLES = 6
-LOOKED_AT = 64  # rows of a source, for samples whose sizes differ
 
 
 def check(offer: Offer, registry: Registry | None = None) -> list[str]:
@@ -44,28 +39,28 @@ def check(offer: Offer, registry: Registry | None = None) -> list[str]:
 
 def _check_encoder(offer: Offer, registry: Registry) -> list[str]:
     modality = offer.component.modality
-    samples = _samples(modality, offer.origin, registry) if modality else []
+    samples = samples_of(modality, offer.origin, registry) if modality else []
     if not samples:
         sources = ", ".join(registry.names("source")) or "none"
         raise PluginError(
             f"no installed source has rows with {modality!r} in its tiny form (sources: {sources}); call "
             "fusion.testing.check_encoder(build, samples) in your own tests"
         )
-    return check_encoder(offer.component.resolve(), samples, **_tiny(offer))
+    return check_encoder(builder(offer, registry), samples, **tiny(offer, samples))
 
 
 def _check_fuser(offer: Offer, registry: Registry) -> list[str]:
-    return check_fuser(offer.component.resolve(), **_tiny(offer))
+    return check_fuser(offer.component.resolve(), **tiny(offer))
 
 
 def _check_objective(offer: Offer, registry: Registry) -> list[str]:
-    return check_objective(offer.component.resolve(), **_tiny(offer))
+    return check_objective(offer.component.resolve(), **tiny(offer))
 
 
 def _check_source(offer: Offer, registry: Registry) -> list[str]:
-    source = _build(offer)
+    source = build_source(offer)
     passed = check_source(source)
-    keys = sorted({key for row in _rows(source) for key, value in row.items() if value is not None})
+    keys = sorted({key for row in rows_of(source) for key, value in row.items() if value is not None})
     readable = _modalities(registry)
     read = [key for key in keys if key in readable]
     expect(
@@ -78,16 +73,16 @@ def _check_source(offer: Offer, registry: Registry) -> list[str]:
 
 def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
     """Check it on each modality whose samples it reads, if an encoder reads what it makes of them."""
-    build, tiny = offer.component.resolve(), _tiny(offer)
+    build, options = offer.component.resolve(), tiny(offer)
     passed, refused = [], []
     for modality in _modalities(registry):
-        samples = _samples(modality, offer.origin, registry)
+        samples = samples_of(modality, offer.origin, registry)
         try:
-            reader = _reader(_varied(build(**tiny), samples, modality), modality, offer.origin, registry)
+            reader = _reader(_varied(build(**options), samples, modality), modality, offer.origin, registry)
         except DataError as error:
             refused.append(f"{modality}: {error}")
             continue
-        passed += [f"{modality}: {said}" for said in check_augmentation(build, samples, **tiny)]
+        passed += [f"{modality}: {said}" for said in check_augmentation(build, samples, **options)]
         passed.append(f"{modality}: the encoder {reader} reads what it gives")
     if passed:
         return passed
@@ -100,7 +95,7 @@ def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
 def _check_corruption(offer: Offer, registry: Registry) -> list[str]:
     """Check it on samples of its modality, if an encoder reads what it makes of them."""
     corruption, modality = offer.component.resolve(), offer.component.modality
-    samples = _samples(modality, offer.origin, registry) if modality else []
+    samples = samples_of(modality, offer.origin, registry) if modality else []
     if modality is None or not samples:
         raise PluginError(
             f"no installed source has rows with {modality!r} in its tiny form; call "
@@ -116,27 +111,27 @@ def _check_corruption(offer: Offer, registry: Registry) -> list[str]:
 
 
 def _check_tuning(offer: Offer, registry: Registry) -> list[str]:
-    return check_tuning(offer.component.resolve(), **_tiny(offer))
+    return check_tuning(offer.component.resolve(), **tiny(offer))
 
 
 def _check_estimator(offer: Offer, registry: Registry) -> list[str]:
-    return check_estimator(offer.component.resolve(), **_tiny(offer))
+    return check_estimator(offer.component.resolve(), **tiny(offer))
 
 
 def _check_merging(offer: Offer, registry: Registry) -> list[str]:
-    return check_merging(offer.component.resolve(), **_tiny(offer))
+    return check_merging(offer.component.resolve(), **tiny(offer))
 
 
 def _check_prior(offer: Offer, registry: Registry) -> list[str]:
-    return check_prior(offer.component.resolve(), **_tiny(offer))
+    return check_prior(offer.component.resolve(), **tiny(offer))
 
 
 def _check_compression(offer: Offer, registry: Registry) -> list[str]:
-    return check_compression(offer.component.resolve(), **_tiny(offer))
+    return check_compression(offer.component.resolve(), **tiny(offer))
 
 
 def _check_attack(offer: Offer, registry: Registry) -> list[str]:
-    return check_attack(offer.component.resolve(), **_tiny(offer))
+    return check_attack(offer.component.resolve(), **tiny(offer))
 
 
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
@@ -155,10 +150,10 @@ def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> li
 def _reader(varied: list[Any], modality: str, origin: Origin, registry: Registry) -> str:
     """Return the name of an installed encoder that reads the samples. Raises DataError when none does."""
     said = []
-    for other in _nearest(registry, origin, "encoder"):
+    for other in nearest(registry, origin, "encoder"):
         if other.component.modality == modality:
             try:
-                encoder: Encoder = other.component.resolve()(**_tiny(other))
+                encoder: Encoder = builder(other, registry)(**tiny(other, varied))
                 for sample in varied:
                     encoder.processor.decode(sample)
             except Exception as error:  # its own check says why; another one may read it
@@ -184,50 +179,9 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
 }
 
 
-def _samples(modality: str, origin: Origin, registry: Registry) -> list[Any]:
-    """Return raw samples of a modality, of sizes as different as a source has them; none without a source."""
-    for other in _nearest(registry, origin, "source"):
-        try:
-            rows = _rows(_build(other))
-        except Exception:  # its own check says why  # nosec B112
-            continue
-        given = [row[modality] for row in rows if row.get(modality) is not None]
-        found = [one for some in given for one in (some if isinstance(some, Choices) else [some])]
-        if len(found) > 1:
-            found.sort(key=lambda sample: len(pickle.dumps(sample)))
-            count = min(SAMPLES, len(found))
-            return [found[place * (len(found) - 1) // (count - 1)] for place in range(count)]
-    return []
-
-
 def _modalities(registry: Registry) -> list[str]:
     """Return what the installed encoders read."""
     return sorted({str(other.component.modality) for other in registry if other.kind == "encoder"})
-
-
-def _nearest(registry: Registry, origin: Origin, kind: str) -> list[Offer]:
-    """Return what is offered of a kind, that of the same plugin first."""
-    return sorted(
-        (other for other in registry if other.kind == kind), key=lambda other: other.origin != origin
-    )
-
-
-def _rows(source: Source | Stream) -> list[Any]:
-    if isinstance(source, Stream):
-        return list(islice(source.rows(0, 1, 0), LOOKED_AT))
-    return [source[place] for place in range(min(len(source), LOOKED_AT))]
-
-
-def _build(offer: Offer) -> Source | Stream:
-    return offer.component.resolve()(**_tiny(offer))  # type: ignore[no-any-return]
-
-
-def _tiny(offer: Offer) -> dict[str, Any]:
-    values, problems = options.check(offer.component, offer.component.tiny, "tiny")
-    if problems:
-        said = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
-        raise PluginError(f"{said}; say in Component(..., tiny={{...}}) how to build it in seconds")
-    return values
 
 
 @contextmanager

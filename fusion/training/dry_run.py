@@ -16,6 +16,7 @@ from fusion.cache.machine import Machine
 from fusion.data.collate import Collator
 from fusion.data.loader import Loaded, Reader, Steps, Sweep
 from fusion.errors import DataError
+from fusion.fitted import fitted
 from fusion.losses import Losses
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
@@ -90,6 +91,7 @@ class DryRun(NamedTuple):
 
 def dry_run(recipe: Recipe, registry: Registry) -> DryRun:
     """Return what the first step of a recipe shows. Raises what training would raise."""
+    recipe = fitted(recipe, registry)
     found = fit(recipe, registry, CPU) if recipe.train.batch == "auto" else None
     if found is not None:
         recipe = with_batch(recipe, found.batch)

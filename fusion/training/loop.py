@@ -15,6 +15,7 @@ from fusion import run as runs
 from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.errors import TrainingError
+from fusion.fitted import fitted
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
@@ -72,7 +73,7 @@ def train(
     """
     registry = registry or Registry()
     with Interrupt() as interrupt:
-        recipe = complete(recipe, registry)
+        recipe = fitted(complete(recipe, registry), registry)
         return _train(recipe, Path(out) if out else None, resume, profile, compress, registry, interrupt)
 
 

@@ -13,6 +13,7 @@ from fusion.batch import Row, Source, Stream, Target
 from fusion.data.collate import BadRow, Collator, Sample
 from fusion.data.draw import Draw, Turn, choices
 from fusion.errors import DataError
+from fusion.fitted import fitted
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.report.media import Described, describe
@@ -49,6 +50,7 @@ def preview(recipe: Recipe, registry: Registry, sample: int) -> list[Preview]:
 
     Raises DataError for a source that cannot be built, and what building the encoders raises.
     """
+    recipe = fitted(recipe, registry)
     model = build.build_model(recipe, registry)
     label = recipe.evaluate.target
     collator = Collator(model.processors, {label: Target(torch.long), **model.targets()})

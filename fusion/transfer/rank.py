@@ -11,6 +11,7 @@ from fusion.build import build_estimators
 from fusion.data.collate import BadRow
 from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeError, unknown
 from fusion.estimator import Estimator
+from fusion.fitted import fitted
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -60,7 +61,7 @@ def rank(
     registry = registry or Registry()
     every = sorted(registry.names("estimator"), key=lambda name: name != SORTING)
     built = build_estimators(estimators or every, registry)
-    recipes = {name: complete(recipe, registry) for name, recipe in candidates.items()}
+    recipes = {name: fitted(complete(recipe, registry), registry) for name, recipe in candidates.items()}
     for recipe in recipes.values():
         if modality is not None and modality not in recipe.modalities:
             raise DataError(unknown("modality", modality, recipe.modalities))

@@ -15,6 +15,11 @@ class Column(NamedTuple):
     classes: Sequence[str] | None = None  # in the order of their ids
     rate: int | None = None  # Hz
     folder: str | None = None
+    columns: Sequence[str] = ()  # several, in place of one
+
+    @property
+    def reads(self) -> Sequence[str]:
+        return self.columns or (self.column,)
 
 
 ALLOWED = {
@@ -35,11 +40,19 @@ def parse(given: Mapping[str, Any]) -> dict[str, Column]:
 def _column(key: str, given: Any) -> Column:
     if isinstance(given, str):
         return Column(given)
-    if not isinstance(given, Mapping) or not isinstance(given.get("column"), str):
-        raise DataError(f"columns.{key} is {given!r}; give a column, or a mapping with the key 'column'")
+    if isinstance(given, Mapping) and given.keys() == {"columns"}:
+        if not _are_words(given["columns"]):
+            raise DataError(
+                f"columns.{key}.columns is {given['columns']!r}; give a list of different columns"
+            )
+        return Column("", columns=given["columns"])
+    if not isinstance(given, Mapping) or not isinstance(given.get("column"), str) or "columns" in given:
+        raise DataError(
+            f"columns.{key} is {given!r}; give a column, or a mapping with the key 'column' or 'columns'"
+        )
     for name in given:
-        if name not in Column._fields:
-            raise DataError(f"columns.{key}: {unknown('key', name, Column._fields)}")
+        if name not in ("column", *ALLOWED):
+            raise DataError(f"columns.{key}: {unknown('key', name, ('column', *ALLOWED))}")
     column = Column(**given)
     fits = {
         "names": column.names is True or _are_words(column.names),

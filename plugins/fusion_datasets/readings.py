@@ -21,7 +21,7 @@ from fusion_datasets.place import expand
 from fusion_datasets.table import Holds, array, holds, plain
 from fusion_datasets.words import listed, unknown
 
-FILES = ("image", "audio")  # of these modalities a word is the name of a file
+FILES = ("image", "audio", "video")  # of these modalities a word is the name of a file
 TEXT = "text"  # of this modality a number, a truth value or a date is the text that stands for it
 TARGET = "label"  # of this key a word is the name of a class
 LOOKED_AT = 100_000  # rows, for the examples in a message

@@ -1,6 +1,6 @@
 """Read rows of a table by their number."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from fusion_datasets.words import unknown
 
 def needed(chosen: Mapping[str, Column], where: Where) -> list[str]:
     """Return the columns that are read at all."""
-    return list(dict.fromkeys([*(column.column for column in chosen.values()), *where]))
+    return list(dict.fromkeys([*(name for column in chosen.values() for name in column.reads), *where]))
 
 
 class RowReader:
@@ -26,26 +26,43 @@ class RowReader:
         self, cells: Mapping[str, pa.ChunkedArray], chosen: Mapping[str, Column], meaning: Meaning
     ) -> None:
         for key, column in chosen.items():
-            if column.column not in cells:
-                raise DataError(f"columns.{key}: {unknown('column', column.column, cells)}")
-        self._columns = [
-            (key, cells[column.column], reading(key, column, cells[column.column], meaning))
-            for key, column in chosen.items()
-        ]
+            for name in column.reads:
+                if name not in cells:
+                    raise DataError(f"columns.{key}: {unknown('column', name, cells)}")
+        self._values = {key: _value(key, column, cells, meaning) for key, column in chosen.items()}
 
     def __call__(self, place: int) -> dict[str, Any]:
         """Return a row without what is absent. Raises DataError that names the key."""
         row = {}
-        for key, cells, read in self._columns:
-            cell = cells[place]
-            if cell.is_valid:
-                try:
-                    value = read(cell)
-                except DataError as error:
-                    raise DataError(f"{key}: {error}") from error
-                if value is not None:
-                    row[key] = value
+        for key, value in self._values.items():
+            try:
+                found = value(place)
+            except DataError as error:
+                raise DataError(f"{key}: {error}") from error
+            if found is not None:
+                row[key] = found
         return row
+
+
+def _value(
+    key: str, column: Column, cells: Mapping[str, pa.ChunkedArray], meaning: Meaning
+) -> Callable[[int], Any]:
+    """Return what gives the value of a row, None where it is absent; of several columns a mapping."""
+    if column.columns:
+        parts = {name: _value(f"{key}.{name}", Column(name), cells, meaning) for name in column.columns}
+
+        def together(place: int) -> dict[str, Any] | None:
+            found = {name: part(place) for name, part in parts.items()}
+            return {name: one for name, one in found.items() if one is not None} or None
+
+        return together
+    there, read = cells[column.column], reading(key, column, cells[column.column], meaning)
+
+    def alone(place: int) -> Any:
+        cell = there[place]
+        return read(cell) if cell.is_valid else None
+
+    return alone
 
 
 class Rows:

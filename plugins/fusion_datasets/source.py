@@ -50,8 +50,9 @@ def open_rows(
     - `{column: digit, names: [zero, one]}`: ids become words; `names: true` takes those of the data set
     - `{column: wave, rate: 8000}`: a list of numbers becomes sound, (waveform, rate in Hz)
     - `{column: file, folder: media}`: words become files, relative to the folder of the data
+    - `{columns: [age, port]}`: several columns become a mapping, a row of a table, without missing cells
 
-    Words of the keys `image` and `audio` are files in any case; those of other keys are text without
+    Words of the keys `image`, `audio` and `video` are files in any case; those of other keys are text without
     `folder`. A path out of its folder, a URL and an unknown class are errors of their row. Media are handed
     on as bytes or as a path, never decoded; a list of texts or media as `fusion.Choices`. A missing cell, NaN
     and an empty list are absent.

@@ -67,22 +67,22 @@ class ScratchText(Encoder):
 
 
 class Layer(nn.Module):
-    """Self-attention over the real tokens, then two linear maps, each added to its input.
+    """Self-attention over the real tokens (n, t), then two linear maps, each added to its input (n, t, d).
 
     torch's own TransformerEncoderLayer takes another path in evaluation, which rounds differently.
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.size = dim // heads  # of a head; how many there are follows from the weights
         self.attention_norm, self.mix_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mix = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         split = self.query_key_value(self.attention_norm(x)).unflatten(2, (3, -1, self.size))
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (n, heads, t, d / heads)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
-        x = x + self.out(seen.transpose(1, 2).flatten(2))
-        x = x + self.mix(self.mix_norm(x))
-        return x
+        x = x + self.drop(self.out(seen.transpose(1, 2).flatten(2)))
+        return x + self.drop(self.mix(self.mix_norm(x)))

@@ -16,6 +16,7 @@ from fusion.quantization.held import Held, matrices, rehearse, release
 from fusion.quantization.nibbles import Nibbles
 from fusion.quantization.rounding import Bytes, Form
 from fusion.registry import Offer
+from fusion.testing.samples import samples_of, tiny_encoder
 from fusion.testing.trial_model import trial_batch, trial_model
 
 REGISTRY = Registry()
@@ -30,20 +31,23 @@ def build(name: str, **options: Any) -> Compression:
     return cast(Compression, made)
 
 
-def samples(modality: str | None) -> list[Any]:
+def samples(offer: Offer) -> list[Any]:
     rng = np.random.default_rng(0)
-    if modality == "image":
-        return [Image.fromarray(rng.integers(0, 255, (40, 30 + row, 3), np.uint8)) for row in range(4)]
-    if modality == "audio":
-        return [(rng.normal(size=4000 + 1000 * row).astype(np.float32), 8000) for row in range(4)]
-    return ["a red square", "seven", "the digit zero, written by hand", "Größe 8"]
+    match offer.component.modality:
+        case "image":
+            return [Image.fromarray(rng.integers(0, 255, (40, 30 + row, 3), np.uint8)) for row in range(4)]
+        case "audio":
+            return [(rng.normal(size=4000 + 1000 * row).astype(np.float32), 8000) for row in range(4)]
+        case "text":
+            return ["a red square", "seven", "the digit zero, written by hand", "Größe 8"]
+        case other:
+            return samples_of(str(other), offer.origin, REGISTRY)
 
 
 @torch.no_grad()
-def pooled(encoder: Encoder, modality: str | None) -> Tensor:
+def pooled(encoder: Encoder, offer: Offer) -> Tensor:
     processor = encoder.processor
-    inputs = processor.collate([processor.decode(sample) for sample in samples(modality)])
-    found: Tensor = encoder(**inputs).pooled
+    found: Tensor = encoder(**processor.collate([processor.decode(raw) for raw in samples(offer)])).pooled
     return found
 
 
@@ -57,11 +61,11 @@ def test_vectors_of_every_encoder_are_near_those_of_floats(offer: Offer, name: s
     matrices of 16 columns, over which little cancels; trained ones of usual width are nearer.
     """
     torch.manual_seed(0)
-    encoder = offer.component.resolve()(**offer.component.tiny).eval()
-    expected = pooled(encoder, offer.component.modality)
+    encoder = tiny_encoder(offer, REGISTRY).eval()
+    expected = pooled(encoder, offer)
     record = build(name).apply(encoder)
     assert len(record["weights"]) > 0
-    found = pooled(encoder, offer.component.modality)
+    found = pooled(encoder, offer)
     far = ((found - expected).norm(dim=1) / expected.norm(dim=1)).mean()
     assert 0 < far < {"int8": 0.03, "int4": 0.3}[name]
 

@@ -163,6 +163,12 @@ def with_waves(build: Callable[..., Any], source: Callable[..., Any] = Rows) -> 
     )
 
 
+@pytest.fixture
+def _images_text_and_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSION_BLOCK", "features,timeseries")  # whose samples are arrays, as waves are
+
+
+@pytest.mark.usefixtures("_images_text_and_sounds")
 def test_an_augmentation_is_checked_on_the_modality_that_it_reads() -> None:
     waves = with_waves(Flip)
     passed = testing.check(waves.find("augmentation", "flip"), waves)
@@ -171,6 +177,7 @@ def test_an_augmentation_is_checked_on_the_modality_that_it_reads() -> None:
     assert {said.partition(":")[0] for said in passed} == {"wave"}  # and not image, text or audio
 
 
+@pytest.mark.usefixtures("_images_text_and_sounds")
 @pytest.mark.parametrize(
     ("build", "message"),
     [

@@ -10,6 +10,7 @@ from fusion import Registry
 from fusion.data.collate import Collator
 from fusion.explain import attribution
 from fusion.explain.attribution import attribute, telling
+from fusion.testing.tiny import builder, tiny
 from tests.explain.toys import Told, Total, model
 
 REGISTRY = Registry()
@@ -18,7 +19,12 @@ SAMPLES: dict[str, Any] = {
     "image": RANDOM.integers(0, 256, (40, 40, 3), np.uint8),
     "text": "a digit",
     "audio": (RANDOM.uniform(-1, 1, 2000).astype(np.float32), 8000),
+    "features": RANDOM.standard_normal((5, 3)),
+    "table": {"age": 30.0, "port": "Rome"},
+    "series": RANDOM.standard_normal((20, 2)).cumsum(axis=0),
+    "video": RANDOM.integers(0, 256, (5, 20, 20, 3), np.uint8),
 }
+BESIDE = {"table": [{"age": 50.0, "port": "Rome"}]}  # what else a training has, to fit to
 JUMPING = {"hf-audio"}  # wav2vec2 takes a wave for the same at any loudness but none
 
 
@@ -26,11 +32,11 @@ JUMPING = {"hf-audio"}  # wav2vec2 takes a wave for the same at any loudness but
 def test_parts_of_its_input_add_up_to_a_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in JUMPING:
         monkeypatch.setattr(attribution, "STEPS", (16,))  # more would find no more
-    component = REGISTRY.find("encoder", name).component
-    torch.manual_seed(0)
-    encoder = component.resolve()(**component.tiny).eval()
-    modality = component.modality
+    offer = REGISTRY.find("encoder", name)
+    modality = offer.component.modality
     assert modality is not None
+    torch.manual_seed(0)
+    encoder = builder(offer, REGISTRY)(**tiny(offer, [SAMPLES[modality], *BESIDE.get(modality, [])])).eval()
     made = model(Total((modality,), encoder.dim), {"it": Told(True)}, {modality: encoder}, encoder.dim)
     raw = SAMPLES[modality]
     sample = Collator(made.processors, {}).decode({modality: raw})

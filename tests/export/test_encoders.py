@@ -11,10 +11,12 @@ from fusion.build import build_model
 from fusion.export.formats import write_onnx
 from fusion.export.graphs import Encode, encoder_graph
 from fusion.export.specimens import specimens
+from fusion.fitted import fitted
 from fusion.picks import shrink
 
 REGISTRY = Registry()
 NAMES = REGISTRY.names("encoder")
+SOURCES = {"features": "tones", "table": "flowers", "series": "hearts", "video": "squares"}
 
 
 def test_they_are_offered() -> None:
@@ -28,14 +30,14 @@ def test_they_are_offered() -> None:
 def test_it_gives_the_same_in_onnx(name: str, tmp_path: Path) -> None:
     modality = REGISTRY.find("encoder", name).component.modality or "any"
     recipe = Recipe(
-        sources={"all": {"name": "digits"}},
+        sources={"all": {"name": SOURCES.get(modality, "digits")}},
         encoders={modality: {"name": name}},
         fuser={"name": "attend"},  # it reads tokens
         objectives={"kind": {"name": "classify", "classes": 10}},
         width=16,
         train={"steps": 1, "batch": 8},
     )
-    small = shrink(recipe, REGISTRY)
+    small = fitted(shrink(recipe, REGISTRY), REGISTRY)
     torch.manual_seed(0)
     model = build_model(small, REGISTRY).eval()
     found = specimens(model, small, REGISTRY)[modality]

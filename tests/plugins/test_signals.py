@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from fusion import Registry
+from fusion.testing.samples import tiny_encoder
 from fusion.threat.surface import attackable, spread
 
 REGISTRY = Registry()
-ENCODERS = {offer.component.name: offer.component for offer in REGISTRY if offer.kind == "encoder"}
+ENCODERS = REGISTRY.names("encoder")
 READS_PIXELS = ["hf-image", "openclip-image", "scratch-image", "timm-image"]
 
 
 def processor(name):
-    component = ENCODERS[name]
-    return component.resolve()(**component.tiny).processor
+    return tiny_encoder(REGISTRY.find("encoder", name), REGISTRY).processor
 
 
 def raw(name, *samples):

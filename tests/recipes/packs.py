@@ -35,6 +35,7 @@ def write(folder: Path) -> Path:
             if medium in rows[1]:
                 rows[1][medium] = TORN
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
+    _opinions(rng, folder)
     with (folder / "avdigits_index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["split", "mnist_array", "mnist_row", "fsdd_row", "label", "text"])
@@ -43,6 +44,23 @@ def write(folder: Path) -> Path:
             array = "x_train" if n < ROWS else "x_test"
             writer.writerow([split, array, n % ROWS, n % ROWS, n % 10, WORDS[n % 10]])
     return folder
+
+
+def _opinions(rng: np.random.Generator, folder: Path) -> None:
+    """Features of three corpora, of which none has a text to train on; the fourth row has no sound."""
+    for corpus, (audio, video) in {"youtube": (74, 36), "mmmo": (74, 36), "pom": (43, 41)}.items():
+        arrays: dict[str, Any] = {}
+        for split, rows in (("train", ROWS), ("valid", 12)):
+            widths = {"audio": audio, "video": video}
+            if split == "valid" and corpus != "pom":
+                widths["text"] = 300
+            for name, width in widths.items():
+                arrays[f"{name}_{split}"] = rng.standard_normal((rows, 20, width)).astype(np.float32)
+                arrays[f"{name}_{split}"][:, :5] = 0
+            arrays[f"audio_{split}"][3] = 0
+            told = {"youtube": np.eye(3)[np.arange(rows) % 3], "mmmo": 1 + np.arange(rows) % 9 / 2}
+            arrays[f"y_{split}"] = told.get(corpus, rng.uniform(1, 7, (rows, 17))).astype(np.float32)
+        np.savez(folder / f"mfn_{corpus}.npz", **arrays)
 
 
 def _said(rng: np.random.Generator, n: int) -> dict[str, Any]:

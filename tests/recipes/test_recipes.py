@@ -21,6 +21,7 @@ def test_there_are_recipes_and_scripts() -> None:
         "avdigits",
         "bind_digits",
         "distill_digits",
+        "mfn",
         "missing_audio",
         "photos_minilm",
         "vgg16_cifar10",
@@ -66,6 +67,26 @@ def test_the_students_of_distill_digits_train_tiny_with_a_tiny_teacher(packs: Pa
 def _written(recipe: Recipe, path: Path) -> Path:
     path.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
     return path
+
+
+def test_three_modalities_of_published_features_train_tiny(packs: Path, tmp_path: Path) -> None:
+    script = runpy.run_path(str(SHIPPED / "mfn.py"))
+    for corpus, given in {"youtube": 3, "mmmo": 3, "pom": 2}.items():
+        registry = Registry()
+        read_recipe(str(SHIPPED / "mfn.py"), registry=registry)  # so that its source is known
+        run = train(shrink(script["of"](corpus), registry), tmp_path / corpus, registry=registry)
+        assert len(run.recipe.modalities) == given
+        assert len(run.recipe.encoders["audio"].options["mean"]) == (43 if corpus == "pom" else 74)
+        rows = {key.removeprefix("train/rows/"): n for key, n in run.metrics.items() if "train/rows/" in key}
+        assert rows["audio+video"] > rows.get("audio+video+text", 0)  # hardly a row has a text
+        assert ("audio+video+text" in rows) == (given == 3)
+        assert run.metrics["evaluate/rows"] == 6
+    row = script["Opinions"](corpus="youtube", split="valid")[3]
+    assert {name: part.shape for name, part in row.items() if name != "told"} == {
+        "video": (15, 36),
+        "text": (15, 300),
+    }
+    assert row["told"] == 0
 
 
 def test_vgg16_walks_both_ways(

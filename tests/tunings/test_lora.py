@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from fusion import Encoder, Registry
-from fusion.testing.offers import _samples, _tiny
+from fusion.testing.samples import samples_of, tiny_encoder
 from fusion.tunings.lora import Lora
 
 REGISTRY = Registry()
@@ -213,8 +213,8 @@ def test_on_real_encoders_every_adapter_learns(name: str, options: dict[str, Any
     offer = REGISTRY.find("encoder", name)
     assert offer.component.modality is not None
     torch.manual_seed(0)
-    encoder = offer.component.resolve()(**(options or _tiny(offer))).eval()
-    samples = _samples(offer.component.modality, offer.origin, REGISTRY)[:2]
+    encoder = (offer.component.resolve()(**options) if options else tiny_encoder(offer, REGISTRY)).eval()
+    samples = samples_of(offer.component.modality, offer.origin, REGISTRY)[:2]
     inputs = encoder.processor.collate([encoder.processor.decode(sample) for sample in samples])
     before = encoder(**inputs).pooled
     Lora(rank=2, targets=("Linear", "Conv1D", "Conv2d", "Conv1d", "MultiheadAttention")).prepare(encoder)

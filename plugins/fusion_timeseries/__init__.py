@@ -1,0 +1,14 @@
+"""Time series as a modality, of any number of channels, lengths and gaps, and rows to try it on."""
+
+from fusion import Component, hookimpl
+
+
+@hookimpl
+def fusion_encoders() -> list[Component]:
+    small = {"patch": 8, "stride": 4, "dim": 16, "layers": 1, "heads": 2}
+    return [Component("patch-tst", "fusion_timeseries.encoder:PatchTST", "series", tiny=small)]
+
+
+@hookimpl
+def fusion_sources() -> list[Component]:
+    return [Component("hearts", "fusion_timeseries.hearts:Hearts", tiny={"rows": 48})]
