@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fusion.fuser import Fuser
     from fusion.gallery import Gallery
     from fusion.inference import Predictor, load
+    from fusion.logger import Followed, Logger
     from fusion.merging import Merging, blend
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
@@ -79,6 +80,8 @@ _LAZY = {
     "Gallery": "fusion.gallery",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
+    "Followed": "fusion.logger",
+    "Logger": "fusion.logger",
     "Merging": "fusion.merging",
     "blend": "fusion.merging",
     "Model": "fusion.model",
@@ -120,11 +123,13 @@ __all__ = [
     "Encoder",
     "Encoding",
     "Estimator",
+    "Followed",
     "Fuser",
     "FusionError",
     "Gallery",
     "Harm",
     "Labelled",
+    "Logger",
     "Merging",
     "Model",
     "Objective",

@@ -150,3 +150,13 @@ def fusion_attacks() -> list[Component]:
         Component("pgd", "fusion.attacks.pgd:pgd", tiny={"steps": 2}),
         Component("apgd", "fusion.attacks.apgd:apgd", tiny={"steps": 4}),
     ]
+
+
+@hookimpl
+def fusion_loggers() -> list[Component]:
+    return [
+        Component("tensorboard", "fusion.loggers.tensorboard:TensorBoard"),
+        Component("wandb", "fusion.loggers.wandb:WandB"),
+        Component("trackio", "fusion.loggers.trackio:Trackio"),
+        Component("mlflow", "fusion.loggers.mlflow:MLflow"),
+    ]
