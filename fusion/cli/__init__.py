@@ -26,6 +26,7 @@ from fusion.cli import (
     sign,
     study,
     train,
+    tune,
     verify,
 )
 from fusion.cli.show import warn
@@ -40,6 +41,7 @@ COMMANDS = (
     export,
     report,
     study,
+    tune,
     compare,
     rank,
     merge,

@@ -1,14 +1,17 @@
 """The library of a tracker, imported when a training is to be tracked by it."""
 
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fusion.errors import RunError
 
 
-def library(module: str, extra: str) -> Any:
-    """Return a module. Raises RunError that names the extra which brings it."""
+@contextmanager
+def brought_by(extra: str) -> Iterator[None]:
+    """Within it, an import that fails is a RunError that names the extra which brings the library."""
     try:
-        return import_module(module)
+        yield
     except ImportError as error:
-        raise RunError(f"the logger needs {module} ({error}): pip install 'fusion-bind[{extra}]'") from error
+        raise RunError(
+            f"the logger's library is missing ({error}): pip install 'fusion-bind[{extra}]'"
+        ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from fusion.logger import Followed, Logger
 from fusion.loggers.known import known
-from fusion.loggers.library import library
+from fusion.loggers.library import brought_by
 
 WORDS = {"->": " to ", "@": " at ", "+": " and "}
 """What stands in metric keys, and what MLflow takes in its place."""
@@ -26,7 +26,9 @@ class MLflow(Logger):
     def __init__(self, *, experiment: str | None = None, uri: str | None = None) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         self._experiment, self._uri = experiment, uri
-        self._library = library("mlflow", "track-mlflow")
+        with brought_by("track-mlflow"):
+            import mlflow
+        self._library: Any = mlflow
 
     def begin(self, training: Followed) -> None:
         self._client = self._library.MlflowClient(self._uri)

@@ -1,9 +1,10 @@
 """Event files for TensorBoard, in the run."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from fusion.logger import Followed, Logger
-from fusion.loggers.library import library
+from fusion.loggers.library import brought_by
 from fusion.recipe_text import dump
 
 
@@ -11,7 +12,9 @@ class TensorBoard(Logger):
     """Writes event files into the run's folder; `tensorboard --logdir runs` shows those of all runs."""
 
     def __init__(self) -> None:
-        self._library = library("torch.utils.tensorboard", "track-tensorboard")
+        with brought_by("track-tensorboard"):
+            from torch.utils import tensorboard
+        self._library: Any = tensorboard
 
     def begin(self, training: Followed) -> None:
         # steps that are about to come a second time are not shown twice

@@ -1,11 +1,12 @@
 """Trackio: a database on this machine."""
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from fusion.logger import Followed, Logger
 from fusion.loggers.known import known
-from fusion.loggers.library import library
+from fusion.loggers.library import brought_by
 
 
 class Trackio(Logger):
@@ -18,7 +19,9 @@ class Trackio(Logger):
 
     def __init__(self, *, project: str | None = None, space: str | None = None) -> None:
         self._project, self._space = project, space
-        self._library = library("trackio", "track-trackio")
+        with brought_by("track-trackio"):
+            import trackio
+        self._library: Any = trackio
 
     def begin(self, training: Followed) -> None:
         # runs are found by their name there, and other folders may have a run of this one

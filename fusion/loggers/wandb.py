@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from fusion.logger import Followed, Logger
 from fusion.loggers.known import known
-from fusion.loggers.library import library
+from fusion.loggers.library import brought_by
 
 
 class WandB(Logger):
@@ -29,7 +29,9 @@ class WandB(Logger):
         self._mode = mode or os.environ.get("WANDB_MODE") or "offline"
         if self._mode != "online":  # its reports of errors ask a server even then
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        self._library = library("wandb", "track-wandb")
+        with brought_by("track-wandb"):
+            import wandb
+        self._library: Any = wandb
 
     def begin(self, training: Followed) -> None:
         name, new = known(training.folder, lambda: uuid4().hex[:8])

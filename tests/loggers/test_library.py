@@ -22,7 +22,7 @@ def test_a_missing_library_is_told_before_there_is_a_run(
     name = EXTRAS[module]
     monkeypatch.setitem(sys.modules, module, None)
     recipe = read_recipe("bind_digits", [f"train.track={name}", "train.steps=1"], registry)
-    told = rf"the logger needs {module} .*: pip install 'fusion-bind\[track-{name}\]'"
+    told = rf"the logger's library is missing \(.*\): pip install 'fusion-bind\[track-{name}\]'"
     with pytest.raises(RunError, match=told):
         train(recipe, tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
