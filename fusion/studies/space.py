@@ -47,8 +47,8 @@ def propose(
 def importance(axes: Mapping[str, Axis], results: Sequence[Result]) -> dict[str, float]:
     """Return the share of the variance of the score that each path explains alone, the largest first.
 
-    By fANOVA (Hutter et al. 2014); what paths do together is in none. Empty for a single path, for few results
-    and for such as are all equal.
+    By fANOVA (Hutter et al. 2014); what paths do together is in none. Empty for a single path, and where
+    results are few or all equal.
     """
     if len(axes) < 2 or len(results) < FEWEST or len({result.score for result in results}) == 1:
         return {}

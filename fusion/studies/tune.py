@@ -70,8 +70,7 @@ class _Search(NamedTuple):
         return {"over": axes, "by": self.metric, "less_is_better": self.sign < 0, "seed": self.seed}
 
     def recipe(self, values: Values, registry: Registry) -> Recipe:
-        origin = f"{self.given.origin}, {', '.join(override(*value) for value in values.items())}"
-        draft = Draft(_without_study(self.given.data), self.given.lines, origin)
+        draft = self.given._replace(data=_without_study(self.given.data))
         recipe = draft.recipe([*self.overrides, *(override(*value) for value in values.items())], registry)
         return shrink(recipe, registry) if self.tiny else recipe
 
@@ -111,7 +110,8 @@ def tune(
     if not results:
         raise TrainingError(f"no trial came to its end, such as trial 0: {tried[0].failed}")
     shares = importance(over, results)
-    tuned = Tuned(base.name, over, metric, sign, tried, shares, held=metric.startswith("train/best_"))
+    as_it_is = tried[0] if tried[0].values == _there(base, over) else None
+    tuned = Tuned(base.name, over, metric, sign, tried, as_it_is, shares, metric.startswith("train/best_"))
     found = Found(folder, tuned)
     if os.environ.get("RANK", "0") == "0":
         chosen = [override(*value) for value in tuned.best.values.items()]
@@ -161,11 +161,13 @@ def _begin(search: _Search) -> list[Tried]:
 
 
 def _next(search: _Search, base: Recipe, tried: Sequence[Tried]) -> Values | None:
-    if not tried:
-        there = {path: _at(base.model_dump(mode="json"), path) for path in search.over}
-        if all(_holds(axis, there[path]) for path, axis in search.over.items()):
-            return there  # the recipe as it is
-    return propose(search.over, search.seed, _results(tried, search.sign), [one.values for one in tried])
+    there = _there(base, search.over)
+    if not tried and all(_holds(axis, there[path]) for path, axis in search.over.items()):
+        return there  # the recipe as it is
+    results = _results(tried, search.sign)
+    worst = min((result.score for result in results), default=0.0)
+    failed = [Result(one.values, worst) for one in tried if one.failed]  # so that it looks elsewhere
+    return propose(search.over, search.seed, results + failed, [one.values for one in tried])
 
 
 def _try(search: _Search, one: Tried, place: str, accelerator: Accelerator, registry: Registry) -> Tried:
@@ -174,7 +176,7 @@ def _try(search: _Search, one: Tried, place: str, accelerator: Accelerator, regi
     try:
         training = search.recipe(one.values, registry), folder
     except RecipeError as error:
-        return one._replace(failed=str(error))
+        return one._replace(failed="; ".join(f"{fault.path}: {fault.message}" for fault in error.problems))
     [state] = states([training], ranks, main)
     if main:
         print(f"[{place}] {one}: {state}", file=sys.stderr)
@@ -203,11 +205,15 @@ def _holds(axis: Axis, value: Any) -> bool:
     return axis.holds(value) if isinstance(axis, Range) else value in axis
 
 
-def _at(data: Any, path: str) -> Any:
-    """Return what stands at a dotted path, None where nothing does."""
-    for part in path.split("."):
-        data = data.get(part) if isinstance(data, dict) else None
-    return data
+def _there(base: Recipe, over: Mapping[str, Axis]) -> dict[str, Any]:
+    """Return what the recipe itself has at each path, None where it has nothing."""
+    found = {}
+    for path in over:
+        value: Any = base.model_dump(mode="json")
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        found[path] = value
+    return found
 
 
 def _without_study(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Tuned(NamedTuple):
     metric: str
     sign: int  # -1 where less of the metric is better
     tried: Sequence[Tried]
+    as_it_is: Tried | None  # the trial of the recipe without any change
     importance: Mapping[str, float]  # by path, largest first; empty where it cannot be told
     held: bool  # whether the metric is that of rows which are held back
 
@@ -86,7 +87,7 @@ class Tuned(NamedTuple):
         """Return what there is to show, by heading; a section without content is left out."""
         every = [
             Section("best", "The best", [self._chosen()], [self._course()]),
-            Section("importance", "What mattered", charts=self._shares()),
+            Section("importance", "What mattered", self._importance(), self._shares()),
             Section("axes", "Key by key", charts=[self._along(path) for path in self.over]),
             Section("trials", "All trials", [self._trials()]),
         ]
@@ -104,20 +105,20 @@ class Tuned(NamedTuple):
         }
 
     def headline(self) -> list[Figure]:
-        best, first = self.best, self.tried[0]
+        best, first = self.best, self.as_it_is
         assert best.score is not None
         told = [
             Figure(
                 written(self.metric, best.score), self.metric, f"{best.name}, the best of {len(self.scored)}"
             )
         ]
-        if first.score is not None and best is not first:
+        if first is not None and first.score is not None and best is not first:
             gain = best.score - first.score
             text = f"{points(gain)} points" if is_share(self.metric) else f"{gain:+.4g}"
             told.append(
                 Figure(
                     text.partition(" ")[0],
-                    "beside the first trial",
+                    "beside the recipe as it was",
                     f"{written(self.metric, first.score)} then",
                 )
             )
@@ -131,14 +132,23 @@ class Tuned(NamedTuple):
         ]
 
     def _chosen(self) -> Table:
-        best, first = self.best, self.tried[0]
+        shown = [self.best, *([self.as_it_is] if self.as_it_is not in (None, self.best) else [])]
         rows = [
-            [path, _word(best.values[path]), _word(first.values[path]), _range(self.over[path])]
-            for path in self.over
+            [path, *(_word(one.values[path]) for one in shown), _range(axis)]
+            for path, axis in self.over.items()
         ]
-        rows.append([self.metric, self._score(best), self._score(first), ""])
+        rows.append([self.metric, *map(self._score, shown), ""])
+        names = [self.best.name, "the recipe as it was"][: len(shown)]
         note = "best.yaml beside this page is the recipe with the values of the best trial."
-        return Table("Values of the best trial", ["key", best.name, first.name, "looked in"], rows, note)
+        return Table("Values of the best trial", ["key", *names, "looked in"], rows, note)
+
+    def _importance(self) -> list[Table]:
+        rows = [[path, share(part)] for path, part in self.importance.items()]
+        note = (
+            f"The share of the variance of {self.metric} that a key explains alone, by fANOVA over "
+            f"{len(self.scored)} trials. Few trials tell it roughly, and only of where they looked."
+        )
+        return [Table("Importance of the keys", ["key", "importance"], rows, note)] if rows else []
 
     def _trials(self) -> Table:
         best = self.best
@@ -173,11 +183,7 @@ class Tuned(NamedTuple):
             return []
         rows = [Bar(path, part) for path, part in self.importance.items()]
         drawing = bars(rows, label="importance of the keys", write=share, names=("", ""), full=1.0)
-        note = (
-            f"The share of the variance of {self.metric} that a key explains alone, by fANOVA over "
-            f"{len(self.scored)} trials. Few trials tell it roughly, and only within what was looked in."
-        )
-        return [Chart("Importance", drawing, note)]
+        return [Chart("Importance", drawing, "By itself; what keys do together is in none.")]
 
     def _along(self, path: str) -> Chart:
         axis = self.over[path]
