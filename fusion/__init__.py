@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fusion.shrink.compress import compress
     from fusion.stress.measure import measure_under
     from fusion.studies.study import study
+    from fusion.studies.tune import tune
     from fusion.tensors import Stored
     from fusion.training.loop import train
     from fusion.training.measure import measure
@@ -100,6 +101,7 @@ _LAZY = {
     "shared": "fusion.sharing",
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
+    "tune": "fusion.studies.tune",
     "measure": "fusion.training.measure",
     "measure_under": "fusion.stress.measure",
     "rank": "fusion.transfer.rank",
@@ -170,6 +172,7 @@ __all__ = [
     "shared",
     "study",
     "train",
+    "tune",
 ]
 
 # torch reads it once, so it stands before torch is imported: on Linux large tensors get pages of 2 MB

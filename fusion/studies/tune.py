@@ -14,7 +14,7 @@ from fusion.data import lines
 from fusion.errors import FusionError, Problem, RecipeError, RunError, TrainingError, unknown
 from fusion.picks import shrink
 from fusion.recipe import Recipe
-from fusion.recipe_axis import Axis, Range, override
+from fusion.recipe_axis import Axis, Range, axis, override
 from fusion.recipe_file import Draft
 from fusion.recipe_text import dump
 from fusion.registry import Registry
@@ -79,7 +79,7 @@ def tune(
     recipe: str | Path | Recipe,
     overrides: Sequence[str] = (),
     *,
-    over: Mapping[str, Axis],
+    over: Mapping[str, Axis | str],
     by: str,
     trials: int = 20,
     seed: int = 0,
@@ -89,10 +89,11 @@ def tune(
 ) -> Found:
     """Train the recipe with values of the paths in `over`, up to so many times, and tell which are best.
 
-    `over` has lists of values and ranges. `by` is a key of metrics.json; less of it is better where it is an
-    error, or where it is written "-KEY". The first trial is the recipe as it is, if that lies in `over`. The
-    search in the folder (`out`, or runs/tunes/NAME) goes on: finished trials are kept, a stopped one too.
-    One that fails is told, and the search goes on without it; on several processes it ends the search.
+    `over` has lists of values, and ranges such as "log:1e-4:1e-2". `by` is a key of metrics.json; less of it
+    is better where it is an error, or where it is written "-KEY". The first trial is the recipe as it is, if
+    that lies in `over`. The search in the folder (`out`, or runs/tunes/NAME) goes on: finished trials are kept,
+    a stopped one too. One that fails is told, and the search goes on without it; on several processes it ends
+    the search.
 
     Raises RecipeError for a recipe or metric that is wrong in itself, and RunError for another search there.
     """
@@ -104,14 +105,15 @@ def tune(
     folder = Path(out) if out else TUNES / f"{base.name}{'-tiny' if tiny else ''}"
     if not over:
         raise RecipeError([Problem("over", "give a key to look over, such as train.lr=log:1e-4:1e-2")])
-    search = _Search(given, overrides, over, metric, sign, seed, folder, tiny)
+    axes = {path: axis(f"{path}={one}")[1] if isinstance(one, str) else one for path, one in over.items()}
+    search = _Search(given, overrides, axes, metric, sign, seed, folder, tiny)
     tried = _search(search, base, trials, registry)
     results = _results(tried, sign)
     if not results:
         raise TrainingError(f"no trial came to its end, such as trial 0: {tried[0].failed}")
-    shares = importance(over, results)
-    as_it_is = tried[0] if tried[0].values == _there(base, over) else None
-    tuned = Tuned(base.name, over, metric, sign, tried, as_it_is, shares, metric.startswith("train/best_"))
+    shares = importance(axes, results)
+    as_it_is = tried[0] if tried[0].values == _there(base, axes) else None
+    tuned = Tuned(base.name, axes, metric, sign, tried, as_it_is, shares, metric.startswith("train/best_"))
     found = Found(folder, tuned)
     if os.environ.get("RANK", "0") == "0":
         chosen = [override(*value) for value in tuned.best.values.items()]

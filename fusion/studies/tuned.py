@@ -81,13 +81,13 @@ class Tuned(NamedTuple):
         return told
 
     def tables(self) -> list[Table]:
-        return [table for section in self.sections() for table in section.tables]
+        return [self._chosen(), *self._importance(), self._trials()]
 
     def sections(self) -> list[Section]:
         """Return what there is to show, by heading; a section without content is left out."""
         every = [
             Section("best", "The best", [self._chosen()], [self._course()]),
-            Section("importance", "What mattered", self._importance(), self._shares()),
+            Section("importance", "What mattered", charts=self._shares()),
             Section("axes", "Key by key", charts=[self._along(path) for path in self.over]),
             Section("trials", "All trials", [self._trials()]),
         ]
@@ -144,11 +144,7 @@ class Tuned(NamedTuple):
 
     def _importance(self) -> list[Table]:
         rows = [[path, share(part)] for path, part in self.importance.items()]
-        note = (
-            f"The share of the variance of {self.metric} that a key explains alone, by fANOVA over "
-            f"{len(self.scored)} trials. Few trials tell it roughly, and only of where they looked."
-        )
-        return [Table("Importance of the keys", ["key", "importance"], rows, note)] if rows else []
+        return [Table("What mattered", ["key", "share of the variance"], rows)] if rows else []
 
     def _trials(self) -> Table:
         best = self.best
@@ -183,7 +179,11 @@ class Tuned(NamedTuple):
             return []
         rows = [Bar(path, part) for path, part in self.importance.items()]
         drawing = bars(rows, label="importance of the keys", write=share, names=("", ""), full=1.0)
-        return [Chart("Importance", drawing, "By itself; what keys do together is in none.")]
+        note = (
+            f"The share of the variance of {self.metric} that a key explains alone, by fANOVA over "
+            f"{len(self.scored)} trials. Few trials tell it roughly, and only of where they looked."
+        )
+        return [Chart("Importance", drawing, note)]
 
     def _along(self, path: str) -> Chart:
         axis = self.over[path]
@@ -201,7 +201,7 @@ class Tuned(NamedTuple):
             scores = {one.number: score for one, score in self.scored if one.values[path] == value}
             if scores:
                 spread = Spread(scores)
-                text = f"{written(self.metric, float(spread.mean))} of {len(scores)}"
+                text = f"{written(self.metric, float(spread.mean))}, {len(scores)} trials"
                 rows.append(Dot(_word(value), spread.mean, spread.deviation, list(scores.values()), text))
         drawing = dots(rows, label=f"{self.metric} by {path}", write=ticks(self.metric))
         return Chart(
