@@ -91,9 +91,9 @@ def tune(
 
     `over` has lists of values, and ranges such as "log:1e-4:1e-2". `by` is a key of metrics.json; less of it
     is better where it is an error, or where it is written "-KEY". The first trial is the recipe as it is, if
-    that lies in `over`. The search in the folder (`out`, or runs/tunes/NAME) goes on: finished trials are kept,
-    a stopped one too. One that fails is told, and the search goes on without it; on several processes it ends
-    the search.
+    that lies in `over`. The search in the folder (`out`, or runs/tunes/NAME) goes on: finished trials are
+    kept, a stopped one too. One that fails is told, and the search goes on without it; on several processes
+    it ends the search.
 
     Raises RecipeError for a recipe or metric that is wrong in itself, and RunError for another search there.
     """

@@ -34,6 +34,7 @@ def test_all_commands_are_there() -> None:
         "export",
         "report",
         "study",
+        "tune",
         "compare",
         "rank",
         "merge",

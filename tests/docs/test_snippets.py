@@ -39,6 +39,8 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "performance.md": {"console"},
     "scale.md": {"console", "bash"},
     "shrink.md": {"console", "python", "text"},
+    "track.md": {"console", "python", "yaml"},
+    "tune.md": {"console", "python", "yaml", "text"},
     "trust.md": {"console", "python", "yaml", "text"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
@@ -271,7 +273,7 @@ def _defaults(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, A
     for name, field in section.model_fields.items():
         key = f"{path}{name}"
         inner = [kind for kind in _models(field.annotation) if kind.__name__ not in ("ZeroShot", "PriorPick")]
-        free = "dict[" in str(field.annotation)
+        free = "dict[" in str(field.annotation) or str(field.annotation).startswith("list[")
         own = not inner or free or field.is_required()
         if own and not (name == "name" and path.endswith("*.")):
             factory = field.default_factory
@@ -317,6 +319,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "retention.json",
         "profile.json",
         "scores.jsonl",
+        "track",
         "stress-NAME.json",
     }
     assert files | sometimes == set(keys["The folder"])
