@@ -10,7 +10,7 @@ from fusion.cli.show import findings, json_option, registry_argument
 from fusion.registry import Registry
 
 
-@click.command("tune", short_help="Look for the values of keys with which a metric is best.")
+@click.command("tune", short_help="Look for values with which a metric is best.")
 @recipe_argument
 @overrides_argument
 @click.option(

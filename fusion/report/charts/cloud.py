@@ -25,7 +25,7 @@ def cloud(
     floor = height - BOTTOM
     places = [dot.x for dot in dots]
     xs = axis(places, LEFT, width - RIGHT, decades=False)
-    if log:
+    if log and max(places) >= 10 * min(places):  # in less than a decade there is hardly a power of ten
         xs = Axis(min(places) / 1.15, max(places) * 1.15, LEFT, width - RIGHT, log=True)
     ys = axis([dot.y for dot in dots], floor, TOP, decades=False)
     marks = frame(xs, ys, x, y, LEFT, width - RIGHT, TOP - 18, floor)
