@@ -17,7 +17,7 @@ COMMANDS = [words[1:] for line in LINES if (words := shlex.split(line[2:], comme
 
 
 def test_the_commands_are_found() -> None:
-    assert [words[0] for words in COMMANDS] == ["tune", "study", "tune"]
+    assert [words[0] for words in COMMANDS] == ["tune", "tune", "study"]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: f"{words[0]}-{len(words)}")
