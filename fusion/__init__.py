@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fusion.gallery import Gallery
     from fusion.hub.sentences import to_sentence_transformers
     from fusion.inference import Predictor, load
+    from fusion.logger import Followed, Logger
     from fusion.merging import Merging, blend
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fusion.shrink.compress import compress
     from fusion.stress.measure import measure_under
     from fusion.studies.study import study
+    from fusion.studies.tune import tune
     from fusion.tensors import Stored
     from fusion.training.loop import train
     from fusion.training.measure import measure
@@ -80,6 +82,8 @@ _LAZY = {
     "Gallery": "fusion.gallery",
     "Predictor": "fusion.inference",
     "load": "fusion.inference",
+    "Followed": "fusion.logger",
+    "Logger": "fusion.logger",
     "Merging": "fusion.merging",
     "blend": "fusion.merging",
     "Model": "fusion.model",
@@ -98,6 +102,7 @@ _LAZY = {
     "shared": "fusion.sharing",
     "study": "fusion.studies.study",
     "train": "fusion.training.loop",
+    "tune": "fusion.studies.tune",
     "measure": "fusion.training.measure",
     "measure_under": "fusion.stress.measure",
     "rank": "fusion.transfer.rank",
@@ -122,11 +127,13 @@ __all__ = [
     "Encoder",
     "Encoding",
     "Estimator",
+    "Followed",
     "Fuser",
     "FusionError",
     "Gallery",
     "Harm",
     "Labelled",
+    "Logger",
     "Merging",
     "Model",
     "Objective",
@@ -169,6 +176,7 @@ __all__ = [
     "study",
     "to_sentence_transformers",
     "train",
+    "tune",
 ]
 
 # torch reads it once, so it stands before torch is imported: on Linux large tensors get pages of 2 MB

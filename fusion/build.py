@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fusion.compression import Compression
     from fusion.encoder import Encoder
     from fusion.estimator import Estimator
+    from fusion.logger import Logger
     from fusion.merging import Merging
     from fusion.model import Model
     from fusion.objective import Objective
@@ -189,6 +190,16 @@ def build_attack(pick: AttackPick, path: str, registry: Registry) -> "Attack":
     if problems:
         raise RecipeError(problems)
     return partial(component.resolve(), **values)
+
+
+def build_loggers(recipe: Recipe, registry: Registry) -> dict[str, "Logger"]:
+    """Build what follows the training, by name."""
+    from fusion.logger import Logger
+
+    return {
+        pick.name: build_as(Logger, pick, f"train.track.{number}", registry)
+        for number, pick in enumerate(recipe.train.track)
+    }
 
 
 def origins(recipe: Recipe, registry: Registry) -> dict[str, str]:

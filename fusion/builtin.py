@@ -133,3 +133,13 @@ def fusion_compressions() -> list[Component]:
 @hookimpl
 def fusion_attacks() -> list[Component]:
     return functions_in("fusion.attacks")
+
+
+@hookimpl
+def fusion_loggers() -> list[Component]:
+    return [
+        Component("tensorboard", "fusion.loggers.tensorboard:TensorBoard"),
+        Component("wandb", "fusion.loggers.wandb:WandB"),
+        Component("trackio", "fusion.loggers.trackio:Trackio"),
+        Component("mlflow", "fusion.loggers.mlflow:MLflow"),
+    ]

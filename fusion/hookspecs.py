@@ -94,6 +94,12 @@ def fusion_attacks() -> list[Component]:
 
 
 @hookspec
+def fusion_loggers() -> list[Component]:
+    """Loggers: a training as it goes -> where people follow it."""
+    return []
+
+
+@hookspec
 def fusion_train_start(recipe: "Recipe", model: "Model") -> None:
     """Called on the main process before the first step."""
 

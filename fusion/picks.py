@@ -74,6 +74,9 @@ def _sections(recipe: Mapping[str, Any]) -> Iterator[Named]:
         if isinstance(section, Mapping):
             for key in ("sources", "calibrate", "foreign") if name == "evaluate" else ("sources",):
                 sections.append((f"{name}.{key}", "source", section.get(key), set()))
+    train = recipe.get("train")
+    if isinstance(train, Mapping) and isinstance(train.get("track"), list):
+        sections.append(("train.track", "logger", dict(enumerate(train["track"])), set()))
     for path, kind, section, core in sections:
         for key, given in section.items() if isinstance(section, Mapping) else ():
             if not isinstance(given, dict):

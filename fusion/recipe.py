@@ -31,7 +31,7 @@ class Train(Section):
     """The optimisation: AdamW, linear warm-up, cosine decay to zero. `batch` counts rows over all ranks.
 
     Of them each rank encodes `micro_batch` at once. A process may take `memory_gb` of its device. With
-    `adversarial` the rows of a step are those that an attack makes of them.
+    `adversarial` the rows of a step are those that an attack makes of them. `track` names who follows it.
     """
 
     steps: Positive
@@ -51,6 +51,22 @@ class Train(Section):
     keep: Positive = 2
     log_every: Positive = 10
     adversarial: AdversarialPick | None = None
+    track: list[Pick] = Field(default_factory=list)
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _as_picks(cls, track: Any) -> Any:
+        given = track if isinstance(track, list) else [track]
+        return [{"name": one} if isinstance(one, str) else one for one in given]
+
+    @field_validator("track")
+    @classmethod
+    def _have_each_once(cls, track: list[Pick]) -> list[Pick]:
+        names = [pick.name for pick in track]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} stands twice; give each logger once")
+        return track
 
     @field_validator("batch", mode="wrap")
     @classmethod

@@ -50,8 +50,7 @@ class Draft(NamedTuple):
         from fusion.picks import complete, component_problems
         from fusion.recipe import Recipe
 
-        data = deepcopy(self.data)
-        overridden = [_override(data, override) for override in overrides]
+        data, overridden = self.overridden(overrides)
         problems = component_problems(data, registry)
         built = None
         try:
@@ -69,6 +68,11 @@ class Draft(NamedTuple):
             ]
             raise RecipeError(sorted(placed, key=lambda problem: problem.line or 0), self.origin)
         return complete(built, registry)
+
+    def overridden(self, overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """Return the data with these overrides, and their paths."""
+        data = deepcopy(self.data)
+        return data, [_override(data, override) for override in overrides]
 
 
 def read_recipe(

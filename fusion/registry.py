@@ -27,6 +27,7 @@ HOOKS = {
     "prior": "fusion_priors",
     "compression": "fusion_compressions",
     "attack": "fusion_attacks",
+    "logger": "fusion_loggers",
 }
 OF_A_MODALITY = ("encoder", "corruption")
 

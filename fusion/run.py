@@ -144,11 +144,11 @@ def expect_free(out: Path | None) -> None:
 def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
     """Return the run to continue, with this recipe.
 
-    It has to be the one that the run was started with, but for what is evaluated and for what saves memory
-    and changes no number. Raises RunError.
+    It has to be the one that the run was started with, but for what is evaluated, who follows it, and what
+    saves memory and changes no number. Raises RunError.
     """
     run = resumable(name, out)
-    free = re.compile(r"evaluate\..*|train\.memory_gb|encoders\.[^.]*\.tune\.recompute")
+    free = re.compile(r"evaluate\..*|train\.(memory_gb|track)|encoders\.[^.]*\.tune\.recompute")
     changed = [key for key in differences(recipe, run.recipe) if not free.fullmatch(key)]
     if changed:
         raise RunError(

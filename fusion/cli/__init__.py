@@ -32,6 +32,7 @@ from fusion.cli import (
     sign,
     study,
     train,
+    tune,
     verify,
 )
 from fusion.cli.show import warn
@@ -51,6 +52,7 @@ COMMANDS = (
     app,
     report,
     study,
+    tune,
     compare,
     rank,
     merge,

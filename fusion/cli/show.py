@@ -16,6 +16,7 @@ from fusion.registry import Registry
 if TYPE_CHECKING:
     from fusion.report.tables import Table
     from fusion.studies.page import Findings
+    from fusion.studies.tuned import Tuned
 
 STYLES = {"": "", "worse": "red", "best": "bold"}
 
@@ -100,7 +101,7 @@ def tables(parts: "Iterable[Table]") -> None:
         table(part.columns[:kept], [row[:kept] for row in part.rows], caption)
 
 
-def findings(found: "Findings", page: Path, as_json: bool) -> None:
+def findings(found: "Findings | Tuned", page: Path, as_json: bool) -> None:
     """Print what a comparison shows, what has to be known to read it, and where its page is."""
     if as_json:
         print_json(found.record())

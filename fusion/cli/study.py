@@ -52,14 +52,14 @@ def command(
     fusion study mine.yaml --over sources.train.limit=10,100,1000 --baseline scratch
     torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
     """
-    from fusion.recipe_axis import axis
+    from fusion.recipe_axis import values
     from fusion.studies.study import study
 
     outcome = study(
         recipe,
         overrides,
         out=out,
-        over=dict(axis(text) for text in over),
+        over=dict(values(text) for text in over),
         seeds=seeds,
         measure=measure,
         baseline=baseline,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fusion.build import build_tables
 from fusion.data.collate import BadRow
-from fusion.errors import DataError
+from fusion.errors import DataError, TrainingError
 from fusion.evaluation import showcase
 from fusion.evaluation.crew import Crew
 from fusion.evaluation.foreign import Strangers
@@ -87,6 +87,7 @@ def evaluate(
         kept = keeper.kept()
         metrics = {"evaluate/rows": int(kept.first.sum()), "evaluate/bad_rows": len(bad)}
         expect_target(every, recipe)
+        expect_finite(kept)
         classes = class_vectors(model, recipe)
         metrics |= measure(recipe, kept, every, classes, trained, crew)
         for number, (name, tally) in enumerate(zip(sources, by_source, strict=False)):
@@ -153,6 +154,17 @@ def expect_target(tally: Tally, recipe: Recipe) -> None:
             f"no row of evaluate.sources has the target {evaluation.target!r}; name another in "
             "evaluate.target (a trained run then goes on with --resume)"
         )
+
+
+def expect_finite(kept: Kept) -> None:
+    """Raise TrainingError where a model gives no numbers that could be compared."""
+    for name, vectors in kept.vectors.items():
+        wrong = int((~vectors.isfinite().all(dim=1)).sum())
+        if wrong:
+            raise TrainingError(
+                f"{wrong} of {len(vectors)} vectors of {name} are NaN or infinite: the training has diverged "
+                "(lower train.lr), or these rows hold such numbers"
+            )
 
 
 def _emergent(trained: Mapping[str, Any], first: str, second: str) -> bool | None:

@@ -28,7 +28,7 @@ def values(found: Comparison) -> list[Chart]:
     ]
     note = "Filled: the mean, with one deviation to either side. Open: single seeds."
     note += " Red: below the baseline." if losing else ""
-    return [Chart(measure, dots(rows, label=f"{measure} of every version", write=_ticks(measure)), note)]
+    return [Chart(measure, dots(rows, label=f"{measure} of every version", write=ticks(measure)), note)]
 
 
 def gains(found: Comparison) -> list[Chart]:
@@ -72,7 +72,7 @@ def over_amounts(found: Comparison, path: str | None) -> list[Chart]:
         )
         for line, curve in curves.items()
     ]
-    drawing = bands(series, label=f"{measure} over {path}", axis_name=path, write=_ticks(measure))
+    drawing = bands(series, label=f"{measure} over {path}", axis_name=path, write=ticks(measure))
     return [Chart(f"{measure} over {path}", drawing, "The mean, in a band of one standard deviation.")]
 
 
@@ -109,7 +109,8 @@ def transfer(found: Comparison) -> list[Chart]:
     return [Chart(measure, drawing, "Darker is more; mean ± deviation over the seeds.")]
 
 
-def _ticks(measure: str) -> Callable[[float], str]:
+def ticks(measure: str) -> Callable[[float], str]:
+    """Return how the numbers of an axis of this measure are written."""
     return (lambda value: f"{100 * value:g} %") if is_share(measure) else brief
 
 

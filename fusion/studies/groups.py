@@ -140,9 +140,10 @@ def _place(run: Run) -> str:
 def _without_seed(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe by dotted paths; in those of earlier runs, the seed at a folder's end reads SEED."""
     seed = re.compile(rf"(?<=[-_]){recipe.train.seed}(?=/|$)")
+    told = recipe.model_dump(mode="json", exclude={"study": True, "train": {"track"}})
     return {
         path: seed.sub("SEED", value) if path in EARLIER and isinstance(value, str) else value
-        for path, value in flat(recipe.model_dump(mode="json", exclude={"study"})).items()
+        for path, value in flat(told).items()
         if path not in APART
     }
 

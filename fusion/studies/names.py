@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+from fusion.recipe_axis import override
+
 PICKS = ("name", "mode")  # the keys that pick a component, which says enough without its key
 
 
@@ -17,7 +19,7 @@ class Point(NamedTuple):
 
     @property
     def override(self) -> str:
-        return f"{self.path}={json.dumps(self.value, ensure_ascii=False)}"  # JSON is YAML
+        return override(self.path, self.value)
 
 
 class Version(NamedTuple):

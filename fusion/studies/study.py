@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from pydantic import ValidationError
 
-from fusion.build import build_sources, build_tables
-from fusion.errors import DataError, FusionError, RecipeError, RunError, TrainingError, unknown
+from fusion.errors import FusionError, RecipeError, TrainingError, unknown
 from fusion.recipe import Recipe, Study
-from fusion.recipe_differences import differences
 from fusion.recipe_file import Draft, draft
 from fusion.recipe_problems import schema_problems
 from fusion.registry import Registry
@@ -24,12 +21,11 @@ from fusion.studies.compare import Group, baselines, compare
 from fusion.studies.groups import PLAN
 from fusion.studies.kept import with_kept
 from fusion.studies.page import Findings, render
-from fusion.studies.plan import Plan, Trial, plan
+from fusion.studies.plan import Plan, plan
+from fusion.studies.trainings import NEW, expect_data, finished, states
 from fusion.training.launch import launch
-from fusion.training.loop import train
 
 STUDIES = RUNS / "studies"
-NEW, STOPPED, FINISHED = "trains", "goes on", "is finished"
 
 
 class Outcome(NamedTuple):
@@ -69,7 +65,7 @@ def study(
     Raises RecipeError, and RunError where a run in the folder has another recipe.
     """
     registry = registry or Registry()
-    given = _draft(recipe, registry)
+    given = as_draft(recipe, registry)
     base = given.recipe(overrides, registry)
     asked = {
         "versions": versions or base.study.versions,
@@ -104,7 +100,7 @@ def study(
     return outcome
 
 
-def _draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:
+def as_draft(recipe: str | Path | Recipe, registry: Registry) -> Draft:
     if isinstance(recipe, Recipe):
         return Draft(recipe.model_dump(mode="json", exclude_unset=True), {}, recipe.name)
     return draft(recipe, registry)
@@ -119,15 +115,16 @@ def _plan(planned: Plan) -> dict[str, Any]:
 def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, Run]], dict[str, str]]:
     accelerator = launch(planned.trials[0].recipe.train)
     ranks, main = accelerator.num_processes, accelerator.is_main_process
-    states = _states(planned.trials, ranks, main)
-    if set(states) == {NEW}:
-        _expect_data(planned.trials, registry)
+    trainings = [(trial.recipe, trial.folder) for trial in planned.trials]
+    there = states(trainings, ranks, main)
+    if set(there) == {NEW}:
+        expect_data([trial.recipe for trial in planned.trials], registry)
     if main:
         planned.folder.mkdir(parents=True, exist_ok=True)
         write(planned.folder / PLAN, json.dumps(_plan(planned), indent=1, ensure_ascii=False) + "\n")
     runs: dict[str, dict[int, Run]] = {}
     failed: dict[str, str] = {}
-    for number, (trial, state) in enumerate(zip(planned.trials, states, strict=True), 1):
+    for number, (trial, state) in enumerate(zip(planned.trials, there, strict=True), 1):
         missing = [path.name for path in trial.needs if path.name in failed]
         if missing:
             failed[trial.folder.name] = f"it starts from {missing[0]}, which failed"
@@ -137,7 +134,7 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
         if missing:
             continue
         try:
-            run = _run(trial, state, registry)
+            run = finished((trial.recipe, trial.folder), state, registry)
         except FusionError as error:
             if ranks > 1:  # the other processes may not have met it
                 raise
@@ -149,61 +146,3 @@ def _train_all(planned: Plan, registry: Registry) -> tuple[dict[str, dict[int, R
             print(f"warning: {run.folder.name}: {unknown('metric', absent[0], run.metrics)}", file=sys.stderr)
         runs.setdefault(trial.version.name, {})[trial.seed] = run
     return runs, failed
-
-
-def _expect_data(trials: Sequence[Trial], registry: Registry) -> None:
-    """Raise DataError if no training would find its rows: all would fail, one after the other."""
-    faults: dict[str, DataError] = {}
-    for trial in trials:
-        recipe = trial.recipe
-        key = repr((recipe.sources, recipe.evaluate.sources))
-        if key not in faults:
-            try:
-                build_sources(recipe.sources, registry)
-                build_tables(recipe.evaluate.sources, registry)
-                return
-            except DataError as error:
-                faults[key] = error
-    raise next(iter(faults.values()))
-
-
-def _run(trial: Trial, state: str, registry: Registry) -> Run:
-    if state == FINISHED:
-        return Run(trial.folder)
-    try:
-        return train(trial.recipe, trial.folder, resume=state == STOPPED, registry=registry)
-    except KeyboardInterrupt as error:  # of Ctrl-C or of SIGTERM
-        raise type(error)(f"{trial.folder} is stopped; the same command goes on with the study") from error
-
-
-def _states(trials: Sequence[Trial], ranks: int, main: bool) -> list[str]:
-    """Return what is there of each run, as one process sees it: another might see what this one has begun."""
-    found: list[list[str] | FusionError | None] = [None]
-    if main:
-        try:
-            found = [[_state(trial) for trial in trials]]
-        except FusionError as error:
-            found = [error]
-    if ranks > 1:
-        broadcast_object_list(found)
-    [states] = found
-    if isinstance(states, FusionError):
-        raise states
-    assert states is not None
-    return states
-
-
-def _state(trial: Trial) -> str:
-    """Return what is there of a run. Raises RunError for one with another recipe."""
-    if not (trial.folder / "recipe.yaml").is_file():
-        return NEW
-    run = Run(trial.folder)
-    changed = {
-        key: pair
-        for key, pair in differences(trial.recipe, run.recipe).items()
-        if run.finished or not key.startswith("evaluate.")
-    }
-    if changed:
-        told = "; ".join(f"{key} is {now!r}, there {then!r}" for key, (now, then) in changed.items())
-        raise RunError(f"{trial.folder} has another recipe: {told}; choose another --out, or delete that run")
-    return FINISHED if run.finished else STOPPED

@@ -14,6 +14,7 @@ from fusion.testing.corruptions import check_corruption
 from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.fusers import check_fuser
+from fusion.testing.loggers import check_logger
 from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.offers import check
@@ -30,6 +31,7 @@ __all__ = [
     "check_encoder",
     "check_estimator",
     "check_fuser",
+    "check_logger",
     "check_merging",
     "check_objective",
     "check_prior",

@@ -17,6 +17,7 @@ from fusion.testing.encoders import check_encoder
 from fusion.testing.estimators import check_estimator
 from fusion.testing.expect import expect
 from fusion.testing.fusers import check_fuser
+from fusion.testing.loggers import check_logger
 from fusion.testing.mergings import check_merging
 from fusion.testing.objectives import check_objective
 from fusion.testing.priors import check_prior
@@ -134,6 +135,10 @@ def _check_attack(offer: Offer, registry: Registry) -> list[str]:
     return check_attack(offer.component.resolve(), **tiny(offer))
 
 
+def _check_logger(offer: Offer, registry: Registry) -> list[str]:
+    return check_logger(offer.component.resolve(), **tiny(offer))
+
+
 def _varied(augmentation: Augmentation, samples: list[Any], modality: str) -> list[Any]:
     if not samples:
         raise DataError("no installed source has any in its tiny form")
@@ -176,6 +181,7 @@ CHECKS: dict[str, Callable[[Offer, Registry], list[str]]] = {
     "prior": _check_prior,
     "compression": _check_compression,
     "attack": _check_attack,
+    "logger": _check_logger,
 }
 
 

@@ -19,8 +19,8 @@ from fusion.data.loader import Loaded
 from fusion.errors import DataError, TrainingError
 from fusion.losses import Losses
 from fusion.recipe import Train
-from fusion.registry import Registry
 from fusion.run import Run
+from fusion.training.followers import Followers
 from fusion.training.progress import Progress
 from fusion.training.skips import Clues, Line, Skips, Suspects, blame, clues, mark, suspects, told
 
@@ -46,7 +46,7 @@ class _Heard(NamedTuple):
 
 
 class Journal:
-    """Notes every step on the device and flushes them to the run folder, the plugins and the terminal."""
+    """Notes every step on the device and flushes them to the run folder, its followers and the terminal."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Journal:
         sources: Sequence[str],
         origins: Mapping[str, str],
         accelerator: Accelerator,
-        registry: Registry,
+        followers: Followers,
         progress: Progress,
     ) -> None:
         self.run, self.accelerator, self.sources, self.origins = run, accelerator, sources, origins
-        self.registry, self.progress = registry, progress
+        self.followers, self.progress = followers, progress
         self.ledger = Ledger(run.folder / "ledger.jsonl", train.max_bad, accelerator.is_main_process)
         self.skips = Skips(scaled=accelerator.scaler is not None)
         self.presence: Counter[str] = Counter()
@@ -170,9 +170,7 @@ class Journal:
 
     def _write(self, lines: list[Line]) -> None:
         jsonl.append(self._path, lines)
-        for line in lines:
-            losses = {key: value for key, value in line.items() if key.startswith("loss")}
-            self.registry.notify("fusion_step_end", step=line["step"], losses=losses)
+        self.followers.log(lines)
         if lines:
             self.progress.show(lines[-1]["step"], lines[-1]["loss"])
 

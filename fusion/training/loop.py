@@ -30,6 +30,7 @@ from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
 from fusion.training.finish import finish
 from fusion.training.fit import settle
+from fusion.training.followers import Followers
 from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
@@ -72,9 +73,9 @@ def train(
     checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    with Interrupt() as interrupt:
-        recipe = fitted(complete(recipe, registry), registry)
-        return _train(recipe, Path(out) if out else None, resume, profile, compress, registry, interrupt)
+    with Interrupt() as interrupt, Followers(registry) as followers:
+        recipe, folder = fitted(complete(recipe, registry), registry), Path(out) if out else None
+        return _train(recipe, folder, resume, profile, compress, registry, interrupt, followers)
 
 
 def _train(
@@ -85,6 +86,7 @@ def _train(
     compress: Sequence[Pick],
     registry: Registry,
     interrupt: Interrupt,
+    followers: Followers,
 ) -> Run:
     if compress and sharded():
         raise TrainingError("a compression changes whole weights; launch without FSDP2 (--launch ddp)")
@@ -101,6 +103,7 @@ def _train(
     try_evaluation(recipe, model, registry)  # what is wrong there is better said now than at the end
     attacked = adversary(recipe, model, registry)
     teacher = open_teacher(recipe, model, registry)
+    followers.build(recipe, accelerator)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
     run = _open(recipe, out, resume, accelerator)
     interrupt.folder = run.folder
@@ -127,12 +130,15 @@ def _train(
         progress(f"train {recipe.name}", settings.steps, main=main) as shown,
         held.saver(run, settings.keep, model, adamw, accelerator, shown, began_as) as saver,
     ):
-        journal = Journal(run, settings, list(steps.order.sizes), model.origins, accelerator, registry, shown)
+        journal = Journal(
+            run, settings, list(steps.order.sizes), model.origins, accelerator, followers, shown
+        )
         give_notice(shown, recipe, model, start, anchors, steps.order, fitted, backward.doubts)
         selection = Selection(recipe, run, model, registry, accelerator, shown)
         with interrupt.at_once():
             first, seconds = saver.restore(journal) if resume else (0, 0.0)
             selection.begin(first)
+            followers.begin(run, recipe, first, accelerator, shown)
         if main:
             registry.notify("fusion_train_start", recipe=recipe, model=model)
         began = time.monotonic() - seconds
@@ -196,6 +202,7 @@ def _train(
     # an evaluation has too few batches, of too many sizes, to compile for
     with torch.compiler.set_stance("force_eager") if settings.compile else nullcontext():
         finish(run, recipe, model, metrics, told, accelerator, registry, applied)
+    followers.end(run)
     return run
 
 

@@ -38,6 +38,7 @@ def test_all_commands_are_there() -> None:
         "app",
         "report",
         "study",
+        "tune",
         "compare",
         "rank",
         "merge",

@@ -1,6 +1,7 @@
 """study and compare, as a terminal would call them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from fusion import RecipeError, Run
 from fusion.cli.show import table
-from fusion.recipe_axis import axis
+from fusion.recipe_axis import Range, axis
 from fusion.recipe_text import dump, parse
 from fusion.report.tables import Mark, Marked
 from tests.cli.conftest import Outcome
@@ -34,6 +35,50 @@ KEY = "subsets/image+text+audio/accuracy"
 )
 def test_values_are_read_as_yaml(text: str, expected: tuple[str, list[object]]) -> None:
     assert axis(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("log:1e-4:1e-2", Range(1e-4, 1e-2, whole=False, log=True)),
+        ("float:0:0.5", Range(0.0, 0.5, whole=False, log=False)),
+        ("int:32:128", Range(32, 128, whole=True, log=False)),
+        (" logint:16:1024 ", Range(16, 1024, whole=True, log=True)),
+    ],
+)
+def test_a_range_is_read(text: str, expected: Range) -> None:
+    path, found = axis(f"train.x={text}")
+    assert (path, found) == ("train.x", expected)
+    assert axis(f"train.x={found}")[1] == expected
+    assert found != axis('train.x="int:1:2"')[1] == ["int:1:2"]  # a text that looks like one is in quotes
+
+
+def test_a_range_holds_what_lies_in_it() -> None:
+    whole, log = Range(2, 8, whole=True, log=False), Range(0.1, 1.0, whole=False, log=True)
+    assert [whole.holds(value) for value in (2, 8, 8.0, 2.5, 9, True, "2", None)] == [True] * 3 + [False] * 5
+    assert [log.holds(value) for value in (0.1, 1, 0.01)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("int:1:2.5", "train.x: int:1:2.5 is not of whole numbers"),
+        ("log:a:2", "train.x: log:a:2 is not of numbers"),
+        ("float:2:2", "train.x: float:2.0:2.0 holds nothing to look in; LOW < HIGH expected"),
+        ("log:0:1", "train.x: log:0.0:1.0 holds nothing to look in; 0 < LOW < HIGH expected"),
+        ("float:0:inf", "train.x: float:0.0:inf holds nothing to look in; LOW < HIGH expected"),
+        ("float:nan:1", "train.x: float:nan:1.0 holds nothing to look in; LOW < HIGH expected"),
+    ],
+)
+def test_a_range_of_nothing_is_told(text: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(said)):
+        axis(f"train.x={text}")
+
+
+def test_a_study_takes_no_range(fusion: Fusion) -> None:
+    found = fusion("study", "fuse_digits", "--over", "train.lr=log:1e-4:1e-2")
+    assert found.code == 1
+    assert "train.lr: log:0.0001:0.01 is a range, in which `fusion tune` looks for values" in found.err
 
 
 @pytest.mark.parametrize("text", ["fuser.name", "=a,b", "fuser.name="])

@@ -41,6 +41,8 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "serve.md": {"console", "bash", "json"},
     "shrink.md": {"console", "python", "text"},
     "search.md": {"console", "python", "text"},
+    "track.md": {"console", "python", "yaml"},
+    "tune.md": {"console", "python", "yaml", "text"},
     "trust.md": {"console", "python", "yaml", "text"},
     "app.md": {"console"},
     "hub.md": {"console", "python", "text"},
@@ -285,7 +287,7 @@ def _defaults(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, A
     for name, field in section.model_fields.items():
         key = f"{path}{name}"
         inner = [kind for kind in _models(field.annotation) if kind.__name__ not in ("ZeroShot", "PriorPick")]
-        free = "dict[" in str(field.annotation)
+        free = "dict[" in str(field.annotation) or str(field.annotation).startswith("list[")
         own = not inner or free or field.is_required()
         if own and not (name == "name" and path.endswith("*.")):
             factory = field.default_factory
@@ -331,6 +333,7 @@ def test_every_metric_and_file_of_a_run_is_documented(tiny_run: Run) -> None:
         "retention.json",
         "profile.json",
         "scores.jsonl",
+        "track",
         "stress-NAME.json",
         "index",
     }

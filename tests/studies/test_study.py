@@ -82,7 +82,7 @@ def test_after_an_interruption_it_goes_on_as_if_there_had_been_none(
     killed = python(*words, TOY_SIGNAL=f"{int(number)}@5")
     assert killed.returncode == (-9 if number == signal.SIGKILL else 130), killed.stderr
     if number == signal.SIGINT:
-        assert "long-0 is stopped; the same command goes on with the study" in killed.stderr
+        assert "long-0 is stopped; the same command goes on from there" in killed.stderr
     assert Run(tmp_path / "out/short-0").finished
     assert not Run(tmp_path / "out/long-0").finished
     before = _times(tmp_path / "out/short-0")

@@ -2,6 +2,7 @@
 
 from fusion.report.charts.bands import Band, Place, bands
 from fusion.report.charts.bars import Bar, bars
+from fusion.report.charts.cloud import cloud
 from fusion.report.charts.curves import Curve, curves
 from fusion.report.charts.dots import Dot, dots
 from fusion.report.charts.falls import Fall, Step, falls
@@ -24,6 +25,7 @@ __all__ = [
     "Stop",
     "bands",
     "bars",
+    "cloud",
     "curves",
     "dots",
     "falls",

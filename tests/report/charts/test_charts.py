@@ -11,6 +11,7 @@ from fusion.report.charts import (
     Point,
     Stop,
     bars,
+    cloud,
     curves,
     heatmap,
     lines,
@@ -54,6 +55,7 @@ CHARTS = {
         [Point(0, 0, EVIL, "b"), Point(1, 2, "", EVIL)], groups=[EVIL, ""], kinds=["b", EVIL], label=EVIL
     ),
     "way": way([Stop(0, 0.5, EVIL, EVIL), Stop(1, 0.5, "", "b")], x=EVIL, y="b", label=EVIL),
+    "cloud": cloud([Stop(0.1, 0.5, "", EVIL), Stop(10, 0.4, "", "b")], x=EVIL, y="b", label=EVIL, log=True),
     "spark": spark([[1.0, None, 2.0], []], label=EVIL),
 }
 
@@ -148,3 +150,18 @@ def test_a_way_goes_from_stop_to_stop_and_names_those_that_have_a_name():
     assert y0 - y1 == pytest.approx(2 * (y2 - y1), abs=0.3)  # upwards is more
     assert [mark[0].text for mark in svg(tree, "circle")] == ["first", "between", "last"]
     assert {"kept", "gained", "0", "1"} <= set(texts(tree))
+
+
+def test_a_cloud_has_equal_factors_equally_far_apart_and_marks_the_best():
+    dots = [Stop(0.001, 0.2, "", "low"), Stop(0.01, 0.6, "", "middle"), Stop(0.1, 0.4, "", "high")]
+    tree = parsed(cloud(dots, x="rate", y="score", label="l", log=True, best=1))
+    marks = svg(tree, "circle")
+    x0, x1, x2 = (float(mark.get("cx")) for mark in marks)
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.05)
+    y0, y1, y2 = (float(mark.get("cy")) for mark in marks)
+    assert y0 - y1 == pytest.approx(2 * (y2 - y1), abs=0.05)
+    assert [mark.get("class") for mark in marks] == ["single", "bar", "single"]
+    plain = svg(parsed(cloud(dots, x="rate", y="score", label="l")), "circle")
+    assert float(plain[1].get("cx")) - float(plain[0].get("cx")) == pytest.approx((x2 - x0) / 11, rel=0.1)
+    short = cloud([Stop(2, 0.1, "", ""), Stop(5, 0.3, "", "")], x="rate", y="score", label="l", log=True)
+    assert {"2", "3", "4", "5"} <= set(texts(parsed(short)))

@@ -1,5 +1,6 @@
 """The plugin of these tests: three modalities of four numbers each, small encoders, and faults on demand."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from fusion import (
     Embeddings,
     Encoder,
     Encoding,
+    Followed,
+    Logger,
     Objective,
     Processor,
     Row,
@@ -262,6 +265,38 @@ def fusion_augmentations() -> list[Component]:
 @hookimpl
 def fusion_objectives() -> list[Component]:
     return [Component("toy-still", Still)]
+
+
+class Lines(Logger):
+    """Writes what it hears into a file; fails where it is asked to."""
+
+    def __init__(self, *, refuse: bool = False, fail: list[int] = []) -> None:  # noqa: B006
+        self.refuse, self.fail, self.calls = refuse, fail, 0
+
+    def begin(self, training: Followed) -> None:
+        if self.refuse:
+            raise ConnectionError("no server")
+        self.path = training.folder / "heard.jsonl"
+        self._write("begin", [training.name, training.step, training.recipe["train.steps"]])
+
+    def log(self, steps: Mapping[int, Mapping[str, float]]) -> None:
+        self.calls += 1
+        if self.calls in self.fail:
+            raise ConnectionError(f"no server in call {self.calls}")
+        self._write("log", steps)
+
+    def end(self, metrics: Mapping[str, float] | None) -> None:
+        print("a library says goodbye")  # where a result is printed it must not be
+        self._write("end", metrics)
+
+    def _write(self, what: str, content: Any) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps([os.environ.get("RANK", "0"), what, content]) + "\n")
+
+
+@hookimpl
+def fusion_loggers() -> list[Component]:
+    return [Component("toy-lines", Lines)]
 
 
 @hookimpl

@@ -1,0 +1,1 @@
+"""Loggers: trackers that follow a training."""
