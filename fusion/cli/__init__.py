@@ -18,6 +18,7 @@ from fusion.cli import (
     export,
     fisher,
     merge,
+    new,
     plugins,
     predict,
     rank,
@@ -33,6 +34,7 @@ from fusion.errors import DataError, FusionError, ProcessError, Stopped
 from fusion.registry import Registry
 
 COMMANDS = (
+    new,
     train,
     evaluate,
     predict,
@@ -73,7 +75,7 @@ def cli() -> None:
     a run: a folder with weights, metrics and a report.
 
     \b
-    Start here:     fusion train bind_digits
+    Start here:     fusion train bind_digits, fusion new DIR
     What is there:  fusion recipes ls, fusion plugins ls
     Completion:     eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
     """

@@ -48,7 +48,7 @@ LAYERS = [
         "model",
     ],
     ["attacks", "threat", "compressions"],
-    ["picks"],
+    ["picks", "new"],
     ["build"],
     ["recipe_file"],
     ["recipe_axis", "recipe_differences"],
