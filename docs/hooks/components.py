@@ -40,29 +40,31 @@ def _components(nav: list) -> list:
 def _index(offers: list[Offer]) -> str:
     lines = [
         "# Components\n",
-        "All that a recipe can pick, as `fusion plugins ls` lists it; `fusion plugins show NAME` prints what is here.\n",
+        "What a recipe can pick, as `fusion plugins ls` lists it. `fusion plugins show NAME` prints the same.\n",
         "| kind | components |\n|---|---|",
     ]
     for kind in HOOKS:
         names = [offer.component.name for offer in offers if offer.kind == kind]
-        lines.append(f"| [{kind}]({kind}.md) | {', '.join(f'[{name}]({kind}.md#{name})' for name in names)} |")
+        links = ", ".join(f"[{name}]({kind}.md#{name})" for name in names)
+        lines.append(f"| [{kind}]({kind}.md) | {links} |")
     return "\n".join(lines)
 
 
 def _kind(kind: str, offers: list[Offer]) -> str:
-    about = inspect.getdoc(getattr(hookspecs, HOOKS[kind]))
+    about = inspect.getdoc(getattr(hookspecs, HOOKS[kind])) or ""
     guide = f"../plugins.md#{GUIDE.get(kind, kind)}"
     parts = [f"# {kind.capitalize()}s", about, f"How to write one: [the plugin guide]({guide})."]
     for offer in offers:
         component = offer.component
         parts.append(f"## {component.name}")
-        parts.append(f"*{component.modality}, of the plugin `{offer.origin.plugin}`*" if component.modality else "")
-        parts.append(inspect.getdoc(component.resolve()))
+        if component.modality:
+            parts.append(f"*{component.modality}, of the plugin `{offer.origin.plugin}`*")
+        parts.append(inspect.getdoc(component.resolve()) or "")
         options = component.options().values()
         if options:
-            rows = [f"| `{_cell(str(option))}` | {'required' if option.required else ''} |" for option in options]
+            rows = [f"| `{_cell(str(option))}` | {'required' * option.required} |" for option in options]
             parts.append("\n".join(["| option | |", "|---|---|", *rows]))
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
 def _cell(text: str) -> str:
