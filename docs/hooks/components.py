@@ -40,7 +40,7 @@ def _components(nav: list) -> list:
 def _index(offers: list[Offer]) -> str:
     lines = [
         "# Components\n",
-        "What a recipe can pick, as `fusion plugins ls` lists it. `fusion plugins show NAME` prints the same.\n",
+        "What a recipe can pick, as `fusion plugins ls` lists it. `fusion plugins show NAME` prints it.\n",
         "| kind | components |\n|---|---|",
     ]
     for kind in HOOKS:
