@@ -60,12 +60,6 @@ def _kind(kind: str, offers: list[Offer]) -> str:
         if component.modality:
             parts.append(f"*{component.modality}, of the plugin `{offer.origin.plugin}`*")
         parts.append(inspect.getdoc(component.resolve()) or "")
-        options = component.options().values()
-        if options:
-            rows = [f"| `{_cell(str(option))}` | {'required' * option.required} |" for option in options]
-            parts.append("\n".join(["| option | |", "|---|---|", *rows]))
+        if options := component.options().values():
+            parts.append("\n".join(f"- `{option}`{', required' * option.required}" for option in options))
     return "\n\n".join(parts)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
