@@ -1,6 +1,7 @@
 """Pages of the notebooks: their words, code and what it printed and drew when it was last run."""
 
 import json
+import re
 from collections.abc import Iterator
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -16,6 +17,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> None:
         files.append(
             File.generated(config, file.src_uri.replace(".ipynb", ".md"), content="\n\n".join(parts))
         )
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Let links to notebooks, which lead on wherever the page is read, lead to their pages here."""
+    return re.sub(r"\]\((notebooks/\w+)\.ipynb\)", r"](\1.md)", markdown)
 
 
 def _parts(notebook: dict) -> Iterator[str]:

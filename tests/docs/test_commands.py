@@ -15,6 +15,7 @@ from fusion_digits.source import Digits
 from PIL import Image
 
 from fusion.cli import cli, main
+from fusion.shrink import speed
 from tests.docs.test_snippets import LANGUAGES, TEXTS, _install, blocks, place
 
 __all__ = ["place"]  # the fixture
@@ -86,6 +87,7 @@ def commands(page: Path) -> Iterator[str]:
 def test_every_command_works(
     page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(speed, "BUDGET", 0.0)  # of `compress`, which tells how fast both models are
     given = list(commands(page))
     assert len(given) > 0 or page.name in ("results.md", "scale.md")
     for line in given:

@@ -69,6 +69,11 @@ def test_notebooks_show_what_they_print_and_draw(site: Path) -> None:
         assert "True" in page
 
 
+def test_links_to_notebooks_lead_to_their_pages(site: Path) -> None:
+    assert 'href="notebooks/bind.html"' in (site / "bind.html").read_text("utf-8")
+    assert 'href="notebooks/fuse.html"' in (site / "start.html").read_text("utf-8")
+
+
 def test_no_page_reads_anything_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 30
