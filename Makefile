@@ -1,17 +1,24 @@
 # make demo: train bind_digits and print its results.   make test: everything that guards the code.
+# make docs: the site in site/. make notebooks: run docs/notebooks and keep what they print.
 # make audit: bandit and pip-audit; needs an index of packages.
 # Both set up .venv when it is not there or older than pyproject.toml.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint audit format bench results clean
+.PHONY: demo test docs notebooks lint audit format bench results clean
 
 demo: .venv/installed
 	$(BIN)/fusion train bind_digits
 
 test: lint
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+
+docs: .venv/installed-dev
+	$(BIN)/mkdocs build --strict
+
+notebooks: .venv/installed-dev
+	$(BIN)/python docs/notebooks/run.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -46,7 +53,7 @@ results: .venv/installed
 	$(BIN)/python recipes/vgg16_cifar10.py
 
 clean:
-	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("fusion needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'

@@ -21,6 +21,7 @@ from fusion.cli import (
     fisher,
     index,
     merge,
+    new,
     plugins,
     predict,
     push,
@@ -41,6 +42,7 @@ from fusion.recipe_file import run_script
 from fusion.registry import Registry
 
 COMMANDS = (
+    new,
     train,
     evaluate,
     predict,
@@ -103,7 +105,7 @@ def cli() -> None:
     a run: a folder with weights, metrics and a report.
 
     \b
-    Start here:     fusion train bind_digits
+    Start here:     fusion train bind_digits, fusion new DIR
     What is there:  fusion recipes ls, fusion plugins ls
     Completion:     eval "$(_FUSION_COMPLETE=bash_source fusion)"   (or zsh_source, fish_source)
     """

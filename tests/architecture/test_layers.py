@@ -50,7 +50,7 @@ LAYERS = [
         "model",
     ],
     ["attacks", "threat", "compressions"],
-    ["picks"],
+    ["picks", "new"],
     ["building"],
     ["build"],
     ["recipe_file", "fitted"],

@@ -27,6 +27,7 @@ COMMANDS = dict(commands(cli))
 
 def test_all_commands_are_there() -> None:
     assert [path[0] for path in COMMANDS if len(path) == 1] == [
+        "new",
         "train",
         "evaluate",
         "predict",

@@ -30,6 +30,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change of mark-up
     "README.md": {"python", "yaml", "toml", "console", "text"},
+    "index.md": {"console"},
+    "start.md": {"console", "text", "python"},
+    "bind.md": {"console", "yaml"},
+    "fuse.md": {"console", "yaml"},
+    "adapt.md": {"console"},
+    "modality.md": {"console", "text"},
+    "neighbours.md": set(),
     "guide.md": {"python", "yaml", "console", "text"},
     "plugins.md": {"python", "yaml", "toml", "console"},
     "metrics.md": set(),
@@ -220,8 +227,10 @@ def test_commands_exist(page: Path) -> None:
             assert words[1] in targets
         elif words[0] == "fusion":
             _parse(words[1:])
+        elif words[0] in ("uvx", "pipx"):  # which get what an index or a wheel has
+            _parse(words[words.index("fusion") + 1 :])
         else:
-            assert words[:2] == ["pip", "install"], f"nothing checks {line}"
+            assert words[0] == "cd" or words[:2] == ["pip", "install"], f"nothing checks {line}"
 
 
 def _parse(words: list[str]) -> None:
@@ -231,6 +240,8 @@ def _parse(words: list[str]) -> None:
         assert (ROOT / words[1]).is_file(), f"no file {words[1]!r}"
         words = words[2:]
     context = click.Context(cli, info_name="fusion")
+    if words == ["--help"]:
+        return
     while isinstance(command, click.Group):
         name, *words = words
         assert name in command.commands, f"no command {name!r}"

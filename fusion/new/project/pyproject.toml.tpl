@@ -1,0 +1,19 @@
+[build-system]
+requires = ["hatchling>=1.24"]
+build-backend = "hatchling.build"
+
+[project]
+name = "$kebab"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = ["fusion-bind"]
+
+[project.entry-points.fusion]
+$name = "$package"
+
+[tool.hatch.build.targets.wheel]
+packages = ["$package"]
+
+[tool.pytest.ini_options]
+testpaths = ["tests"]
+pythonpath = ["."]
