@@ -1,6 +1,6 @@
 """What each kind of index finds of the nearest 10, and how many queries a second it answers, beside exact.
 
-    python benchmarks/search.py [rows ...]
+    python benchmarks/search.py [rows ...] [kind ...]
 
 Vectors of width 128 around a thousand centres, with less spread in later dimensions; 256 queries are drawn
 as they are, and 256 lie apart from all of them, as those of another modality do (Liang et al. 2022). The
@@ -22,7 +22,8 @@ from torch import Tensor
 from fusion.search.index import KINDS
 from fusion.search.structure import NEAREST, Structure, calibrate, recall
 
-WIDTH, CENTRES, QUERIES, SINGLE, ROUNDS = 128, 1_000, 256, 32, 3
+WIDTH, CENTRES, QUERIES, ROUNDS = 128, 1_000, 256, 3
+SINGLE, ONE = 32, 3_200_000  # queries one at a time, fewer where there are many rows
 COLUMNS = ("rows", "kind", "effort", "recall", "of another modality", "built", "opened", "kept beside")
 RATES = ("queries/s, one", "ratio", "queries/s, 64", "ratio")
 
@@ -50,7 +51,9 @@ def rate(structure: Structure, queries: Tensor, effort: int, each: int) -> float
     return len(queries) / seconds(lambda: [structure.search(part, NEAREST, effort) for part in parts])
 
 
-def main(*sizes: int) -> None:
+def main(*words: str) -> None:
+    sizes = [int(word) for word in words if word.isdecimal()] or [10_000, 100_000, 1_000_000]
+    kinds = [word for word in words if not word.isdecimal()] or list(KINDS)
     torch.set_num_threads(1)
     print(f"| {' | '.join((*COLUMNS, *RATES))} |\n|{'--:|' * (len(COLUMNS) + len(RATES))}")
     for rows in sizes:
@@ -63,7 +66,8 @@ def main(*sizes: int) -> None:
         choosing = torch.cat([choosing, F.normalize(asked[1][128:] + gap, dim=1)])
         exact = KINDS["exact"](vectors, {})
         truth, truth_other = (exact.search(queries, NEAREST, 1) for queries in (own, other))
-        for kind, structure_of in KINDS.items():
+        for kind in kinds:
+            structure_of = KINDS[kind]
             began = time.process_time()
             kept = structure_of.build(vectors)
             built = time.process_time() - began
@@ -78,7 +82,7 @@ def main(*sizes: int) -> None:
             cells = [f"{rows:,}", kind, str(effort), *(f"{share:.3f}" for share in shares)]
             cells += [f"{built:.1f} s", f"{opened:.2f} s"]
             cells += [f"{sum(tensor.nbytes for tensor in kept.values()) / 2**20:.0f} MiB"]
-            for queries, each in ((own[:SINGLE], 1), (own, 64)):
+            for queries, each in ((own[: max(4, min(SINGLE, ONE // rows))], 1), (own, 64)):
                 mine, plain = in_turns(
                     ROUNDS,
                     lambda q=queries, e=each, s=structure, f=effort: rate(s, q, f, e),
@@ -91,4 +95,4 @@ def main(*sizes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*([int(argument) for argument in sys.argv[1:]] or [10_000, 100_000, 1_000_000]))
+    main(*sys.argv[1:])

@@ -122,16 +122,16 @@ class Index:
 
     def _search(self, modality: str, queries: Tensor, k: int) -> list[list[Hit]]:
         part, held = self.parts[modality], self.record.modalities[modality]
-        found = self._structure(modality).search(queries, min(k, len(part.rows)), held.effort)
+        scores, items = self._structure(modality).search(queries, min(k, len(part.rows)), held.effort)
+        some = items.clamp(min=0)  # -1 where fewer were found
+        columns = (scores.clamp(-1, 1).tolist(), items.tolist(), part.rows[some].tolist())
         return [
             [
-                Hit(
-                    score, modality, int(part.rows[item]), self.record.source, self._label(part.targets[item])
-                )
-                for score, item in zip(scores, items, strict=True)
+                Hit(score, modality, row, self.record.source, label)
+                for score, item, row, label in zip(*of_query, strict=True)
                 if item >= 0
             ]
-            for scores, items in zip(found.scores.clamp(-1, 1).tolist(), found.items.tolist(), strict=True)
+            for of_query in zip(*columns, self._labels(part.targets[some]), strict=True)
         ]
 
     def _structure(self, modality: str) -> Structure:
@@ -141,15 +141,21 @@ class Index:
             self._structures[modality] = kind(vectors, part.kept)
         return self._structures[modality]
 
-    def _label(self, target: Tensor) -> str | None:
-        """Say a target in words: the name of a class, or numbers; None where any of it is missing."""
-        if bool(missing(target).any()):
-            return None
+    def _labels(self, targets: Tensor) -> list[list[str | None]]:
+        """Say targets (q, k, ...) in words: names of classes, or numbers; None where not all is known."""
+        each = targets.unsqueeze(-1).flatten(2)
+        known = zip(each.tolist(), missing(each).any(2).tolist(), strict=True)
+        return [
+            [
+                None if gone else ", ".join(map(self._named, values))
+                for values, gone in zip(*some, strict=True)
+            ]
+            for some in known
+        ]
+
+    def _named(self, value: float) -> str:
         names = self.record.classes
-        return ", ".join(
-            names[value] if isinstance(value, int) and 0 <= value < len(names) else f"{value:g}"
-            for value in target.reshape(-1).tolist()
-        )
+        return names[value] if isinstance(value, int) and 0 <= value < len(names) else f"{value:g}"
 
     @cached_property
     def _source(self) -> Source:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from fusion import Model, Predictor, Registry, Run, tensors
+from fusion import Model, Predictor, Recipe, Registry, Run, tensors
 from fusion import run as runs
 from fusion.files import json_bytes
+from fusion.picks import complete
 from fusion.search.update import Updated, update
 from tests.evaluation import toys
 
@@ -18,8 +19,9 @@ Update = Callable[..., Updated]
 
 
 def make(folder: Path, registry: Registry, seed: int = 0) -> tuple[Run, Model]:
-    """Write a finished run of the toys into a folder."""
-    recipe = toys.recipe(registry, batch=5)
+    """Write a finished run of the toys into a folder; what it fuses is no mean."""
+    chosen = toys.recipe(registry, batch=5).model_dump() | {"fuser": {"name": "gate"}}
+    recipe = complete(Recipe(**chosen), registry)
     run = runs.create("toys", recipe, folder)
     model = toys.model(recipe, registry)
     with torch.no_grad():
