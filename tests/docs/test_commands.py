@@ -21,11 +21,15 @@ from tests.docs.test_snippets import LANGUAGES, TEXTS, _install, blocks, place
 __all__ = ["place"]  # the fixture
 
 PAGES = ("README", "index", "start", "bind", "fuse", "adapt", "modality", "guide", "plugins")
-PAGES += ("transfer", "shrink", "trust", "performance")
+PAGES += ("transfer", "shrink", "trust", "performance", "app", "hub")
 OWN = {  # pages whose commands another test gives, or none can
     "CONTRIBUTING": "make alone",
     "results": "make alone",
     "scale": "several processes; tests/launch",
+    "search": "tests/docs/test_search.py",
+    "serve": "tests/docs/test_serve.py",
+    "track": "tests/docs/test_track.py",
+    "tune": "tests/docs/test_tune.py",
 }
 LEFT_OUT = {  # what commands hold that are only parsed, and why
     "make ": "sets up an environment, and takes from minutes to hours",
@@ -36,6 +40,9 @@ LEFT_OUT = {  # what commands hold that are only parsed, and why
     "torchrun ": "several processes; tests/training and tests/evaluation start some",
     "accelerate ": "the same",
     " --launch ": "the same; tests/launch",
+    "avdigits": "needs data that are not in the package; tests/recipes tries it on others",
+    "vgg16_cifar10": "the same",
+    "--licence": "needs an account; tests/hub",
     "few_usps": "needs data that are not in the package",
     "runs/mnist": "the same",
     "fashion": "the same",
