@@ -7,6 +7,7 @@ Ours are the graphs in onnxruntime, the peer is torch; both have one thread.
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -20,7 +21,7 @@ from table import in_turns, row
 from fusion import Registry, Run, load
 from fusion.export.check import expected, rows_of
 from fusion.export.export import export
-from fusion.export.predict import answer
+from fusion.export.predict_onnx import answer
 from fusion.export.specimens import specimens
 
 
@@ -34,21 +35,12 @@ def timed(function: Callable[[], Any], times: int) -> Callable[[], float]:
     return run
 
 
-def opener() -> Callable[..., Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Return what opens graphs, each once, with one thread."""
-    options, sessions = onnxruntime.SessionOptions(), {}
+@cache
+def opened(path: Path) -> onnxruntime.InferenceSession:
+    """Open a graph once, with one thread."""
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-
-    def opened(folder: Path, part: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        if part["file"] not in sessions:
-            sessions[part["file"]] = onnxruntime.InferenceSession(folder / part["file"], options)
-        session, outputs = sessions[part["file"]], list(part["outputs"])
-        reads = [one.name for one in session.get_inputs()]
-        return lambda given: dict(
-            zip(outputs, session.run(outputs, {name: given[name] for name in reads}), strict=True)
-        )
-
-    return opened
+    return onnxruntime.InferenceSession(path, options)
 
 
 def main(run: str) -> None:
@@ -58,7 +50,6 @@ def main(run: str) -> None:
     found = specimens(predictor.model, predictor.recipe, registry)
     with TemporaryDirectory() as folder:
         made = export(Run(run), "onnx", Path(folder) / "out", registry=registry)
-        opened = opener()
         for rows, times in ((1, 40), (64, 4)):
             given = rows_of(found, rows)
             everything = {f"{name}/at": np.arange(rows) for name in found}

@@ -7,7 +7,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from fusion.component import API, Component
+from fusion.component import API, Component, functions_in
 from fusion.errors import (
     CheckpointError,
     DataError,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fusion.estimator import Estimator, Labelled
     from fusion.fuser import Fuser
     from fusion.gallery import Gallery
+    from fusion.hub.sentences import to_sentence_transformers
     from fusion.inference import Predictor, load
     from fusion.merging import Merging, blend
     from fusion.model import Model
@@ -102,6 +103,7 @@ _LAZY = {
     "rank": "fusion.transfer.rank",
     "Stored": "fusion.tensors",
     "merge": "fusion.transfer.merge",
+    "to_sentence_transformers": "fusion.hub.sentences",
     "Tuning": "fusion.tuning",
 }
 
@@ -154,6 +156,7 @@ __all__ = [
     "blend",
     "compress",
     "decode",
+    "functions_in",
     "hookimpl",
     "load",
     "measure",
@@ -164,6 +167,7 @@ __all__ = [
     "read_recipe",
     "shared",
     "study",
+    "to_sentence_transformers",
     "train",
 ]
 

@@ -1,6 +1,6 @@
 """The core's own components, offered through the same hooks as everybody's."""
 
-from fusion.component import Component
+from fusion.component import Component, functions_in
 from fusion.hookspecs import hookimpl
 
 
@@ -69,23 +69,10 @@ def fusion_augmentations() -> list[Component]:
 
 @hookimpl
 def fusion_corruptions() -> list[Component]:
-    image, audio, text = (f"fusion.corruptions.{name}" for name in ("image", "audio", "text"))
     return [
-        Component("image-gaussian-noise", f"{image}:gaussian_noise", "image"),
-        Component("image-blur", f"{image}:blur", "image"),
-        Component("image-contrast", f"{image}:contrast", "image"),
-        Component("image-jpeg", f"{image}:jpeg", "image"),
-        Component("image-occlusion", f"{image}:occlusion", "image"),
-        Component("audio-white-noise", f"{audio}:white_noise", "audio"),
-        Component("audio-reverb", f"{audio}:reverb", "audio"),
-        Component("audio-clipping", f"{audio}:clipping", "audio"),
-        Component("audio-gaps", f"{audio}:gaps", "audio"),
-        Component("audio-lowpass", f"{audio}:lowpass", "audio"),
-        Component("text-keyboard", f"{text}:keyboard", "text"),
-        Component("text-case", f"{text}:case", "text"),
-        Component("text-truncation", f"{text}:truncation", "text"),
-        Component("text-word-drop", f"{text}:word_drop", "text"),
-        Component("text-homoglyphs", f"{text}:homoglyphs", "text"),
+        component
+        for modality in ("image", "audio", "text")
+        for component in functions_in(f"fusion.corruptions.{modality}", modality)
     ]
 
 
@@ -145,8 +132,4 @@ def fusion_compressions() -> list[Component]:
 
 @hookimpl
 def fusion_attacks() -> list[Component]:
-    return [
-        Component("fgsm", "fusion.attacks.fgsm:fgsm"),
-        Component("pgd", "fusion.attacks.pgd:pgd", tiny={"steps": 2}),
-        Component("apgd", "fusion.attacks.apgd:apgd", tiny={"steps": 4}),
-    ]
+    return functions_in("fusion.attacks")

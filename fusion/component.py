@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -101,3 +102,18 @@ class Component:
         for name in options.keys() & CORE_KEYS:
             raise PluginError(f"component {self.name}: the option {name!r} is a key of the core; rename it")
         return options
+
+
+def functions_in(package: str, modality: str | None = None) -> list[Component]:
+    """Return a component for each module of a package: its build is the function that has the module's name.
+
+    "white_noise.py" is "white-noise", and "audio-white-noise" of the modality audio. Only the package itself
+    is imported.
+    """
+    modules = sorted(
+        module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    )
+    prefix = "" if modality is None else f"{modality}-"
+    return [
+        Component(prefix + name.replace("_", "-"), f"{package}.{name}:{name}", modality) for name in modules
+    ]

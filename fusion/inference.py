@@ -16,6 +16,7 @@ from fusion.evaluation.temperature import warmed
 from fusion.evaluation.zero_shot import prototypes
 from fusion.explain.explain import Explanation, explain
 from fusion.explain.nearest import neighbours
+from fusion.hub.fetch import located
 from fusion.model import Model
 from fusion.objective import Prediction
 from fusion.recipe import Recipe
@@ -219,7 +220,7 @@ def load(
     registry: Registry | None = None,
     require_signature: str | Path | None = None,
 ) -> Predictor:
-    """Return the model of a finished run, on a GPU where there is one.
+    """Return the model of a finished run: a folder, or "org/name@revision" of the hub; on a GPU if possible.
 
     `require_signature` is the file of a public key by which the run has to be signed; without it, that which
     the environment variable FUSION_REQUIRE_SIGNATURE names, if it does.
@@ -227,7 +228,7 @@ def load(
     Raises RunError when the folder is not a finished run, its files are not those that were written, or the
     signature is missing or another's, and PluginError when a plugin that it was trained with is missing.
     """
-    run = run if isinstance(run, Run) else Run(run)
+    run = run if isinstance(run, Run) else Run(located(run))
     record = run.manifest
     expect_trusted(run.folder, record, require_signature)
     try:

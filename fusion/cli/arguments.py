@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -47,6 +48,18 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
         raise click.BadParameter(f"{text!r} are not numbers such as 1,0.5", ctx, param) from None
 
 
+class RunPlace(click.Path):
+    """The folder of a run, or "org/name@revision" of the hub, of which the files are fetched."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from fusion.hub.fetch import located
+
+        return located(str(value))
+
+
 def row_of(arguments: Sequence[str], modalities: Sequence[str]) -> dict[str, str]:
     """Return the row that `--MODALITY VALUE` gives, of a command that takes unknown options."""
     known = ", ".join(f"--{name}" for name in modalities)
@@ -84,7 +97,7 @@ overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE].
 measured_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RunPlace())
 launch_option = click.option(
     "--launch",
     metavar="NAME|FILE",

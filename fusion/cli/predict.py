@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusion.cli.arguments import row_of
+from fusion.cli.arguments import RunPlace, row_of
 from fusion.cli.show import json_option, print_json, registry_argument, table, tables, warn
 from fusion.errors import DataError
 from fusion.registry import Registry
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     short_help="Answer for one row, given as files or text.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN [--MODALITY VALUE]...")
+@click.argument("run", type=RunPlace(), metavar="RUN [--MODALITY VALUE]...")
 @click.option(
     "--zero-shot", is_flag=True, help="Also classify by distance to the names of the recipe's classes."
 )

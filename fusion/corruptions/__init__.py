@@ -1,1 +1,1 @@
-"""Ways to damage pictures, sounds and text, to see what a model still does with them."""
+"""Damage to samples: a folder for each modality, a file for each kind, with the function of its name."""

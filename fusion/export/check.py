@@ -1,6 +1,7 @@
 """Compare what the written graphs give with what the run gives."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from fusion.batch import Batch
 from fusion.errors import RunError
 from fusion.evaluation.temperature import warmed
-from fusion.export.predict import Graph, answer, opened
+from fusion.export.formats import FORMATS
 from fusion.export.specimens import Inputs, Specimens
 from fusion.inference import Predictor
 
@@ -78,25 +79,20 @@ def apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def check(folder: Path, predictor: Predictor, found: Mapping[str, Specimens]) -> float:
+def check(folder: Path, predictor: Predictor, found: Mapping[str, Specimens], format: str) -> float:
     """Run `predict.py` on 1, 3 and 64 rows, with every subset of modalities among them.
 
     Returns the largest difference. Raises RunError where it is more than `CLOSE`, or a graph does not run.
     """
-    graphs: dict[str, Graph] = {}
-
-    def once(folder: Path, part: Mapping[str, Any]) -> Graph:
-        if part["file"] not in graphs:
-            graphs[part["file"]] = opened(folder, part)
-        return graphs[part["file"]]
-
+    script = FORMATS[format].script()
+    opened = cache(script.opened)
     most = max(len(specimens.samples) for specimens in found.values())
     worst = 0.0
     for rows in ROWS:
         for alike in (None, *range(most)):
             given = rows_of(found, rows, alike)
             try:
-                answers = answer(folder, given, once)
+                answers = script.answer(folder, given, opened)
             except Exception as error:  # of the runtime, whose errors have no common type
                 raise RunError(f"the graphs do not run on {rows} rows: {error}") from error
             for name, difference in apart(answers, expected(predictor, given, found)).items():

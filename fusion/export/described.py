@@ -13,14 +13,15 @@ from fusion.export.specimens import Specimens
 def described(graph: Graph, suffix: str) -> dict[str, Any]:
     """Return the file of a graph, and dtype and shape of what goes in and out.
 
-    A shape has a word in place of an axis that may have any length: "rows", the same for all, or "length".
+    A shape has a word in place of an axis that may have any length: "rows", the same for all, or "length";
+    `blank` is the shape of an output for a row that lacks the modality.
     """
     nodes = {node.name: node for node in graph.program.graph.nodes}
     signature = graph.program.graph_signature
     return {
         "file": f"{graph.part}{suffix}",
         "inputs": _tensors(graph.inputs, (nodes[str(name)] for name in signature.user_inputs)),
-        "outputs": _tensors(graph.outputs, (nodes[str(name)] for name in signature.user_outputs)),
+        "outputs": _blank(_tensors(graph.outputs, (nodes[str(name)] for name in signature.user_outputs))),
     }
 
 
@@ -31,6 +32,13 @@ def ranges(found: Specimens) -> dict[str, list[float]]:
         name: [min(part[name].min().item() for part in every), max(part[name].max().item() for part in every)]
         for name in found.axes
         if all(part[name].numel() and part[name].dtype != torch.bool for part in every)
+    }
+
+
+def _blank(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: about | {"blank": [size if isinstance(size, int) else 1 for size in about["shape"][1:]]}
+        for name, about in outputs.items()
     }
 
 

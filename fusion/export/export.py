@@ -11,7 +11,6 @@ import torch
 
 from fusion import run as runs
 from fusion.errors import RunError
-from fusion.export import predict
 from fusion.export.check import check, rows_of
 from fusion.export.described import described, ranges
 from fusion.export.formats import FORMATS, expect
@@ -83,7 +82,7 @@ def write(
     about: Mapping[str, Any],
 ) -> float:
     """Write the graphs of a model and what belongs to them; return how far they are from it at most."""
-    suffix, _, save = FORMATS[format]
+    suffix, save = FORMATS[format].suffix, FORMATS[format].write
     graphs = trace(predictor, found)
     for graph in graphs:
         save(graph, folder / f"{graph.part}{suffix}")
@@ -103,8 +102,8 @@ def write(
     }
     (folder / "model.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
     np.savez(folder / "example.npz", **rows_of(found, 2 ** len(found) - 1))
-    shutil.copyfile(predict.__file__, folder / "predict.py")
-    return check(folder, predictor, found)
+    shutil.copyfile(str(FORMATS[format].script().__file__), folder / "predict.py")
+    return check(folder, predictor, found, format)
 
 
 def trace(predictor: Predictor, found: Mapping[str, Specimens]) -> list[Graph]:

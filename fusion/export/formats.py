@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
 
@@ -42,18 +44,38 @@ def write_torch(graph: Graph, path: Path) -> None:
         torch.export.save(graph.program, path)
 
 
-FORMATS: dict[str, tuple[str, Sequence[str], Callable[[Graph, Path], None]]] = {
-    "onnx": (".onnx", ("onnx", "onnxscript", "onnxruntime"), write_onnx),
-    "torch": (".pt2", (), write_torch),
+def _script_of_onnx() -> ModuleType:
+    from fusion.export import predict_onnx
+
+    return predict_onnx
+
+
+def _script_of_torch() -> ModuleType:
+    from fusion.export import predict_torch
+
+    return predict_torch
+
+
+class Format(NamedTuple):
+    """The suffix of files, the modules that are needed, what writes a graph, what imports its script."""
+
+    suffix: str
+    needs: Sequence[str]
+    write: Callable[[Graph, Path], None]
+    script: Callable[[], ModuleType]
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), write_onnx, _script_of_onnx),
+    "torch": Format(".pt2", (), write_torch, _script_of_torch),
 }
-"""By name: the suffix of files, the modules that are needed, and what writes a graph."""
 
 
 def expect(name: str) -> None:
     """Raise RunError for a format that is not known, or for which something is not installed."""
     if name not in FORMATS:
         raise RunError(f"format is {name!r}; known: {', '.join(FORMATS)}")
-    lacking = [module for module in FORMATS[name][1] if find_spec(module) is None]
+    lacking = [module for module in FORMATS[name].needs if find_spec(module) is None]
     if lacking:
         raise RunError(
             f"--format {name} needs {', '.join(lacking)}, which is not installed: "

@@ -1,12 +1,12 @@
 """The forward of torch's layers when their matrices are kept as integers."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusion.attention import attend
 from fusion.quantization import product
 from fusion.quantization.rounding import straight
 
@@ -68,32 +68,13 @@ def attention(
     is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute what nn.MultiheadAttention does; `is_causal` is the hint that it is there, beside the mask."""
-    same, alike = query is key, key is value
-    batched = query.ndim == 3
-    if not batched:
-        query, key, value = (part.unsqueeze(0) for part in (query, key, value))
-        key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-    elif not self.batch_first:
-        query, key, value = (part.transpose(0, 1) for part in (query, key, value))
-    q, k, v = (
-        part.view(*part.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)  # (n, heads, t, d / heads)
-        for part in _projections(self, query, key, value, same, alike)
-    )
-    mask = _mask(key_padding_mask, attn_mask, len(q), self.num_heads, q)
-    dropout = self.dropout if self.training else 0.0
-    weights = None
-    if need_weights:
-        scores = q @ k.transpose(2, 3) / math.sqrt(self.head_dim)
-        weights = (scores if mask is None else scores + mask).softmax(-1)
-        weights = F.dropout(weights, dropout) if dropout else weights
-        seen = weights @ v
-        weights = weights.mean(1) if average_attn_weights else weights
-    else:
-        seen = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-    out = self.out_proj(seen.transpose(1, 2).flatten(2))
-    if not batched:
-        return out[0], None if weights is None else weights[0]
-    return out if self.batch_first else out.transpose(0, 1), weights
+    same = query is key, key is value
+
+    def project(query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
+        return _projections(self, query, key, value, *same)
+
+    masks = (key_padding_mask, need_weights, attn_mask, average_attn_weights)
+    return attend(self, project, query, key, value, *masks)
 
 
 def has_one_projection(module: Any) -> bool:
@@ -112,25 +93,6 @@ def _projections(
         _project(self, "in_proj_weight", x, self.in_proj_bias, slice(start, start + d))
         for x, start in ((query, 0), (key, d), (value, 2 * d))
     ]
-
-
-def _mask(padding: Tensor | None, given: Tensor | None, rows: int, heads: int, like: Tensor) -> Tensor | None:
-    """Return what to add to scores (n, heads, t, s): masks are True, or -inf, where nothing may be seen."""
-    added = [None if mask is None else _added(mask, like) for mask in (padding, given)]
-    hidden, seen = added
-    if hidden is not None:
-        hidden = hidden[:, None, None]
-    if seen is not None and seen.ndim == 3:
-        seen = seen.view(rows, heads, *seen.shape[1:])
-    if hidden is None or seen is None:
-        return seen if hidden is None else hidden
-    return hidden + seen
-
-
-def _added(mask: Tensor, like: Tensor) -> Tensor:
-    if mask.dtype != torch.bool:
-        return mask.to(like.dtype)
-    return torch.zeros_like(mask, dtype=like.dtype).masked_fill_(mask, -torch.inf)
 
 
 def _project(self: "Held", matrix: str, x: Tensor, bias: Tensor | None, rows: slice | None = None) -> Tensor:

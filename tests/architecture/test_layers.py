@@ -17,8 +17,8 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 # that is in it and not listed itself.
 LAYERS = [
     ["errors"],
-    ["component", "sharing", "division", "files", "launch", "peek", "quantization", "noise"],
-    ["hookspecs", "recipe_problems", "recipe_picks", "recipe_text", "manifest", "tensors"],
+    ["component", "sharing", "division", "files", "launch", "peek", "attention", "noise"],
+    ["quantization", "hookspecs", "recipe_problems", "recipe_picks", "recipe_text", "manifest", "tensors"],
     ["builtin", "recipe", "options"],
     ["registry", "signature"],
     ["encoder", "augmentation", "corruption", "batch", "data.decode"],
@@ -57,9 +57,9 @@ LAYERS = [
     ["data"],
     ["report", "explain.shapley", "explain.contributions"],
     ["evaluation", "training.checkpoint", "training.progress"],
-    ["cache", "explain"],
+    ["cache", "explain", "hub"],
     ["inference", "gallery", "gate"],
-    ["transfer", "export"],
+    ["transfer", "export", "hub.sentences", "hub.module"],
     ["shrink.look"],
     ["shrink.apply"],
     ["training", "evaluation.embed"],

@@ -45,6 +45,7 @@ def test_all_commands_are_there() -> None:
         "fisher",
         "verify",
         "sign",
+        "push",
         "data",
         "check",
         "cache",

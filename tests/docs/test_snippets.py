@@ -42,6 +42,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "shrink.md": {"console", "python", "text"},
     "search.md": {"console", "python", "text"},
     "trust.md": {"console", "python", "yaml", "text"},
+    "hub.md": {"console", "python", "text"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }

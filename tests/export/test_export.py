@@ -16,7 +16,7 @@ from fusion import DataError, Registry, Run, RunError, load
 from fusion.export import formats
 from fusion.export.check import check
 from fusion.export.export import Exported, export
-from fusion.export.predict import answer
+from fusion.export.formats import FORMATS
 from fusion.export.specimens import specimens
 
 BLOCKED = """
@@ -93,7 +93,9 @@ def test_the_folder_holds_all_that_is_needed_and_tells_it(exported: Exported, ti
         "range": [0.0, pytest.approx(1, abs=0.3)],
     }
     assert model["encoders"]["text"]["inputs"]["ids"]["shape"] == ["rows", "length"]
-    assert image["outputs"] == {"vector": {"dtype": "float32", "shape": ["rows", load(tiny_run).model.width]}}
+    width = load(tiny_run).model.width
+    vector = {"dtype": "float32", "shape": ["rows", width], "blank": [width]}
+    assert image["outputs"] == {"vector": vector}
     assert image["encoder"]["name"] == "scratch-image"
     assert model["classes"] == tiny_run.recipe.classes
     assert model["weights"] == tiny_run.manifest["files"]["model.safetensors"]
@@ -105,18 +107,18 @@ def test_the_example_has_every_subset(exported: Exported) -> None:
         assert example["rows"] == 7
         present = np.stack([np.isin(range(7), example[f"{m}/at"]) for m in ("image", "text", "audio")])
         assert len({tuple(column) for column in present.T}) == 7
-        made = answer(exported.folder, example)
+        made = FORMATS[exported.folder.name].script().answer(exported.folder, example)
     assert made["digit/score"].shape == (7, 10)
 
 
 def test_graphs_of_other_weights_are_found_out(exported: Exported, tiny_run: Run, registry: Registry) -> None:
     predictor = load(tiny_run, registry=registry)
     found = specimens(predictor.model, tiny_run.recipe, registry)
-    assert check(exported.folder, predictor, found) < 1e-5
+    assert check(exported.folder, predictor, found, exported.folder.name) < 1e-5
     with torch.no_grad():
         predictor.model.align["audio"].project.weight.mul_(-1.01)
     with pytest.raises(RunError, match=r"the graphs give another fused than the run: .* 0\.0001 is allowed"):
-        check(exported.folder, predictor, found)
+        check(exported.folder, predictor, found, exported.folder.name)
 
 
 def test_a_folder_that_is_taken_stays(tiny_run: Run, tmp_path: Path) -> None:

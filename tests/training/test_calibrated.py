@@ -14,7 +14,7 @@ from fusion import Recipe, Registry, Run, RunError, load, measure, read_recipe, 
 from fusion.batch import Row
 from fusion.evaluation.temperature import scaled
 from fusion.export.export import export
-from fusion.export.predict import answer
+from fusion.export.predict_torch import answer
 from fusion.picks import shrink
 
 HELD = {"held": {"name": "digits", "view": "image-audio-text", "split": "test", "limit": 30}}

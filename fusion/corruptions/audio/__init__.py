@@ -1,0 +1,1 @@
+"""Damage to sounds, in five severities; everything gives a pair (waveform, rate) of its length and rate."""

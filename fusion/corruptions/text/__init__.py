@@ -1,0 +1,1 @@
+"""Damage to texts, in five severities; nothing leaves one empty."""
