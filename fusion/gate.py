@@ -14,7 +14,7 @@ from fusion.encoder import Form, Processor
 from fusion.errors import DataError, unknown
 
 CHARACTERS = 20_000
-DEEPEST = 8  # axes of an array
+DEEPEST = 5  # axes of an array
 FASTEST = 1e12  # Hz
 TYPES = (
     *("float32", "float64", "int8", "int16", "int32", "int64"),
@@ -73,8 +73,9 @@ class Gate:
             case np.ndarray() | (np.ndarray(), int() | float()) if "array" in takes:
                 return given
             case {"array": list(numbers), **rest} if "array" in takes and rest.keys() <= {"dtype", "rate"}:
+                rate = _rate(rest["rate"]) if "rate" in rest else None
                 array = _array(numbers, rest.get("dtype", TYPES[0]))
-                return (array, _rate(rest["rate"])) if "rate" in rest else array
+                return array if rate is None else (array, rate)
             case {"record": dict(values), **rest} if "record" in takes and values and not rest:
                 return {name: self._value(name, value) for name, value in values.items()}
             case _:

@@ -10,6 +10,7 @@ import torch
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -150,23 +151,23 @@ def build(service: Service) -> FastAPI:
     names: list[Any] = [] if service.index is None else service.index.modalities
     searched: dict[str, Any] = {"items": {"type": "string", "enum": names}} if names else {}
 
+    class Search(BaseModel, extra="forbid"):
+        k: int = Field(10, ge=1, le=MOST, description="How many to find")
+        within: list[str] = Field(
+            [], description="Among what; by default all modalities", json_schema_extra=searched
+        )
+
     @app.post("/search", response_model=described.SearchedRows, **absent)
-    async def search(
-        request: Request,
-        k: Annotated[int, Query(ge=1, le=MOST, description="How many to find")] = 10,
-        within: Annotated[
-            list[str], Query(description="Among what; by default all modalities", json_schema_extra=searched)
-        ] = [],  # noqa: B006  # FastAPI copies it
-    ) -> Response:
+    async def search(request: Request, asked: Annotated[Search, Query()]) -> Response:
         """Return the rows of the run's index that lie nearest to each row."""
         index = service.index
         if index is None:
             raise HTTPException(404, "the run has no index to search; `fusion index` makes one")
         try:
-            chosen = index.within(within or None)
+            chosen = index.within(asked.within or None)
         except DataError as error:
             raise invalid(("query", "within"), str(error)) from error
-        return await service.answer(request, asks.Hits(index, k, tuple(chosen)))
+        return await service.answer(request, asks.Hits(index, asked.k, tuple(chosen)))
 
     @app.get("/health", response_model=described.Health, responses={503: {"model": described.Health}})
     async def health() -> Response:

@@ -26,7 +26,7 @@ OPERATIONS = [
 
 @pytest.fixture(scope="module")
 def schema(predictor: Predictor, index: Index) -> Iterator[BaseSchema]:
-    service = Service(predictor, Limits(body=100_000, rows=8), index=index)
+    service = Service(predictor, Limits(rows=8), index=index)
     app = build(service)
     app.router.lifespan_context = lambda app: nullcontext()  # each request would begin and end the service
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
@@ -52,7 +52,7 @@ def test_an_operation_is_as_it_is_described(
 
     @given(case=cases)
     @settings(
-        max_examples=8, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck
+        max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck
     )
     def ask(case: Case) -> None:
         codes.add(case.call_and_validate().status_code)

@@ -46,5 +46,7 @@ def test_what_cannot_be_searched_is_said(start: Start, index: Index) -> None:
     [problem] = unknown.json()["detail"]
     assert problem["loc"] == ["query", "within"]
     assert "unknown modality of the index 'imgae'; did you mean 'image'" in problem["msg"]
+    more = client.post("/search?wihtin=audio", json=content)
+    assert (more.status_code, more.json()["detail"][0]["loc"]) == (422, ["query", "wihtin"])
     for k in ("0", "1001", "x"):
         assert client.post(f"/search?k={k}", json=content).json()["detail"][0]["loc"] == ["query", "k"]
