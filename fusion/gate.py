@@ -49,7 +49,17 @@ class Gate:
         """Return a row of samples. Raises DataError that names the modality; MisshapenError for its form."""
         if not isinstance(given, Mapping) or not given:
             raise MisshapenError(f"a row has one or more of {', '.join(self.takes)}, each with a sample")
-        return {name: self.sample(name, one) for name, one in given.items()}
+        row, unread = {}, []
+        for name, one in given.items():
+            try:
+                row[name] = self.sample(name, one)
+            except MisshapenError:  # of any of them tells more than what is in another
+                raise
+            except DataError as error:
+                unread.append(error)
+        if unread:
+            raise unread[0]
+        return row
 
     def sample(self, modality: str, given: Any) -> Any:
         """Return one sample of a modality. Raises as `row` does."""

@@ -123,6 +123,11 @@ def test_numbers_that_are_no_array_of_their_type_are_bad_rows(given: Any, messag
     assert not isinstance(caught.value, MisshapenError)
 
 
+def test_a_form_that_is_wrong_comes_before_what_cannot_be_read() -> None:
+    with pytest.raises(MisshapenError, match="^words: given as"):
+        GATE.row({"trace": {"array": [[1], 2]}, "words": 5})
+
+
 def test_base64_that_is_none_is_a_bad_row() -> None:
     for given in ("?", "AAA", "\u00e9"):
         with pytest.raises(DataError, match="smell: this is no base64") as caught:
