@@ -40,6 +40,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "scale.md": {"console", "bash"},
     "shrink.md": {"console", "python", "text"},
     "trust.md": {"console", "python", "yaml", "text"},
+    "modalities.md": {"console", "yaml"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }
