@@ -27,6 +27,7 @@ OWN = {  # pages whose commands another test gives, or none can
     "results": "make alone",
     "scale": "several processes; tests/launch",
     "search": "tests/docs/test_search.py",
+    "modalities": "tests/docs/test_modalities.py",
     "serve": "tests/docs/test_serve.py",
     "track": "tests/docs/test_track.py",
     "tune": "tests/docs/test_tune.py",

@@ -53,6 +53,7 @@ LANGUAGES = {  # of each page, so that a page cannot lose its tests by a change 
     "trust.md": {"console", "python", "yaml", "text"},
     "app.md": {"console"},
     "hub.md": {"console", "python", "text"},
+    "modalities.md": {"console", "yaml"},
     "CONTRIBUTING.md": {"console"},
     "CHANGELOG.md": set(),
 }
