@@ -124,7 +124,7 @@ def test_numbers_that_are_no_array_of_their_type_are_bad_rows(given: Any, messag
 
 
 def test_a_form_that_is_wrong_comes_before_what_cannot_be_read() -> None:
-    with pytest.raises(MisshapenError, match="^words: given as"):
+    with pytest.raises(MisshapenError, match=r"^words: given as"):
         GATE.row({"trace": {"array": [[1], 2]}, "words": 5})
 
 
