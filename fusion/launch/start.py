@@ -122,7 +122,9 @@ def _local(asked: str, configuration: dict[str, Any], machines: int, *, least: i
 
 
 def _refusal(asked: str, kind: str) -> str:
-    why = " DeepSpeed is not supported, as FSDP2 divides the same state;" if kind == "DEEPSPEED" else ""
+    why = ""
+    if kind == "DEEPSPEED":
+        why = " --launch fsdp2 divides what ZeRO divides, also where the rows of a process lack a modality;"
     return (
         f"--launch {asked}: fusion does not train with distributed_type {kind};{why} known: MULTI_CPU, "
         f"MULTI_GPU, FSDP with fsdp_version 2; presets: {', '.join(presets())}"

@@ -87,7 +87,7 @@ def test_shards_on_a_cpu_are_told_to_the_processes(tmp_path: Path) -> None:
         ("dpp", 0, "unknown preset 'dpp'; did you mean 'ddp'? known: cpu2, ddp, fsdp2; or give a file"),
         ("ddp", 0, "--launch ddp needs GPUs, and this machine has none; --launch cpu2 trains"),
         ("ddp", 1, "--launch ddp is for 2 GPUs or more, but this machine has 1; leave it out"),
-        ("deepspeed", 2, "distributed_type DEEPSPEED; DeepSpeed is not supported, as FSDP2"),
+        ("deepspeed", 2, "distributed_type DEEPSPEED; --launch fsdp2 divides what ZeRO divides"),
         ("distributed_type: MULTI_GPU\nnum_processes: 8", 2, "asks for 8 processes, but this machine has 2"),
         ("distributed_type: XLA", 2, "does not train with distributed_type XLA; known: MULTI_CPU, MULTI_GPU"),
         ("distributed_type: FSDP", 2, "fusion shards by FSDP2; give `fsdp_version: 2` in fsdp_config"),
