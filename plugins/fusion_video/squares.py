@@ -14,8 +14,8 @@ SPLITS = ("train", "test")
 class Squares:
     """Rows with `video` (t, 32, 32, 3), t from 6 to 12, `text`, `image` (its first frame) and `label`.
 
-    The label, 0 to 3, is how the square moves, which no single frame tells, nor all of them without their
-    order. The sentence says another way in a share `wrong` of the rows.
+    The label, 0 to 3, is how the square moves, which no single frame tells. The sentence says
+    another way in a share `wrong` of the rows.
     """
 
     def __init__(
