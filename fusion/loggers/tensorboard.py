@@ -13,7 +13,7 @@ class TensorBoard(Logger):
 
     def __init__(self) -> None:
         with brought_by("track-tensorboard"):
-            from torch.utils import tensorboard
+            import torch.utils.tensorboard as tensorboard
         self._library: Any = tensorboard
 
     def begin(self, training: Followed) -> None:
