@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import run_argument
+from fusion.cli.arguments import host_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -14,16 +14,8 @@ NEEDED = ("gradio", "fastapi", "uvicorn")
 
 @click.command("app", short_help="Try a run on a web page.")
 @run_argument
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
-)
-@click.option(
-    "--port",
-    default=7860,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 takes any that is free, and says which.",
-)
+@host_option
+@port_option(7860)
 @click.option(
     "--max-mb",
     default=8.0,
@@ -46,7 +38,7 @@ def command(registry: Registry, run: Path, host: str, port: int, max_mb: float, 
     """
     try:
         from fusion.app.page import build
-        from fusion.serve.server import listen, serve
+        from fusion.serve.server import listen, serve, url
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
@@ -55,13 +47,9 @@ def command(registry: Registry, run: Path, host: str, port: int, max_mb: float, 
     from fusion.inference import load
     from fusion.run import Run
     from fusion.search import Index
-    from fusion.search.record import names
 
     with listen(host, port) as listening:
         opened = Run(run)
-        predictor = load(opened, registry=registry)
-        index = Index.open(opened, name, registry) if name or names(opened) else None
+        predictor, index = load(opened, registry=registry), Index.of(opened, name, registry)
         page = build(Answers(predictor, index), round(max_mb * 1e6))
-        address, taken = listening.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        serve(page, listening, lambda: click.echo(f"{run} is on http://{shown}:{taken}"))
+        serve(page, listening, lambda: click.echo(f"{run} is on {url(listening)}"))

@@ -1,6 +1,6 @@
 """Arguments that several commands take, with completion."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,22 @@ measured_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
 run_argument = click.argument("run", type=RunPlace())
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
+)
+
+
+def port_option(default: int) -> Callable[[Any], Any]:
+    """Return the option of a command that listens."""
+    return click.option(
+        "--port",
+        default=default,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="0 takes any that is free, and says which.",
+    )
+
+
 launch_option = click.option(
     "--launch",
     metavar="NAME|FILE",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import run_argument
+from fusion.cli.arguments import host_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -14,16 +14,8 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 
 @click.command("serve", short_help="Answer over HTTP, many requests at once.")
 @run_argument
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
-)
-@click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 takes any that is free, and says which.",
-)
+@host_option
+@port_option(8000)
 @click.option(
     "--batch",
     default=64,
@@ -96,7 +88,7 @@ def command(
     """
     try:
         from fusion.serve.api import Service, build
-        from fusion.serve.server import listen, serve
+        from fusion.serve.server import listen, serve, url
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
@@ -104,16 +96,12 @@ def command(
     from fusion.inference import load
     from fusion.run import Run
     from fusion.search import Index
-    from fusion.search.record import names
     from fusion.serve.limits import Limits
 
     limits = Limits(round(max_mb * 1e6), max_rows, max_text, timeout, queue)
     with listen(host, port) as listening:
         opened = Run(run)
-        predictor = load(opened, registry=registry)
-        index = Index.open(opened, name, registry) if name or names(opened) else None
+        predictor, index = load(opened, registry=registry), Index.of(opened, name, registry)
         service = Service(predictor, limits, batch, wait / 1000, index)
-        address, taken = listening.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        ready = f"{run} answers on http://{shown}:{taken}"
+        ready = f"{run} answers on {url(listening)}"
         serve(build(service), listening, lambda: click.echo(ready), timeout)

@@ -76,6 +76,11 @@ class Index:
                 raise
         return cls.open(run, name, registry, require_signature)  # it was updated meanwhile
 
+    @classmethod
+    def of(cls, run: Run, name: str | None = None, registry: Registry | None = None) -> "Index | None":
+        """Return what `open` returns, or None where no name is given and the run has no index."""
+        return cls.open(run, name, registry) if name or records.names(run) else None
+
     @property
     def modalities(self) -> list[str]:
         """What can be searched within: the modalities that rows have, and "fused"."""

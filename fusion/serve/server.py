@@ -20,6 +20,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise RunError(f"cannot listen on {host}, port {port}: {error}") from error
 
 
+def url(listening: socket.socket) -> str:
+    """Return the address of a socket as a browser takes it."""
+    address, port = listening.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
 def serve(app: Any, listening: socket.socket, ready: Callable[[], None], seconds: float = 30.0) -> None:
     """Answer by an ASGI application until SIGTERM or Ctrl-C, and then what was begun for so many seconds."""
     config = uvicorn.Config(
