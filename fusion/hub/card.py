@@ -1,11 +1,14 @@
 """The card of a run on the hub: what it is, where it comes from, what was measured, and what was not."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fusion.errors import RunError
+from fusion.hub.fetch import REPOSITORY
 from fusion.manifest import SIGNATURE
 from fusion.recipe import Recipe
 from fusion.recipe_text import dump
@@ -22,8 +25,10 @@ def card(run: Run, name: str, licence: str | None = None, licences: Mapping[str,
     """Return the card, Markdown with the front matter that the hub reads, for a run called `name` there.
 
     `licence` is that of the run, `licences` are those of the weights that its encoders began with, by
-    modality. All else is read from the run. Raises RunError where it is not finished.
+    modality. All else is read from the run. Raises RunError where it is not finished, and for no such name.
     """
+    if not re.fullmatch(REPOSITORY, name):
+        raise RunError(f"{name!r} is no name of a repository; give one like org/name, without a revision")
     recipe, record = run.recipe, run.manifest
     measured = scores.sort(run.metrics)
     environment = Environment(

@@ -6,7 +6,8 @@ from pathlib import Path
 from fusion.errors import RunError
 from fusion.manifest import MANIFEST, SIGNATURE, parse
 
-NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)")
+REPOSITORY = r"[\w.-]+/[\w.-]+"
+NAME = re.compile(rf"(?P<repository>{REPOSITORY})@(?P<revision>[\w./-]+)")
 MEASURED = ("metrics.json", "evaluation.json")
 
 

@@ -99,6 +99,12 @@ def test_cells_stay_cells() -> None:
     assert markdown(table) == "| a | b |\n| --- | --: |\n| x \\| y z | &lt;b> |"
 
 
+@pytest.mark.parametrize("name", ["digits", "me/digits@main", "/home/me/digits", "", "me/my digits"])
+def test_a_name_that_is_none_is_told_before_anything_is_asked(run: Run, name: str) -> None:
+    with pytest.raises(RunError, match="is no name of a repository; give one like org/name"):
+        card(run, name)
+
+
 def test_an_unfinished_run_has_no_card(run: Run) -> None:
     (run.folder / "manifest.json").unlink()
     with pytest.raises(RunError, match="not finished"):
