@@ -99,4 +99,4 @@ def test_all_ranks_hear_the_largest_number_one_step_later(torchrun: Any, tmp_pat
     script.write_text(AGREE)
     done = torchrun(2, str(script))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["[0, 0, 0, 15, 7]"] * 2
+    assert "".join(done.stdout.splitlines()) == "[0, 0, 0, 15, 7]" * 2  # their ends of line may come together
