@@ -18,6 +18,8 @@ from fusion_tabular.tokenizer import Tokenizer
 class TableProcessor(Processor):
     """Reads a mapping from columns to cells; other columns than those of the training are left alone."""
 
+    takes = ("record",)
+
     numeric: dict[str, tuple[float, float]] = field(default_factory=dict)
     categories: dict[str, list[str]] = field(default_factory=dict)
 

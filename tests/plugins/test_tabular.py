@@ -13,6 +13,7 @@ from fusion_tabular.flowers import Flowers
 from fusion_tabular.tokenizer import Tokenizer
 
 from fusion import DataError, Recipe, Registry, load, train
+from fusion.gate import Gate, MisshapenError
 from fusion.testing import check_encoder
 
 NUMERIC = {"age": (40.0, 10.0), "fare": (0.0, 2.0)}
@@ -184,3 +185,10 @@ def test_table_text_and_image_are_learned_with_any_of_them_absent(tmp_path: Any)
     model = load(run)
     bare = model.predict({"table": {**row["table"], "colour": "never seen", "height": None}})
     assert bare["kind"].score.isfinite().all()
+
+    given = {"table": {"record": dict(row["table"])}}  # as a stranger gives it
+    let_in = Gate(model.model.processors).row(given)
+    score = model.predict({"table": row["table"]})["kind"].score
+    assert torch.equal(model.predict(let_in)["kind"].score, score)
+    with pytest.raises(MisshapenError, match=r"^table: given as a text"):
+        Gate(model.model.processors).row({"table": "/etc/passwd"})
