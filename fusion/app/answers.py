@@ -18,6 +18,8 @@ from fusion.report.template import template
 from fusion.search import Index
 from fusion.search.ask import find
 
+CLASSES = 1000
+"""Names of classes that one may type."""
 MOST = 5
 """Classes and rows that are shown of each."""
 
@@ -39,8 +41,7 @@ class Answers:
     def __call__(self, labels: str, *given: str | None) -> str:
         """Return what to show for samples in the order of modalities, and names of classes, a line each."""
         try:
-            named = [line.strip() for line in labels.splitlines() if line.strip()]
-            return self._page(self._row(given), named)
+            return self._page(self._row(given), self._named(labels))
         except FusionError as error:
             return template("app.html").render(error=str(error))
 
@@ -50,6 +51,13 @@ class Answers:
         known = self.predictor.recipe.evaluate.zero_shot
         name = known.modality if known else "text"
         return name if name in self.gate.takes and "text" in self.gate.takes[name] else None
+
+    def _named(self, labels: str) -> list[str]:
+        """Return the names of classes that were typed, which are let in as samples of the namer are."""
+        named = [line.strip() for line in labels.splitlines() if line.strip()]
+        if len(named) > CLASSES:
+            raise DataError(f"{len(named):,} classes are named; at most {CLASSES:,} are taken here")
+        return [self.gate.sample(self.namer, line) for line in named] if self.namer else []
 
     def _row(self, given: Sequence[str | None]) -> Row:
         return self.gate.row(

@@ -1,6 +1,7 @@
 // A file that is dropped or chosen becomes the value of the component, in base64: nothing is uploaded.
 const label = element.querySelector("label"), chosen = label.querySelector("input");
 const shown = label.querySelector(".shown"), empty = shown.textContent;
+let current = null;  // the file that was given last
 
 function tell(value, ...parts) {
   shown.replaceChildren(...parts);
@@ -10,13 +11,16 @@ function tell(value, ...parts) {
 
 function take(file) {
   if (!file) return;
+  current = file;
   if (file.size > props.most) {
     const [has, most] = [file.size, props.most].map((bytes) => (bytes / 1e6).toFixed(1));
     tell("", `${file.name} has ${has} MB; at most ${most} are taken.`);
     return;
   }
   const reader = new FileReader();
+  reader.onerror = () => current === file && tell("", `${file.name} cannot be read.`);
   reader.onload = () => {
+    if (current !== file) return;
     const base64 = reader.result.slice(reader.result.indexOf(",") + 1);
     tell(JSON.stringify({ base64 }), file.name, clearing(), ...preview(file));
   };
@@ -30,6 +34,7 @@ function clearing() {
   clear.onclick = (event) => {
     event.preventDefault();
     chosen.value = "";
+    current = null;
     tell("", empty);
   };
   return clear;

@@ -47,9 +47,21 @@ def fetch(repository: str, revision: str) -> Path:
         raise RunError(told) from error
     except errors.RemoteEntryNotFoundError as error:
         raise RunError(f"{name} is no run: it has no {MANIFEST}") from error
-    except (OSError, errors.HFValidationError) as error:
-        told = f"{name} is not on this machine and cannot be fetched from here: {str(error).splitlines()[0]}"
+    except failures() as error:
+        told = f"{name} is not on this machine and cannot be fetched from here: {first_line(error)}"
         raise RunError(told) from error
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what a call of the hub raises: errors of the HTTP library pass, and which that is has changed."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    return OSError, HFValidationError, HfHubHTTPError.__bases__[0]
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _literal(name: str) -> str:

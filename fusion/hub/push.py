@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fusion.errors import RunError
 from fusion.hub.card import card
-from fusion.hub.fetch import MEASURED
+from fusion.hub.fetch import MEASURED, failures, first_line
 from fusion.manifest import MANIFEST, SIGNATURE, faults
 from fusion.run import Run
 
@@ -50,7 +50,6 @@ def push(
     Raises RunError where the run is damaged, or the hub refuses or is not reached.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HFValidationError
 
     given = files(run)
     hub = HfApi(library_name="fusion-bind")
@@ -68,15 +67,14 @@ def push(
             commit_message=message or f"{run.recipe.name}, by fusion {run.manifest['fusion']}",
             revision=branch,
         )
-    except (OSError, HFValidationError) as error:
-        raise RunError(f"cannot push to {name}: {str(error).splitlines()[0]}") from error
+    except failures() as error:
+        raise RunError(f"cannot push to {name}: {first_line(error)}") from error
     return Pushed(f"{name}@{made.oid}", made.commit_url, text)
 
 
 def licences(run: Run) -> dict[str, str]:
     """Return by encoder the licence of the weights that it began with, where the hub tells one."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
 
     found = {}
     for encoder, origin in run.manifest["weights"].items():
@@ -84,7 +82,7 @@ def licences(run: Run) -> dict[str, str]:
             continue
         try:
             about = HfApi().model_info(origin["model"], revision=origin["revision"]).card_data
-        except (OSError, HFValidationError):
+        except failures():
             continue  # the card says that it is not known
         told = None if about is None else about.get("license")
         if told:

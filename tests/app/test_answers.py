@@ -65,6 +65,13 @@ def test_what_cannot_be_read_is_told(answers: Answers, given: tuple[str, str, st
     assert told in page.replace("&#34;", '"')
 
 
+def test_too_many_classes_and_too_long_a_name_are_told(answers: Answers) -> None:
+    assert "1,001 classes are named; at most 1,000" in answers(
+        "\n".join(map(str, range(1001))), picture(), "", ""
+    )
+    assert "text: a text of 20,001 characters" in answers("x" * 20_001, picture(), "", "")
+
+
 def test_what_people_type_is_no_mark_up(answers: Answers) -> None:
     page = answers("<script>alert(1)</script>\nx", picture(), "", "")
     assert "<script>" not in page

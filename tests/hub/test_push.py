@@ -86,6 +86,9 @@ def test_a_branch_is_made_and_a_refusal_and_damage_are_told(python: Python, hub:
     assert hub.commits["me/digits"][hub.branches["me/digits"]["main"]] == {}
     hub.refuse = True
     refused = python("-m", "fusion", "push", run.folder, "me/digits")
+    away = python("-m", "fusion", "push", run.folder, "me/digits", HF_ENDPOINT="http://127.0.0.1:9")
+    assert (away.returncode, "error: cannot push to me/digits: " in away.stderr) == (1, True)
+    assert "Traceback" not in away.stderr
     assert (refused.returncode, "error: cannot push to me/digits: " in refused.stderr) == (1, True)
     hub.refuse = False
     before = dict(hub.branches["me/digits"])
