@@ -53,7 +53,7 @@ def fetch(repository: str, revision: str) -> Path:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what a call of the hub raises; errors of its HTTP library pass, and which that is has changed."""
+    """Return what a call of the hub raises; errors of its HTTP library pass, and that library has changed."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     return OSError, HFValidationError, HfHubHTTPError.__bases__[0]
