@@ -1,6 +1,7 @@
 """What `losses.py` measures: our losses, plain ones, those of open_clip and sentence-transformers."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
@@ -48,10 +49,10 @@ def ours(name: str) -> Loss:
 
 
 def plain_contrastive() -> Loss:
-    scale = leaf(1 / 0.07)
+    log_scale = leaf(-math.log(0.07))
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        logits = scale * (x @ y.T)
+        logits = log_scale.exp() * (x @ y.T)
         own = torch.arange(len(x), device=DEVICE)
         return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
@@ -60,10 +61,10 @@ def plain_contrastive() -> Loss:
 
 def labelled_contrastive() -> Loss:
     """Rows of one label are positives: Khosla et al. 2020, eq. 2."""
-    scale = leaf(1 / 0.07)
+    log_scale = leaf(-math.log(0.07))
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        logits = scale * (x @ y.T)
+        logits = log_scale.exp() * (x @ y.T)
         label = labels(len(x))
         same = (label == label[:, None]).float()
         share = same / same.sum(1)
@@ -73,21 +74,21 @@ def labelled_contrastive() -> Loss:
 
 
 def labelled_sigmoid() -> Loss:
-    scale, bias = leaf(10.0), leaf(-10.0)
+    log_scale, bias = leaf(math.log(10)), leaf(-10.0)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         label = labels(len(x))
         sign = 2.0 * (label == label[:, None]) - 1
-        return -F.logsigmoid(sign * (scale * (x @ y.T) + bias)).sum() / len(x)
+        return -F.logsigmoid(sign * (log_scale.exp() * (x @ y.T) + bias)).sum() / len(x)
 
     return run
 
 
 def plain_sigmoid() -> Loss:
-    scale, bias = leaf(10.0), leaf(-10.0)
+    log_scale, bias = leaf(math.log(10)), leaf(-10.0)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        logits = scale * (x @ y.T) + bias
+        logits = log_scale.exp() * (x @ y.T) + bias
         sign = 2 * torch.eye(len(x), device=DEVICE) - 1
         return -F.logsigmoid(sign * logits).sum() / len(x)
 

@@ -13,6 +13,7 @@ from fusion.embeddings import Embeddings
 from fusion.objective import Objective
 from fusion.objectives.pairs import Pair, choose_pairs, mean_of_pairs, positives, taking_part
 from fusion.objectives.softmax import info_nce
+from fusion.peek import near
 
 MAX_SCALE = 100.0
 
@@ -43,19 +44,21 @@ class Contrastive(Objective):
         self.log_scale = nn.Parameter(torch.tensor([-math.log(temperature)]))  # FSDP takes no scalars
 
     @property
-    def scale(self) -> Tensor:
-        """One over the temperature, (1,), at most 100."""
+    def log_of_scale(self) -> Tensor:
+        """The logarithm of one over the temperature, (1,), at most that of 100."""
+        most = math.log(MAX_SCALE)
+        if near(self.log_scale) and self.log_scale.item() <= most:
+            return self.log_scale
         # clamp() would give no gradient beyond the limit, and the temperature could never come back
-        excess = (self.log_scale.detach() - math.log(MAX_SCALE)).clamp(min=0)
-        return (self.log_scale - excess).exp()
+        return self.log_scale - (self.log_scale.detach() - most).clamp(min=0)
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         same = None if self.same is None else targets[self.same]
-        losses, taking, scale = [], [], self.scale
+        losses, taking, log_scale = [], [], self.log_of_scale
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
             positive = positives(embeddings, pair, same, rows)
             x, y = (embeddings.visible(name) for name in pair)  # (b, w)
-            losses.append(info_nce(x, y, scale, positive, rows))
+            losses.append(info_nce(x, y, log_scale, positive))
             taking.append(rows)
         return mean_of_pairs(losses, taking)

@@ -1,5 +1,6 @@
 """Let a student tell which of the teacher's vectors is that of its own row."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -50,5 +51,5 @@ class DistillContrast(Objective):
         named = [name for name in (self.teaching.teacher, self.teaching.student) if name is not None]
         same = None if self.same is None else targets[self.same]
         ours, theirs = (F.normalize(side.float(), dim=-1) for side in (self.project(student), teacher))
-        scale = torch.full((1,), 1 / self.temperature, device=ours.device)
-        return info_nce(ours, theirs, scale, positives(embeddings, named, same, rows), rows)
+        log_scale = torch.full((1,), -math.log(self.temperature), device=ours.device)
+        return info_nce(ours, theirs, log_scale, positives(embeddings, named, same, rows))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
+from fusion.objectives.logits import sum_over_logits
 from fusion.objectives.pairs import (
     Pair,
     Positives,
@@ -21,7 +22,7 @@ from fusion.objectives.pairs import (
     taking_part,
 )
 from fusion.objectives.softplus import softplus_sum
-from fusion.objectives.tiles import products, sum_over_tiles
+from fusion.objectives.tiles import sum_over_tiles
 
 
 class Sigmoid(Objective):
@@ -55,19 +56,19 @@ class Sigmoid(Objective):
         losses, taking = [], []
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
-            losses.append(self._pair(embeddings, pair, rows, positives(embeddings, pair, same, rows)))
+            losses.append(self._pair(embeddings, pair, positives(embeddings, pair, same, rows)))
             taking.append(rows)
         return mean_of_pairs(losses, taking)
 
-    def _pair(self, embeddings: Embeddings, pair: Pair, rows: Tensor, positive: Positives) -> Tensor:
+    def _pair(self, embeddings: Embeddings, pair: Pair, positive: Positives) -> Tensor:
         x, y = (embeddings.visible(name) for name in pair)  # (b, w)
-        x, y, positive, rows = cut_out(x, y, positive, rows)
-        shut_out, half = left_out(rows), rows.to(x.dtype) / 2
+        x, y, positive = cut_out(x, y, positive)
+        shut_out, half = left_out(positive), positive.halves(x)
 
-        def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-            logits = shut_out(products(x, y, scale).add_(bias), i, j)
+        def measure(i: slice, j: slice, *given: Tensor) -> Tensor:
             # softplus(-z) of positives is softplus(z) - z
-            return softplus_sum(logits, positive.shares(i, j, half))
+            shares = positive.shares(i, j, half)
+            return sum_over_logits(lambda logits: softplus_sum(shut_out(logits, i, j), shares), *given)
 
-        total = sum_over_tiles(measure, x, y, self.log_scale.exp(), self.bias)
-        return total / rows.sum().clamp(min=1)
+        total = sum_over_tiles(measure, x, y, self.log_scale, self.bias)
+        return total / positive.number()

@@ -1,15 +1,14 @@
 """Tell a row's partners from all other rows, by a softmax in both directions."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fusion.division import division
-from fusion.objectives.known import with_gradient
+from fusion.objectives.logits import Found, sum_over_logits
 from fusion.objectives.pairs import Positives, cut_out, left_out, where_shared
-from fusion.objectives.tiles import products, sum_over_tiles, tiles, whole
+from fusion.objectives.tiles import sum_over_tiles, tiles, whole
 from fusion.peek import near, surely
 
 FAINTEST = math.exp(-60)  # a sum that is smaller may lack what is below exp(-87), the end of fp32
@@ -18,41 +17,31 @@ LOG2_E = math.log2(math.e)
 Two = tuple[Tensor, Tensor]  # of rows and of columns
 
 
-def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Tensor) -> Tensor:
+def info_nce(x: Tensor, y: Tensor, log_scale: Tensor, positive: Positives) -> Tensor:
     """Return InfoNCE (Oord et al. 2018, eq. 4) from x to y, (b, w) both, and back: the mean of the two.
 
-    Logits are `scale`, (1,), times x y^T. A row with several positives takes the mean of their losses, L_out
-    of Khosla et al. 2020, eq. 2. The mean is over `rows`, (b,) bool, those that take part; 0 without any.
+    Logits are x y^T times exp(`log_scale`), (1,). A row with several positives takes the mean of their
+    losses, L_out of Khosla et al. 2020, eq. 2. The mean is over the rows that take part; 0 without any.
 
     Many rows are compared in tiles (Inf-CL, Cheng et al. 2024, algorithm 1): the first time for the logarithm
     of each row's and each column's sum, the second time for the logits of positives and the gradient.
     """
-    x, y, positive, rows = cut_out(x, y, positive, rows)
-    shut_out = left_out(rows)
-    weight = rows.to(x.dtype) / (2 * rows.sum().clamp(min=1))  # (b,)
+    x, y, positive = cut_out(x, y, positive)
+    shut_out, weight = left_out(positive), positive.halves(x) / positive.number()
 
-    def logits(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        return shut_out(products(x, y, scale), i, j)
-
-    def at_once(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        found = logits(i, j, x, y, scale)  # (b, b)
+    def at_once(i: slice, j: slice, *given: Tensor) -> Tensor:
         shares = positive.shares(i, j, weight / positive.among(i, j))
         assert shares is not None  # every row belongs to itself
-        raised = _raised(found.detach())
-        if raised is None:
-            sums: Tensor = weight @ (found.logsumexp(dim=1) + found.logsumexp(dim=0))
-            matched: Tensor = (shares * where_shared(shares, found)).sum()
-            return sums - matched
-        return _of_raised(found, raised, weight, shares)
+        return sum_over_logits(lambda logits: _at_once(shut_out(logits, i, j), weight, shares), *given)
 
     if whole(x):
-        return sum_over_tiles(at_once, x, y, scale)
+        return sum_over_tiles(at_once, x, y, log_scale)
 
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         sums = x.new_full((2, len(x)), torch.finfo(x.dtype).min)
-        count = torch.zeros_like(rows, dtype=torch.int32)
+        count = torch.zeros_like(positive.rows, dtype=torch.int32)
         for i, j in tiles(x):
-            of_i, of_j = _log_sums(logits(i, j, x[i], y[j], scale))
+            of_i, of_j = _log_sums(shut_out((log_scale.exp() * x[i]) @ y[j].T, i, j))
             sums[0, i] = torch.logaddexp(sums[0, i], of_i)
             sums[1, j] = torch.logaddexp(sums[1, j], of_j)
             count[i] += positive.among(i, j)
@@ -61,62 +50,49 @@ def info_nce(x: Tensor, y: Tensor, scale: Tensor, positive: Positives, rows: Ten
         each, top = weight / count, sums.amax()
         shift = top if surely((sums - top).exp() > FAINTEST) else None
 
-    def measure(i: slice, j: slice, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-        found, shares = logits(i, j, x, y, scale), positive.shares(i, j, each)
-        return _matched(found, (of_x[i], of_y[j]), shift, (weight[i], weight[j]), shares)
+    def measure(i: slice, j: slice, *given: Tensor) -> Tensor:
+        sums, weights, shares = (of_x[i], of_y[j]), (weight[i], weight[j]), positive.shares(i, j, each)
+        return sum_over_logits(
+            lambda logits: _matched(shut_out(logits, i, j), sums, shift, weights, shares), *given
+        )
 
     known: Tensor = weight @ (of_x + of_y)
-    return sum_over_tiles(measure, x, y, scale) + known
+    return sum_over_tiles(measure, x, y, log_scale) + known
 
 
-class _Raised(NamedTuple):
-    """exp(logits - top), (n, m), and its sums of rows and then of columns, (n + m,)."""
-
-    numbers: Tensor
-    sums: Tensor
-    top: Tensor
-
-
-def _raised(logits: Tensor) -> _Raised | None:
-    """Take one exponential for rows and columns; None where it is not known to be good for all of them."""
-    if not near(logits) or not logits.numel():
-        return None
-    top = logits.amax()
-    raised = _exp(logits - top)
-    sums = torch.cat((raised.sum(dim=1), raised.sum(dim=0)))
-    return _Raised(raised, sums, top) if sums.amin().item() > FAINTEST else None
-
-
-def _of_raised(logits: Tensor, raised: _Raised, weight: Tensor, shares: Tensor) -> Tensor:
-    """Return the loss of all rows at once."""
-    weights = torch.cat((weight, weight))
-    matched = (shares * where_shared(shares, logits.detach())).sum()
-    value = weights @ raised.sums.log().add_(raised.top) - matched
-    of_x, of_y = (weights / raised.sums).view(2, -1)
-    gradient = raised.numbers.mul_(of_x.unsqueeze(1) + of_y)
+def _at_once(logits: Tensor, weight: Tensor, shares: Tensor) -> Found:
+    """Return the loss of all rows, whose weights are (b,), and of their `shares` in each other."""
+    of_x, of_y = logits.log_softmax(dim=1), logits.log_softmax(dim=0)  # (b, b)
+    value = -(weight @ (of_x.diagonal() + of_y.diagonal()))
+    if shares.dim() == 2:  # some belong to others than themselves
+        value += 2 * (weight @ logits.diagonal()) - (shares * logits).sum()
+    gradient = of_x.exp_().mul_(weight.unsqueeze(1)).addcmul_(of_y.exp_(), weight)
     where_shared(shares, gradient).sub_(shares)
-    return with_gradient(value, logits, gradient)
+    return value, gradient
 
 
 def _log_sums(logits: Tensor) -> Two:
-    """Return the logarithms of the sums of exponentials, of rows (n,) and of columns (m,)."""
-    raised = _raised(logits)
-    if raised is None:
-        return logits.logsumexp(dim=1), logits.logsumexp(dim=0)
-    sums = raised.sums.log_().add_(raised.top)
-    return sums[: len(logits)], sums[len(logits) :]
+    """Return the logarithms of the sums of exponentials, of rows (n,) and of columns (m,).
+
+    One exponential does for both, unless it is not known to be good for all of them.
+    """
+    if near(logits) and logits.numel():
+        top = logits.amax()
+        raised = _exp(logits - top)
+        sums = torch.cat((raised.sum(dim=1), raised.sum(dim=0)))
+        if sums.amin().item() > FAINTEST:
+            sums.log_().add_(top)
+            return sums[: len(logits)], sums[len(logits) :]
+    return logits.logsumexp(dim=1), logits.logsumexp(dim=0)
 
 
-def _matched(logits: Tensor, sums: Two, shift: Tensor | None, weights: Two, shares: Tensor | None) -> Tensor:
-    """Return minus the sum of shares times logits, which are overwritten, with the gradient of the loss."""
-    found = logits.detach()
-    value = found.new_zeros(()) if shares is None else -(shares * where_shared(shares, found)).sum()
-    if not logits.requires_grad:
-        return value
-    gradient = _softmaxes(found, sums, shift, weights)
+def _matched(logits: Tensor, sums: Two, shift: Tensor | None, weights: Two, shares: Tensor | None) -> Found:
+    """Return minus the sum of shares times logits, and the gradient of the loss in place of the logits."""
+    value = logits.new_zeros(()) if shares is None else -(shares * where_shared(shares, logits)).sum()
+    gradient = _softmaxes(logits, sums, shift, weights)
     if shares is not None:
         where_shared(shares, gradient).sub_(shares)
-    return with_gradient(value, logits, gradient)
+    return value, gradient
 
 
 def _softmaxes(logits: Tensor, sums: Two, shift: Tensor | None, weights: Two) -> Tensor:

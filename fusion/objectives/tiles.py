@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -49,11 +50,6 @@ def tiles(x: Tensor, beside: Beside | None = None, rows: int | None = None) -> l
     return [(i, j) for i in mine for j in blocks(range(len(x)), size)]
 
 
-def products(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-    """Return `scale`, (1,), times x y^T; scaled is what has fewer numbers."""
-    return scale * (x @ y.T) if len(y) < x.shape[1] else (scale * x) @ y.T
-
-
 def sum_over_tiles(
     measure: Measure,
     x: Tensor,
@@ -68,8 +64,9 @@ def sum_over_tiles(
     Where the rows are not compared all at once, the gradient is computed along with the sum, while a tile
     is at hand, and each rank does a part of the work. Tiles are those of `tiles`.
     """
-    x, y = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (x, y))
-    with torch.autocast(x.device.type, enabled=False):  # bf16 cosines would differ in the third digit
+    x, y = (part if part.dtype == torch.float64 else part.float() for part in (x, y))
+    lower = torch.is_autocast_enabled(x.device.type)  # with which cosines would differ in the third digit
+    with torch.autocast(x.device.type, enabled=False) if lower else nullcontext():
         if whole(x):
             i = slice(0, len(x))
             if beside is None:

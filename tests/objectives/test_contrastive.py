@@ -148,12 +148,12 @@ def test_the_temperature_falls_while_pairs_match_and_stays_above_a_hundredth(ran
         optimizer.zero_grad()
         loss_of(objective, embeddings, [0, 1, 2, 3]).backward()
         optimizer.step()
-        scales.append(objective.scale.item())
+        scales.append(objective.log_of_scale.exp().item())
     assert scales == sorted(scales)
     assert scales[0] > 2
     with torch.no_grad():
         objective.log_scale.fill_(20.0)
-    assert objective.scale.item() == pytest.approx(100, rel=1e-5)
+    assert objective.log_of_scale.exp().item() == pytest.approx(100, rel=1e-5)
 
 
 def test_a_temperature_beyond_its_limit_can_come_back(random: Build) -> None:

@@ -140,18 +140,18 @@ def test_rows_that_do_not_take_part_are_cut_out(random: Build) -> None:
     rows = torch.tensor([True, False, True, True])
     x, y = torch.eye(4), 2 * torch.eye(4)
     positive = positives(random(ALL * 4), ("image", "text"), torch.tensor([1, 1, 1, 2]), rows)
-    ours, theirs, found, left = cut_out(x, y, positive, rows)
+    ours, theirs, found = cut_out(x, y, positive)
     assert ours.tolist() == x[[0, 2, 3]].tolist()
     assert theirs.tolist() == y[[0, 2, 3]].tolist()
     assert found(slice(0, 3), slice(0, 3)).int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert left.tolist() == [True] * 3
+    assert (found.rows.tolist(), found.everyone) == ([True] * 3, True)
 
 
 def test_without_any_row_that_takes_part_none_is_cut_out(random: Build) -> None:
     rows = torch.zeros(2, dtype=torch.bool)
-    given = torch.eye(2), torch.eye(2), positives(random(ALL * 2), ("image", "text"), None, rows), rows
+    given = torch.eye(2), torch.eye(2), positives(random(ALL * 2), ("image", "text"), None, rows)
     assert cut_out(*given)[0] is given[0]
-    assert (left_out(rows)(torch.zeros(2, 2), slice(0, 2), slice(0, 2)) <= -1e30).all()
+    assert (left_out(given[2])(torch.zeros(2, 2), slice(0, 2), slice(0, 2)) <= -1e30).all()
 
 
 def test_a_mean_is_over_the_pairs_that_have_a_row() -> None:

@@ -63,7 +63,9 @@ def measured(loss: Loss, given: Any, objective: Objective) -> dict[str, Tensor]:
 
 def make_contrastive() -> tuple[Objective, Loss]:
     ours = Contrastive(NAMES, WIDTH, temperature=0.2).double()
-    return ours, lambda embeddings, fused, targets: plain.contrastive(embeddings, targets, ours.scale)
+    return ours, lambda embeddings, fused, targets: plain.contrastive(
+        embeddings, targets, ours.log_of_scale.exp()
+    )
 
 
 def make_sigmoid() -> tuple[Objective, Loss]:
@@ -165,7 +167,7 @@ def test_rows_whose_logits_are_all_far_below_those_of_others_are_exact(
     def loss(rows: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         first, second = (rows.pooled[name] for name in pair)
         positive = plain.belong(rows, pair, targets["label"], present["text"])
-        return plain.info_nce(first, second, exact.scale, positive, present["text"])
+        return plain.info_nce(first, second, exact.log_of_scale.exp(), positive, present["text"])
 
     found = measured(ours, (rows, x, targets), ours)
     rows = rows._replace(pooled={name: part.double() for name, part in rows.pooled.items()})
