@@ -23,7 +23,7 @@ from loss_ways import DEVICE, GPU, WAYS, WIDTH, step
 from table import row
 from torch import Tensor
 
-SIZES = (8192, 16384, 32768, 65536) if GPU else (256, 512, 1024, 8192, 16384)
+SIZES = (8192, 16384, 32768, 65536) if GPU else (64, 128, 256, 512, 1024, 8192, 16384)
 PEERS_AT = (8192, 16384)
 GOALS = {8192: (1 / 10, 0.8), 32768: (1 / 40, 0.6)}  # of memory and time, beside plain
 SMALL = 1024  # up to so many rows, ours may not be slower than plain losses that read labels too
