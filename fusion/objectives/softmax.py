@@ -66,7 +66,7 @@ def _at_once(logits: Tensor, weight: Tensor, shares: Tensor) -> Found:
     value = -(weight @ (of_x.diagonal() + of_y.diagonal()))
     if shares.dim() == 2:  # some belong to others than themselves
         value += 2 * (weight @ logits.diagonal()) - (shares * logits).sum()
-    gradient = of_x.exp_().mul_(weight.unsqueeze(1)).addcmul_(of_y.exp_(), weight)
+    gradient = _exp(of_x).mul_(weight.unsqueeze(1)).addcmul_(_exp(of_y), weight)
     where_shared(shares, gradient).sub_(shares)
     return value, gradient
 
