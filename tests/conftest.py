@@ -11,8 +11,12 @@ from fusion.picks import shrink
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # two busy threads on two busy cores wait for each other most of the time
+def _one_thread() -> Iterator[None]:
+    """Here, as two busy threads on two busy cores wait for each other, and in other processes, to the bit."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
