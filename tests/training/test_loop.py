@@ -340,9 +340,9 @@ def test_a_training_of_which_no_row_has_a_modality_stops(
     recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
     hidden = {f"sources.{name}.without": ["image", "text", "audio"] for name in ("seen", "heard")}
-    with pytest.raises(DataError, match="^not one row so far has any of image, text, audio; sources give"):
+    with pytest.raises(DataError, match=r"^not one row so far has any of image, text, audio; sources give"):
         train(recipe(hidden | {"train.steps": 2}), tmp_path / "run", registry=registry)
-    with pytest.raises(DataError, match="^not one row so far has any of"):
+    with pytest.raises(DataError, match=r"^not one row so far has any of"):
         train(recipe(hidden | {"train.steps": 1000}), tmp_path / "long", registry=registry)
 
 
