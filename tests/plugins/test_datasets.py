@@ -145,7 +145,7 @@ def test_csv_has_whole_numbers_and_words_such_as_na_where_other_cells_are_empty(
 
 def test_semicolons_separate_where_the_header_has_no_comma(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("text;label\na, b;0\n\"c;d\";1\n", encoding="utf-8-sig")
+    path.write_text('text;label\na, b;0\n"c;d";1\n', encoding="utf-8-sig")
     assert rows(data=path) == [{"text": "a, b", "label": 0}, {"text": "c;d", "label": 1}]
     path.write_text("text,left;right\na;b,0\n")
     assert rows(data=path) == [{"text": "a;b", "left;right": 0}]
@@ -724,9 +724,7 @@ def test_an_option_that_does_not_fit_says_what_does(
         rows(data=path, **options)
 
 
-def test_data_that_are_not_there_or_not_clear_say_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_that_are_not_there_or_not_clear_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"there is no file or folder '.*none\.parquet'; give a path, a glob"):
         rows(data=tmp_path / "none.parquet")
     with pytest.raises(DataError, match="no file matches"):
