@@ -17,6 +17,7 @@ from fusion.evaluation.zero_shot import prototypes
 from fusion.explain.explain import Explanation, explain
 from fusion.explain.nearest import neighbours
 from fusion.hub.fetch import located
+from fusion.manifest import made_with
 from fusion.model import Model
 from fusion.objective import Prediction
 from fusion.recipe import Recipe
@@ -231,13 +232,11 @@ def load(
     run = run if isinstance(run, Run) else Run(located(run))
     record = run.manifest
     expect_trusted(run.folder, record, require_signature)
+    registry = registry or Registry()
     try:
-        model = rebuild(run, registry or Registry())
+        model = rebuild(run, registry)
     except PluginError as error:
-        used = ", ".join(
-            f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")
-            for name, entry in record["plugins"].items()
-        )
+        used = made_with(record["plugins"], registry.origins)
         raise PluginError(f"{error}\n  {run.folder} was trained with these plugins: {used}") from error
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     held = run.calibration_file.name

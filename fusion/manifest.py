@@ -1,6 +1,6 @@
-"""What the manifest of a run says of its files, and whether they are so."""
+"""What the manifest of a run says of its files and plugins, and whether they are so."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,3 +72,13 @@ def _problem(record: Any) -> str:
     ):
         return "under `plugins` it lacks the distribution and version of each"
     return ""
+
+
+def made_with(plugins: Mapping[str, Mapping[str, str]], here: Container[str]) -> str:
+    """Say which plugins a run was made with, each with its distribution, and which of them are not here."""
+    used = {
+        name: f"{name} ({entry['distribution']} {entry['version']})".replace(" )", ")")
+        for name, entry in plugins.items()
+    }
+    gone = [told for name, told in used.items() if name not in here]
+    return ", ".join(used.values()) + (f"; not here: {', '.join(gone)}" if gone else "")

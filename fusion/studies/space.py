@@ -52,14 +52,14 @@ def importance(axes: Mapping[str, Axis], results: Sequence[Result]) -> dict[str,
     """
     if len(axes) < 2 or len(results) < FEWEST or len({result.score for result in results}) == 1:
         return {}
-    optuna = _optuna()
+    optuna = library()
     fanova = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = fanova.evaluate(_study(axes, results, 0))
     return {path: float(share) for path, share in sorted(found.items(), key=lambda pair: -pair[1])}
 
 
 def _study(axes: Mapping[str, Axis], results: Sequence[Result], seed: int) -> "Study":
-    optuna = _optuna()
+    optuna = library()
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.add_trials(
         optuna.trial.create_trial(
@@ -73,7 +73,7 @@ def _study(axes: Mapping[str, Axis], results: Sequence[Result], seed: int) -> "S
 
 
 def _distributions(axes: Mapping[str, Axis]) -> dict[str, Any]:
-    kinds = _optuna().distributions
+    kinds = library().distributions
 
     def kind(axis: Axis) -> Any:
         if not isinstance(axis, Range):
@@ -96,7 +96,8 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # a choice may be a list or a mapping
 
 
-def _optuna() -> Any:
+def library() -> Any:
+    """Return optuna. Raises RunError, which names the extra, where it is not installed."""
     try:
         import optuna
     except ImportError as error:

@@ -22,7 +22,7 @@ from fusion.report.numbers import lower_is_better
 from fusion.report.template import write
 from fusion.run import RUNS
 from fusion.studies.names import number
-from fusion.studies.space import Result, Values, importance, propose
+from fusion.studies.space import Result, Values, importance, library, propose
 from fusion.studies.study import as_draft
 from fusion.studies.trainings import expect_data, finished, states
 from fusion.studies.tuned import Tried, Tuned, render
@@ -97,6 +97,7 @@ def tune(
 
     Raises RecipeError for a recipe or metric that is wrong in itself, and RunError for another search there.
     """
+    library()  # a missing one is told before anything is trained
     registry = registry or Registry()
     given = as_draft(recipe, registry)
     base = given.recipe(overrides, registry)

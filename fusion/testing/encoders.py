@@ -68,7 +68,7 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
     _refuses(processor)
     yield "decode raises DataError for a sample that cannot be read"
 
-    expect_forms(processor)
+    expect_forms(processor, samples)
     yield f"strangers may give {' or '.join(processor.takes) or 'nothing'}"
 
     with torch.no_grad():
@@ -211,6 +211,6 @@ def _backward(encoder: Encoder, inputs: dict[str, Tensor]) -> None:
         outputs = [encoding.pooled] + ([] if encoding.tokens is None else [_real(encoding, slice(None))])
         # random weights: the plain sum of what a LayerNorm gives is constant
         loss = torch.stack([(part * torch.randn_like(part)).sum() for part in outputs]).sum()
-    expect(loss.requires_grad, "pooled has no gradient", "one that reaches the parameters")
+    expect(encoding.pooled.requires_grad, "pooled has no gradient", "one that reaches the parameters")
     loss.backward()  # type: ignore[no-untyped-call]
     reached(encoder)

@@ -45,6 +45,10 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
             _expect_untouched(clean, dirty, f"{having}: absent slots that hold {garbage}")
         yield f"{having}: what absent slots hold changes no bit of vectors and gradients"
 
+    moved: Fuser = build_seeded(build, Fuser, 0, MODALITIES, WIDTH, **options)
+    _expect_all_count(moved)
+    yield "the vectors of every modality count"
+
     fuser.eval()
     embeddings = trial(MIXED, tokens=True)
     with torch.no_grad():
@@ -144,6 +148,21 @@ def _expect_shape(fused: Tensor, having: str) -> None:
             fused[row].isfinite().all(),
             f"{having}: a row with {subset} gave NaN or infinity",
             "finite numbers",
+        )
+
+
+def _expect_all_count(fuser: Fuser) -> None:
+    """Expect a gradient to each modality, once the weights are not as they start: a gate may start at 0."""
+    with torch.no_grad(), seed(0):
+        for parameter in fuser.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    gradients = _run(fuser, trial(MIXED)).gradients
+    for name in MODALITIES:
+        gradient = gradients[f"the pooled {name}"]
+        expect(
+            gradient is not None and gradient.any(),
+            f"what {name} gives changes nothing",
+            "all modalities to count: take them by name, as many as there are",
         )
 
 

@@ -24,7 +24,7 @@ from fusion.training.followers import Followers
 from fusion.training.progress import Progress
 from fusion.training.skips import Clues, Line, Skips, Suspects, blame, clues, mark, suspects, told
 
-HOPELESS = 5  # unreadable rows, and not one readable before them
+HOPELESS = 5  # unreadable rows, or steps, and not one row with a modality before them
 
 
 class _Noted(NamedTuple):
@@ -102,10 +102,7 @@ class Journal:
         if self.accelerator.is_main_process:
             self._write(lines)
         self.ledger.add(row for heard in ranks for row in heard.bad)
-        if not self.presence and len(self.ledger.rows) >= HOPELESS:
-            raise DataError(
-                f"not one row could be read so far: {self.ledger.summary()}; all are in {self.ledger.path}"
-            )
+        self._expect_rows(lines[-1]["step"] if lines else 0)
         self._warn(lines)
         self._follow(lines)
 
@@ -167,6 +164,20 @@ class Journal:
         for name in self.modalities:
             if not any(name in kind.split("+") for kind in self.presence):
                 self.progress.warn(f"encoders.{name}: no row of the first batch has {name}")
+
+    def _expect_rows(self, step: float) -> None:
+        """Raise DataError when no row so far has a modality, and there is little hope that one will."""
+        bad = self.ledger.rows
+        if self.presence or (len(bad) < HOPELESS and step < min(HOPELESS, self.steps)):
+            return
+        if bad:
+            raise DataError(
+                f"not one row could be read so far: {self.ledger.summary()}; all are in {self.ledger.path}"
+            )
+        raise DataError(
+            f"not one row so far has any of {', '.join(self.modalities)}; sources give rows by these names, "
+            "such as `datasets` by its option columns; `fusion data` tells what is in them"
+        )
 
     def _write(self, lines: list[Line]) -> None:
         jsonl.append(self._path, lines)

@@ -10,7 +10,7 @@ import datasets
 import pyarrow as pa
 from filelock import FileLock
 
-LAYOUT = 1  # of what is written; another one makes other files
+LAYOUT = 2  # of what is written; another one makes other files
 ROWS = 1000  # of one record batch
 
 

@@ -13,7 +13,10 @@ def relative(folder: str, name: str) -> Path:
     `folder` is a real path, without links. A link inside it that leads out is refused, too.
     """
     if os.path.isabs(name):
-        raise DataError(f"the path {name[:200]!r} is absolute; a table names files relative to {folder!r}")
+        raise DataError(
+            f"the path {name[:200]!r} is absolute; a table names files relative to {folder!r}, or to the "
+            "folder: that columns gives"
+        )
     return inside([folder], os.path.join(folder, _plain(name)))
 
 

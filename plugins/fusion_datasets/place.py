@@ -61,9 +61,14 @@ def find(data: str, format: str) -> Place:
         return _folder(path, format)
     if glob.has_magic(path):
         return _matching(path, format)
-    if format == "auto" and HUB_ID.fullmatch(path) and not _format_of(path):
+    owner, _, name = path.partition("/")
+    misspelt = name and os.path.isdir(owner)  # a folder that is here, not the owner of a data set
+    if format == "auto" and HUB_ID.fullmatch(path) and not _format_of(path) and not misspelt:
         return Place(path, "hub", "", {})
-    raise DataError(f"there is no file or folder {path!r}; give a path, a glob, or the id of a data set")
+    raise DataError(
+        f"there is no file or folder {path!r}; give a path, a glob, or the id of a data set of the hub, "
+        "with format: hub where a folder has its owner's name"
+    )
 
 
 def expand(path: str) -> str:

@@ -32,6 +32,8 @@ Read = Callable[[Any], Any]
 
 def reading(key: str, column: Column, cells: pa.ChunkedArray, meaning: Meaning) -> Read:
     """Return what reads a column as the option says. Raises DataError when that does not fit its type."""
+    if pa.types.is_null(cells.type):  # all cells are empty, and none is read
+        return _same
     what = holds(cells.type)
     said = f"columns.{key}: column {column.column!r} holds {what.value}"
     if column.rate is not None:

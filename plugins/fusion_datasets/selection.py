@@ -55,6 +55,8 @@ def choose(
 ) -> range | npt.NDArray[np.int64]:
     """Return the numbers of the rows that are kept, in order. Raises DataError when there is none."""
     size = len(next(iter(columns.values()), ()))
+    if not size:
+        raise DataError("there is no row")
     start, stop = split.bounds(size)
     kept = mask(columns, labels, where)
     rows = range(start, stop) if kept is None else np.flatnonzero(kept[start:stop]) + start

@@ -254,6 +254,12 @@ class Detached(Good):
         return Encoding(pooled.detach(), tokens.detach(), mask)
 
 
+class HalfDetached(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        pooled, tokens, mask = super().forward(x, length)
+        return Encoding(pooled.detach(), tokens, mask)
+
+
 class Unsaved(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -307,6 +313,7 @@ def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
         (processed_by(ForgetfulWaves), "the pickled processor gives other numbers"),
         (Untrained, r"parameter 'spare\.weight' gets no gradient"),
         (Detached, "pooled has no gradient"),
+        (HalfDetached, "pooled has no gradient"),
         (Unsaved, "another build with its saved weights gives vectors that differ by"),
     ],
 )

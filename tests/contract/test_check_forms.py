@@ -45,6 +45,15 @@ class Formulas(Letters):
         raise DataError("this is no formula")
 
 
+class OpensFormulas(Opens):
+    """Reads few texts, and those of files."""
+
+    def decode(self, raw: Any) -> Any:
+        if not os.path.isfile(raw) and raw != "H2O":
+            raise DataError("this is no formula")
+        return super().decode(raw)
+
+
 class Unheard(Letters):
     takes = ("url",)  # type: ignore[assignment]
 
@@ -64,6 +73,12 @@ def test_one_that_opens_no_text_of_a_stranger_passes(processor: Processor) -> No
 def test_one_that_opens_a_text_is_found(processor: Processor) -> None:
     with pytest.raises(PluginError, match="reads one otherwise where a file has it for a name"):
         expect_forms(processor)
+
+
+def test_one_that_reads_few_texts_is_tried_with_one_of_them() -> None:
+    expect_forms(Formulas(), [b"", "H2O"])
+    with pytest.raises(PluginError, match="reads one otherwise where a file has it for a name"):
+        expect_forms(OpensFormulas(), [b"", "H2O"])
 
 
 def test_forms_that_there_are_not_are_found() -> None:

@@ -21,7 +21,7 @@ class Sum(Fuser):
 
 
 def test_a_good_fuser_passes() -> None:
-    assert len(check_fuser(Sum)) == 7
+    assert len(check_fuser(Sum)) == 8
 
 
 class Narrow(Sum):
@@ -82,6 +82,27 @@ class AlwaysDrops(Sum):
         return torch.dropout(super().forward(embeddings), 0.5, train=True)
 
 
+class TakesTwo(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return self.mix(torch.stack([embeddings.visible(name) for name in self.modalities[:2]]).sum(0))
+
+
+class Gated(Sum):
+    """Starts with a gate that is closed to all but the first (Flamingo, 2022)."""
+
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__(modalities, width)
+        self.gate = nn.Parameter(torch.zeros(len(modalities) - 1))
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        first, *others = (embeddings.visible(name) for name in self.modalities)
+        return self.mix(first + (self.gate.tanh()[:, None, None] * torch.stack(others)).sum(0))
+
+
+def test_a_gate_may_start_at_zero() -> None:
+    assert "the vectors of every modality count" in check_fuser(Gated)
+
+
 class Spare(Sum):
     def __init__(self, modalities: Sequence[str], width: int) -> None:
         super().__init__(modalities, width)
@@ -137,6 +158,7 @@ def test_shares_are_checked_where_a_fuser_has_them() -> None:
         (MasksTooLate, r"absent slots that hold nan change the gradient of mix\.weight"),
         (Averages, "without tokens: a row with nothing gave NaN or infinity"),
         (BatchNormed, "row 0 differs by .* alone; expected at most 1e-05"),
+        (TakesTwo, "what audio gives changes nothing; expected all modalities to count"),
         (AlwaysDrops, "evaluation gives other numbers each time"),
         (Spare, "parameter 'spare' gets no gradient"),
         (UnsavedSum, "another build with its saved weights gives vectors that differ"),

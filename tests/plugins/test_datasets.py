@@ -143,6 +143,37 @@ def test_csv_has_whole_numbers_and_words_such_as_na_where_other_cells_are_empty(
     assert rows(data=path.with_suffix(".tsv")) == [{"text": "a, b", "label": 0}]
 
 
+def test_semicolons_separate_where_the_header_has_no_comma(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text;label\na, b;0\n"c;d";1\n', encoding="utf-8-sig")
+    assert rows(data=path) == [{"text": "a, b", "label": 0}, {"text": "c;d", "label": 1}]
+    path.write_text("text,left;right\na;b,0\n")
+    assert rows(data=path) == [{"text": "a;b", "left;right": 0}]
+    path.with_suffix(".tsv").write_text("text;x\tlabel\na;b\t0\n")
+    assert rows(data=path.with_suffix(".tsv")) == [{"text;x": "a;b", "label": 0}]
+
+
+@pytest.mark.parametrize(("encoding", "what"), [("latin-1", "column 'text'"), ("utf-16", "the file")])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_words_that_are_not_utf_8_are_an_error_of_the_table(
+    tmp_path: Path, encoding: str, what: str, suffix: str
+) -> None:
+    path = tmp_path / f"rows{suffix}"
+    path.write_text("label,text\n0,größer\n".replace(",", "\t" if suffix == ".tsv" else ","), encoding)
+    with pytest.raises(DataError, match=rf"rows{suffix}': {what} is not written in UTF-8; save the table"):
+        rows(data=path)
+
+
+def test_a_column_of_empty_cells_is_absent_whatever_is_said_of_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,photo,kind\na,,\nb,,\n")
+    columns = {
+        "text": "text",
+        "image": {"column": "photo", "folder": "."},
+        "label": {"column": "kind", "classes": ["cat"]},
+    }
+    assert rows(data=tmp_path / "rows.csv", columns=columns) == [{"text": "a"}, {"text": "b"}]
+
+
 def test_the_type_of_a_csv_column_is_that_of_all_its_rows_in_all_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("value,text\n" + '1,"x\nx"\n' * 300_000 + "2.5,y\n")
     (tmp_path / "b.csv").write_text("text,value\nz,7\n")
@@ -693,11 +724,14 @@ def test_an_option_that_does_not_fit_says_what_does(
         rows(data=path, **options)
 
 
-def test_data_that_are_not_there_or_not_clear_say_so(tmp_path: Path) -> None:
+def test_data_that_are_not_there_or_not_clear_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"there is no file or folder '.*none\.parquet'; give a path, a glob"):
         rows(data=tmp_path / "none.parquet")
     with pytest.raises(DataError, match="no file matches"):
         rows(data=tmp_path / "*.parquet")
+    monkeypatch.chdir(tmp_path.parent)  # no hub is asked for what is misspelt in a folder that is here
+    with pytest.raises(DataError, match=f"^there is no file or folder '{tmp_path.name}/fotos'; give a path"):
+        rows(data=f"{tmp_path.name}/fotos")
     with pytest.raises(DataError, match=r"holds no file that is read; suffixes that are: \.parquet"):
         rows(data=tmp_path)
     with pytest.raises(DataError, match=r"holds no file of the format csv \(\.csv, \.tsv\)"):
@@ -718,8 +752,10 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n")
-    with pytest.raises(DataError, match="none of 0 rows"):
+    with pytest.raises(DataError, match="there is no row"):
         rows(data=tmp_path / "a.csv")
+    with pytest.raises(DataError, match="there is no row"):
+        rows(data=tmp_path / "a.csv", columns={"label": {"column": "label", "classes": ["cat", "dog"]}})
     with pytest.raises(DataError, match="no sample in"):
         rows(data=tar(tmp_path / "a.tar", {"README": b""}))
     with pytest.raises(DataError, match="cannot be read as parquet"):

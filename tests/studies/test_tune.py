@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def test_the_best_recipe_gives_the_best_score(toy_yaml: Path, registry: Registry
     assert [one["score"] for one in told["trials"]] == scores
     page = found.page.read_text("utf-8")
     assert "chosen by subsets/image+text+audio/accuracy on the rows of evaluate.sources" in page
+
+
+def test_nothing_is_trained_where_optuna_is_missing(
+    toy_yaml: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(RunError, match=r"pip install 'fusion-bind\[tune\]'"):
+        tune(toy_yaml, over=OVER, by=ACCURACY, trials=1, out=tmp_path / "out", registry=registry)
+    assert not (tmp_path / "out").exists()
 
 
 def test_less_of_an_error_is_better(toy_yaml: Path, registry: Registry, tmp_path: Path) -> None:

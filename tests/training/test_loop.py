@@ -336,6 +336,16 @@ def test_a_training_of_which_no_row_can_be_read_stops(
         train(recipe(broken | {"train.steps": 2}), tmp_path / "run", registry=registry)
 
 
+def test_a_training_of_which_no_row_has_a_modality_stops(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    hidden = {f"sources.{name}.without": ["image", "text", "audio"] for name in ("seen", "heard")}
+    with pytest.raises(DataError, match=r"^not one row so far has any of image, text, audio; sources give"):
+        train(recipe(hidden | {"train.steps": 2}), tmp_path / "run", registry=registry)
+    with pytest.raises(DataError, match=r"^not one row so far has any of"):
+        train(recipe(hidden | {"train.steps": 1000}), tmp_path / "long", registry=registry)
+
+
 def test_a_batch_that_does_not_fit_into_memory_is_told(
     recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:

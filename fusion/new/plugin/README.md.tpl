@@ -3,7 +3,7 @@
 The modality `$name` for fusion: an encoder, and a source of made-up rows until yours are there.
 
 ```console
-$$ pip install -e .
+$$ pip install -e '.[test]'
 $$ fusion plugins check $kebab-net
 $$ fusion plugins check $kebab-rows
 $$ fusion train recipe.yaml

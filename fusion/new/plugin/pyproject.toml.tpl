@@ -10,6 +10,9 @@ readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["fusion-bind"]
 
+[project.optional-dependencies]
+test = ["pytest"]
+
 [project.entry-points.fusion]
 $name = "$package"
 

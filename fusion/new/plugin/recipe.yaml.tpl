@@ -1,6 +1,7 @@
 # fusion train recipe.yaml
 #
 # Binds $name to words.
+name: $kebab
 sources:
   train: {name: $kebab-rows}
 encoders:

@@ -5,7 +5,6 @@ Pictures, sounds and words of three shapes, bound in one space. Put your own in 
 ```console
 $$ fusion data recipe.yaml --html data.html    # what is in the rows
 $$ fusion train recipe.yaml                    # seconds; then open the report that it names
-$$ pytest                                      # the fuser keeps its contract, the recipe trains
 ```
 
 - `data/train.csv` and `data/test.csv` have a row for each sample: paths relative to the table, and an empty cell where a
@@ -15,6 +14,7 @@ $$ pytest                                      # the fuser keeps its contract, t
 - `$package/fuser.py` is a part of your own. Recipes find it once it is installed:
 
 ```console
-$$ pip install -e .
+$$ pip install -e '.[test]'
+$$ pytest                                      # the fuser keeps its contract, the recipe trains
 $$ fusion train recipe.yaml fuser.name=$kebab-max
 ```

@@ -8,6 +8,9 @@ version = "0.1.0"
 requires-python = ">=3.11"
 dependencies = ["fusion-bind"]
 
+[project.optional-dependencies]
+test = ["pytest"]
+
 [project.entry-points.fusion]
 $name = "$package"
 
