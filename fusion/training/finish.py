@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from fusion import run as runs
 from fusion.data import lines
 from fusion.evaluation.evaluate import evaluate
-from fusion.files import sha256
+from fusion.files import fsync, sha256
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -52,6 +52,8 @@ def finish(
         if evaluation.temperatures:
             run.write_json(run.calibration_file.name, evaluation.temperatures)
             saved.append(run.calibration_file)
+        for path in saved:
+            fsync(path)
         digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
         record = runs.manifest(recipe, registry, model.pretrained, digests, [one.name for one in compressed])
         run.write_json("manifest.json", {**record, **told})

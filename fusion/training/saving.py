@@ -67,17 +67,17 @@ class Saver:
         finally:
             self._thread.shutdown()
 
-    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
+    def save(self, done: int, seconds: float, journal: Mapping[str, Any], best: Best) -> None:
         """Copy the state after this many steps and seconds, and begin to write it; the main process calls it.
 
-        `best` is that of `checkpoint.save`. Waits for the checkpoint before. Raises CheckpointError where
-        that could not be written.
+        `journal` is the state of the journal, `best` is that of `checkpoint.save`. Waits for the checkpoint
+        before. Raises CheckpointError where that could not be written.
         """
         if self._writing is not None and not self._writing.done() and not self._told:
             self._told = True
             self.progress.warn(f"step {done} waits for the checkpoint before; raise train.checkpoint_every")
         self.wait()
-        state: dict[str, Any] = {"seconds": seconds, "presence": dict(presence), **self.began_with}
+        state: dict[str, Any] = {"seconds": seconds, **journal, **self.began_with}
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
         weights = self._weights.take(self.model.state_dict())
@@ -120,8 +120,7 @@ class Saver:
         checkpoint.restore_optimizer(self.model, self.adamw.optimizer, found.optimizer)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(found.state["scaler"])
-        journal.presence.update(found.state["presence"])
-        journal.rewind(found.step)
+        journal.rewind(found.step, found.state)
         return found.step, found.state["seconds"]
 
     def expect_same_beginning(self, state: Mapping[str, Any]) -> None:

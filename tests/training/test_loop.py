@@ -1,6 +1,8 @@
 """Training: the same numbers for the same seed, also after an interruption, and refusals in words."""
 
+import json
 import math
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -27,10 +29,11 @@ from fusion import (
 )
 from fusion.build import build_model
 from fusion.errors import Stopped
+from fusion.files import alone
 from fusion.picks import complete
 from fusion.recipe import Train
 from fusion.recipe_text import dump
-from fusion.training import checkpoint
+from fusion.training import checkpoint, loop
 from fusion.training.optimizer import learning_rate, optimizer
 
 Make = Callable[..., Recipe]
@@ -222,7 +225,50 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
     assert same(weights(resumed), weights(whole))
 
 
+def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    test = {"test": {"name": "toy", "rows": 9, "broken": [5]}}
+    made = recipe({"sources.seen.broken": [1, 2], "evaluate": {"sources": test}})
+    run = train(made, tmp_path / "run", registry=registry)
+    ledger = (run.folder / "ledger.jsonl").read_text()
+    assert [json.loads(line)["source"] for line in ledger.splitlines()] == ["seen", "seen", "test"]
+    (run.folder / "manifest.json").unlink()
+    resumed = train(made, run.folder, resume=True, registry=registry)
+    assert resumed.metrics["data/bad_rows"] == 2
+    assert (run.folder / "ledger.jsonl").read_text() == ledger
+
+
+def test_what_the_manifest_lists_is_on_the_disk_before_it(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: written.append(os.readlink(f"/proc/self/fd/{file}")) or fsync(file)
+    )
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    until = written[: written.index(str(run.folder / ".manifest.json.partial"))]
+    assert {str(run.folder / name) for name in run.manifest["files"]} <= {*until}
+
+
 # refusals
+
+
+def test_one_training_at_a_time_goes_on_with_a_run(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    monkeypatch.setattr(loop, "PATIENCE", 0.0)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with alone(run.folder):
+        with pytest.raises(
+            RunError, match=r"another process trains in .*run; wait for its end, or choose anot"
+        ):
+            train(recipe(), run.folder, resume=True, registry=registry)
+        assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+    assert train(recipe(), run.folder, resume=True, registry=registry).finished
 
 
 def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_path: Path) -> None:
