@@ -129,7 +129,7 @@ def _train(
     anchors.attach(adamw.optimizer)
     backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    began_as = began_with(start, anchors)
+    began_as = began_with(start, anchors, steps.order.sizes)
     with (
         interrupt.between_steps(ranks) as agreement,
         progress(f"train {recipe.name}", settings.steps, main=main) as shown,

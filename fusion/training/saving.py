@@ -21,12 +21,11 @@ from fusion.training.progress import Progress
 from fusion.training.snapshot import Snapshot
 from fusion.transfer.initial import Start
 
-Digests = dict[str, str | None]
 
-
-def began_with(start: Start | None, anchors: Anchors) -> Digests:
-    """Return the SHA-256 of what a training reads once more when it is resumed."""
-    return {"init": None if start is None else start.origin["sha256"], "prior": anchors.digest}
+def began_with(start: Start | None, anchors: Anchors, sizes: Mapping[str, int | None]) -> dict[str, Any]:
+    """Return what has to be the same when a training is resumed: SHA-256 of weights, rows of each source."""
+    init = None if start is None else start.origin["sha256"]
+    return {"init": init, "prior": anchors.digest, "rows": dict(sizes)}
 
 
 class Saver:
@@ -43,7 +42,7 @@ class Saver:
         adamw: Any,
         accelerator: Accelerator,
         progress: Progress,
-        began_with: Digests,
+        began_with: Mapping[str, Any],
     ) -> None:
         self.run, self.keep, self.began_with = run, keep, began_with
         self.model, self.adamw, self.accelerator, self.progress = model, adamw, accelerator, progress
@@ -99,7 +98,7 @@ class Saver:
     def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint; return the steps that are done and the seconds they took.
 
-        All ranks call it. Raises RunError when the training began with other weights than there are now.
+        All ranks call it. Raises RunError when the training began with other weights or rows than there are.
         """
         run, main = self.run, self.accelerator.is_main_process
         if any(run.checkpoints.glob(f"step-*/{checkpoint.SHARDS}")):
@@ -124,7 +123,18 @@ class Saver:
         return found.step, found.state["seconds"]
 
     def expect_same_beginning(self, state: Mapping[str, Any]) -> None:
-        """Raise RunError when the training began with other weights than there are now."""
+        """Raise RunError when the training began with other weights, or other rows, than there are now."""
+        known, now = state.get("rows", {}), self.began_with["rows"]
+        moved = [
+            f"{name} had {known.get(name)} and has {count}"
+            for name, count in now.items()
+            if known.get(name) != count
+        ]
+        if moved:  # the order of the rows would be another one
+            raise RunError(
+                f"{self.run.folder} began with other rows ({', '.join(moved)}); put them back as they were, "
+                "or start anew in another --out"
+            )
         changed = [key for key, digest in self.began_with.items() if state.get(key) != digest]
         if changed:
             raise RunError(

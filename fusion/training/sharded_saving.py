@@ -32,8 +32,8 @@ class ShardedSaver(Saver):
     def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint, of any number of ranks; return the steps and seconds it is after.
 
-        All ranks call it. Raises RunError when the training began with other weights than there are now, or
-        when its checkpoints are not of shards.
+        All ranks call it. Raises RunError when the training began with other weights or rows than there are
+        now, or when its checkpoints are not of shards.
         """
         found, damaged = shards.latest(self.run.checkpoints, self.hosts)
         for message in damaged:

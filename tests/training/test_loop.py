@@ -232,7 +232,7 @@ def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
     made = recipe({"sources.seen.broken": [1, 2], "evaluate": {"sources": test}})
     run = train(made, tmp_path / "run", registry=registry)
     ledger = (run.folder / "ledger.jsonl").read_text()
-    assert [json.loads(line)["source"] for line in ledger.splitlines()] == ["seen", "seen", "test"]
+    assert [json.loads(line)["source"] for line in ledger.splitlines()] == ["seen", "seen", "evaluate/test"]
     (run.folder / "manifest.json").unlink()
     resumed = train(made, run.folder, resume=True, registry=registry)
     assert resumed.metrics["data/bad_rows"] == 2
@@ -281,6 +281,17 @@ def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_p
         r"fuser\.heads, train\.lr$",
     ):
         train(changed, run.folder, resume=True, registry=registry)
+
+
+def test_sources_that_have_other_rows_now_are_told(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType
+) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    monkeypatch.setattr(toy.Rows, "__len__", lambda rows: 20 if rows.rows == 24 else rows.rows)
+    told = r"run began with other rows \(seen had 24 and has 20\); put them back as they were, or start anew"
+    with pytest.raises(RunError, match=told):
+        train(recipe(), run.folder, resume=True, registry=registry)
 
 
 def test_a_folder_that_holds_something_is_not_written_into(
