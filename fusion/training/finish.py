@@ -42,7 +42,8 @@ def finish(
     if accelerator.is_main_process:
         run.write_json("metrics.json", {**metrics, **evaluation.metrics})
         run.write_json("evaluation.json", evaluation.details)
-        lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
+        if evaluation.bad:
+            lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         saved = [
             run.folder / "recipe.yaml",
             run.model_file,

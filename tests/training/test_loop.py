@@ -93,6 +93,7 @@ def test_every_step_is_written_with_its_parts(whole: Run, lines: Lines) -> None:
 
 
 def test_a_run_counts_its_rows_by_presence(whole: Run) -> None:
+    assert not (whole.folder / "ledger.jsonl").exists()  # none is bad
     metrics = whole.metrics
     assert metrics["train/rows/image+text"] == 32  # two thirds of 8 steps of 6 rows
     assert metrics["train/rows/text+audio"] == 16
