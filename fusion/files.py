@@ -1,11 +1,14 @@
 """Files that are on the disk, and what tells that they are what was written."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,22 @@ def fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(folder: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Keep a folder from other processes of this machine that want it alone, too.
+
+    One that has it is waited for so long. Raises BlockingIOError where it still has it.
+    """
+    limit = time.monotonic() + seconds
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        while not _locked(handle, time.monotonic() >= limit):
+            time.sleep(0.1)
+        yield
     finally:
         os.close(handle)
 
@@ -40,3 +59,13 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def _locked(handle: int, last: bool) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if last:
+            raise
+        return False
+    return True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import RunError
-from fusion.files import json_bytes, parse_json
+from fusion.files import fsync, json_bytes, parse_json
 from fusion.manifest import MANIFEST
 from fusion.manifest import parse as parse_manifest
 from fusion.picks import picks
@@ -21,6 +21,8 @@ from fusion.recipe_text import dump, parse, read
 from fusion.registry import Registry
 
 RUNS = Path("runs")
+STAGE = ".recipe.yaml.partial"
+"""All that is in the folder of a run that was killed while it was made."""
 LIBRARIES = ("torch", "accelerate", "numpy", "safetensors")
 """Those whose versions a manifest has."""
 
@@ -89,6 +91,7 @@ class Run:
         """Write a JSON file, whole or not at all."""
         stage = self.folder / f".{name}.partial"
         stage.write_bytes(json_bytes(content))
+        fsync(stage)
         stage.replace(self.folder / name)
 
     def read_json(self, name: str) -> dict[str, Any]:
@@ -137,7 +140,7 @@ def settle(run: Run, name: str, out: Path | None) -> Run:
 
 def expect_free(out: Path | None) -> None:
     """Raise RunError where the folder of a new run is taken."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and out.exists() and not (out.is_dir() and {*out.iterdir()} <= {out / STAGE}):
         raise RunError(f"{out} exists; continue it with --resume, or choose another --out")
 
 
@@ -170,7 +173,7 @@ def resumable(name: str, out: Path | None) -> Run:
 
 
 def _write_recipe(folder: Path, recipe: Recipe) -> None:
-    stage = folder / ".recipe.yaml.partial"
+    stage = folder / STAGE
     stage.write_text(dump(recipe.model_dump(mode="json")), "utf-8")
     stage.replace(folder / "recipe.yaml")
 

@@ -1,18 +1,26 @@
-"""What all tests share: one thread, and one tiny trained run."""
+"""What all tests share: one thread, examples that are the same each time, and one tiny trained run."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from fusion import Registry, Run, read_recipe, train
 from fusion.picks import shrink
 
+# a loaded machine is slow, which is no fault of what is tested
+hypothesis.settings.register_profile("fusion", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("fusion")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Here, as two busy threads on two busy cores wait for each other, and in other processes, to the bit."""
+    """Let this process and those it starts compute with one thread: several add numbers in other orders.
+
+    Two busy threads on two busy cores would also wait for each other most of the time.
+    """
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")

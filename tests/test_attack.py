@@ -37,7 +37,7 @@ def test_the_projection_on_a_cube_cuts_every_number() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 @given(delta=NUMBERS, low=NUMBERS, high=NUMBERS, radius=st.floats(0, 3, width=32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_leaves_the_ball_or_the_range(norm: Norm, delta, low, high, radius: float) -> None:  # type: ignore[no-untyped-def]
     bounds = (torch.from_numpy(part) for part in (-abs(low), abs(high)))
     within = region(norm, [radius, 0.0], *bounds)

@@ -49,6 +49,13 @@ def test_an_empty_folder_may_be_given(here: Path, recipe: Recipe) -> None:
     assert create("bind", recipe, here / "empty").folder == here / "empty"
 
 
+def test_a_folder_that_was_left_while_it_was_made_may_be_given(here: Path, recipe: Recipe) -> None:
+    (here / "left").mkdir()
+    (here / "left" / ".recipe.yaml.partial").write_text("name: bi")
+    run = create("bind", recipe, here / "left")
+    assert [path.name for path in run.folder.iterdir()] == ["recipe.yaml"]
+
+
 def test_the_newest_run_is_the_one_with_the_highest_number(here: Path, recipe: Recipe) -> None:
     for number in (1, 2, 10):
         create("bind", recipe, here / "runs" / ("bind" if number == 1 else f"bind-{number}"))

@@ -80,10 +80,10 @@ class Entry:
     def release(self) -> None:
         self._close()
 
-    def _lock(self, how: int) -> bool:
+    def _lock(self, how: int, create: int = 0) -> bool:
         """Lock the file `used` for as long as this object lives; return whether that could be."""
         try:
-            handle = os.open(self.folder / USED, os.O_RDWR)
+            handle = os.open(self.folder / USED, os.O_RDWR | create)
         except FileNotFoundError:
             return False
         self._close = finalize(self, os.close, handle)
@@ -122,7 +122,8 @@ class Entry:
     def remove(self, *, damaged: bool = False) -> bool:
         """Delete it and return whether it is gone; one in use stays, unless it is damaged."""
         self.release()
-        if not damaged and not self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        # a process that was killed may have left it without the file
+        if not damaged and not self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_CREAT):
             return False
         (self.folder / RECORD).unlink(missing_ok=True)  # from now on it is not there
         shutil.rmtree(self.folder, ignore_errors=True)

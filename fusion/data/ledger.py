@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from fusion.data import lines
@@ -21,8 +22,6 @@ class Ledger:
         self.path, self.max_bad, self.writes = path, max_bad, writes
         self.rows: dict[tuple[str, int], BadRow] = {}
         self._note(BadRow(**line) for line in lines.read(path))
-        if writes and self.rows:
-            lines.rewrite(path, self._described(self.rows.values()))  # without a line that a kill has torn
 
     def add(self, found: Iterable[BadRow]) -> None:
         """Note rows, each only once. Raises DataError above `max_bad` different rows."""
@@ -37,6 +36,12 @@ class Ledger:
                 f"{len(bad)} rows cannot be read, train.max_bad allows {self.max_bad}; the worst source is "
                 f"{source!r} with {count}, such as row {worst.row}: {worst.reason}; all are in {self.path}"
             )
+
+    def rewind(self, count: int) -> None:
+        """Forget all rows but the first ones: those of an evaluation, and of a line that a kill has torn."""
+        self.rows = dict(islice(self.rows.items(), count))
+        if self.writes and self.path.is_file():
+            lines.rewrite(self.path, self._described(self.rows.values()))
 
     def summary(self) -> str:
         """Tell the most frequent kinds of reasons, each with how many rows it has and one of them."""

@@ -1,12 +1,10 @@
 """Let an index hold the rows of a source: those that are not there yet are encoded, and some left out."""
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +18,7 @@ from fusion.data.collate import BadRow
 from fusion.data.order import Ints
 from fusion.errors import DataError, RunError, unknown
 from fusion.evaluation.embed import Embedded, embed
+from fusion.files import alone
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.recipe_picks import SourcePick
@@ -189,21 +188,14 @@ def _write(place: Path, merged: dict[str, Part], kind: Kind, known: dict[str, He
 def _alone(place: Path, accelerator: Accelerator) -> Iterator[None]:
     """Make the folder of an index and keep other updates from it. Raises RunError while one runs."""
     place.mkdir(parents=True, exist_ok=True)
-    handle = os.open(place, os.O_RDONLY)
-    try:
+    with ExitStack() as kept:
         if accelerator.is_main_process:
-            _lock(handle, place)
+            try:
+                kept.enter_context(alone(place))
+            except BlockingIOError as error:
+                raise RunError(f"{place} is being updated by another process; wait for its end") from error
         accelerator.wait_for_everyone()
         yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, place: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise RunError(f"{place} is being updated by another process; wait for its end") from error
 
 
 def _digest(wanted: Record, fresh: Ints) -> str:

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from fusion import run as runs
 from fusion.data import lines
 from fusion.evaluation.evaluate import evaluate
-from fusion.files import sha256
+from fusion.files import fsync, sha256
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -42,7 +42,8 @@ def finish(
     if accelerator.is_main_process:
         run.write_json("metrics.json", {**metrics, **evaluation.metrics})
         run.write_json("evaluation.json", evaluation.details)
-        lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
+        if evaluation.bad:
+            lines.append(run.folder / "ledger.jsonl", (row._asdict() for row in evaluation.bad))
         saved = [
             run.folder / "recipe.yaml",
             run.model_file,
@@ -52,6 +53,8 @@ def finish(
         if evaluation.temperatures:
             run.write_json(run.calibration_file.name, evaluation.temperatures)
             saved.append(run.calibration_file)
+        for path in saved:
+            fsync(path)
         digests = {str(path.relative_to(run.folder)): sha256(path) for path in saved}
         record = runs.manifest(recipe, registry, model.pretrained, digests, [one.name for one in compressed])
         run.write_json("manifest.json", {**record, **told})

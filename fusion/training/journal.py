@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +24,7 @@ from fusion.training.followers import Followers
 from fusion.training.progress import Progress
 from fusion.training.skips import Clues, Line, Skips, Suspects, blame, clues, mark, suspects, told
 
+BEGINNING: Mapping[str, Any] = {"presence": {}, "bad_rows": 0}
 HOPELESS = 5  # unreadable rows, or steps, and not one row with a modality before them
 
 
@@ -115,8 +116,14 @@ class Journal:
             told = self.ledger.summary()
             self.progress.warn(f"{len(bad)} rows could not be read: {told}; all are in {self.ledger.path}")
 
-    def rewind(self, step: int) -> None:
-        """Forget what a run wrote after the step from which it goes on; all ranks call it."""
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it."""
+        return {"presence": dict(self.presence), "bad_rows": len(self.ledger.rows)}
+
+    def rewind(self, step: int, state: Mapping[str, Any] = BEGINNING) -> None:
+        """Forget what a run wrote after the step, of which it has the `state`; all ranks call it."""
+        self.presence.update(state["presence"])
+        self.ledger.rewind(state["bad_rows"])
         kept: list[list[Line]] = [[]]
         if self.accelerator.is_main_process:
             kept = [[line for line in jsonl.read(self._path) if line["step"] <= step]]

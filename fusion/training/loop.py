@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from accelerate.utils import send_to_device
 from fusion import run as runs
 from fusion.cache.cached import cached
 from fusion.data.loader import load
-from fusion.errors import TrainingError
+from fusion.errors import RunError, TrainingError
+from fusion.files import alone
 from fusion.fitted import fitted
 from fusion.picks import complete
 from fusion.recipe import Recipe
@@ -50,6 +51,9 @@ from fusion.training.whole import Whole
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 
+PATIENCE = 30.0
+"""Seconds in which a training that was told to end may do so, before another one goes on with its run."""
+
 
 @together
 def train(
@@ -73,9 +77,9 @@ def train(
     checkpoint and raise KeyboardInterrupt, for SIGTERM its subclass Stopped.
     """
     registry = registry or Registry()
-    with Interrupt() as interrupt, Followers(registry) as followers:
+    with ExitStack() as kept, Interrupt() as interrupt, Followers(registry) as followers:
         recipe, folder = fitted(complete(recipe, registry), registry), Path(out) if out else None
-        return _train(recipe, folder, resume, profile, compress, registry, interrupt, followers)
+        return _train(recipe, folder, resume, profile, compress, registry, interrupt, followers, kept)
 
 
 def _train(
@@ -87,6 +91,7 @@ def _train(
     registry: Registry,
     interrupt: Interrupt,
     followers: Followers,
+    kept: ExitStack,
 ) -> Run:
     if compress and sharded():
         raise TrainingError("a compression changes whole weights; launch without FSDP2 (--launch ddp)")
@@ -105,7 +110,7 @@ def _train(
     teacher = open_teacher(recipe, model, registry)
     followers.build(recipe, accelerator)
     steps = training_steps(recipe, model, registry, accelerator.process_index, ranks)
-    run = _open(recipe, out, resume, accelerator)
+    run = _open(recipe, out, resume, accelerator, kept)
     interrupt.folder = run.folder
     told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
     told |= {} if start is None else {"init": start.record()}
@@ -113,8 +118,8 @@ def _train(
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
         teacher = None  # the training wants its memory
     if not chosen:  # what is kept of a frozen encoder would not be what a compression makes of it
-        steps, kept = cached(steps, recipe, model, registry, accelerator)
-        told |= kept
+        steps, read = cached(steps, recipe, model, registry, accelerator)
+        told |= read
 
     if settings.compile:
         for encoder in model.encoders.values():
@@ -124,7 +129,7 @@ def _train(
     anchors.attach(adamw.optimizer)
     backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
-    began_as = began_with(start, anchors)
+    began_as = began_with(start, anchors, steps.order.sizes)
     with (
         interrupt.between_steps(ranks) as agreement,
         progress(f"train {recipe.name}", settings.steps, main=main) as shown,
@@ -171,7 +176,7 @@ def _train(
                 journal.flush()
             saver.check()
             if (due or stop) and (main or held.all_save):
-                saver.save(done, time.monotonic() - began, journal.presence, selection.best())
+                saver.save(done, time.monotonic() - began, journal.state(), selection.best())
             if stop:
                 saver.wait()
                 accelerator.wait_for_everyone()  # who ends earlier would end the one that saves
@@ -206,10 +211,23 @@ def _train(
     return run
 
 
-def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator) -> Run:
-    """Make or reopen the run folder on the main process; all processes hear of it, or of the error."""
-    make = runs.reopen if resume else runs.create
-    return Run(agreed(lambda: make(recipe.name, recipe, out).folder, accelerator))
+def _open(recipe: Recipe, out: Path | None, resume: bool, accelerator: Accelerator, kept: ExitStack) -> Run:
+    """Make or reopen the run folder on the main process; all processes hear of it, or of the error.
+
+    No other training writes into it until `kept` is left.
+    """
+
+    def make() -> Path:
+        run = runs.resumable(recipe.name, out) if resume else runs.create(recipe.name, recipe, out)
+        try:
+            kept.enter_context(alone(run.folder, PATIENCE))
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process trains in {run.folder}; wait for its end, or choose another --out"
+            ) from error
+        return runs.reopen(recipe.name, recipe, run.folder).folder if resume else run.folder
+
+    return Run(agreed(make, accelerator))
 
 
 def _seed(number: int, device: torch.device) -> None:

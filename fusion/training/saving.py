@@ -21,12 +21,11 @@ from fusion.training.progress import Progress
 from fusion.training.snapshot import Snapshot
 from fusion.transfer.initial import Start
 
-Digests = dict[str, str | None]
 
-
-def began_with(start: Start | None, anchors: Anchors) -> Digests:
-    """Return the SHA-256 of what a training reads once more when it is resumed."""
-    return {"init": None if start is None else start.origin["sha256"], "prior": anchors.digest}
+def began_with(start: Start | None, anchors: Anchors, sizes: Mapping[str, int | None]) -> dict[str, Any]:
+    """Return what has to be the same when a training is resumed: SHA-256 of weights, rows of each source."""
+    init = None if start is None else start.origin["sha256"]
+    return {"init": init, "prior": anchors.digest, "rows": dict(sizes)}
 
 
 class Saver:
@@ -43,7 +42,7 @@ class Saver:
         adamw: Any,
         accelerator: Accelerator,
         progress: Progress,
-        began_with: Digests,
+        began_with: Mapping[str, Any],
     ) -> None:
         self.run, self.keep, self.began_with = run, keep, began_with
         self.model, self.adamw, self.accelerator, self.progress = model, adamw, accelerator, progress
@@ -67,17 +66,17 @@ class Saver:
         finally:
             self._thread.shutdown()
 
-    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
+    def save(self, done: int, seconds: float, journal: Mapping[str, Any], best: Best) -> None:
         """Copy the state after this many steps and seconds, and begin to write it; the main process calls it.
 
-        `best` is that of `checkpoint.save`. Waits for the checkpoint before. Raises CheckpointError where
-        that could not be written.
+        `journal` is the state of the journal, `best` is that of `checkpoint.save`. Waits for the checkpoint
+        before. Raises CheckpointError where that could not be written.
         """
         if self._writing is not None and not self._writing.done() and not self._told:
             self._told = True
             self.progress.warn(f"step {done} waits for the checkpoint before; raise train.checkpoint_every")
         self.wait()
-        state: dict[str, Any] = {"seconds": seconds, "presence": dict(presence), **self.began_with}
+        state: dict[str, Any] = {"seconds": seconds, **journal, **self.began_with}
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
         weights = self._weights.take(self.model.state_dict())
@@ -99,7 +98,7 @@ class Saver:
     def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint; return the steps that are done and the seconds they took.
 
-        All ranks call it. Raises RunError when the training began with other weights than there are now.
+        All ranks call it. Raises RunError when the training began with other weights or rows than there are.
         """
         run, main = self.run, self.accelerator.is_main_process
         if any(run.checkpoints.glob(f"step-*/{checkpoint.SHARDS}")):
@@ -120,12 +119,22 @@ class Saver:
         checkpoint.restore_optimizer(self.model, self.adamw.optimizer, found.optimizer)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(found.state["scaler"])
-        journal.presence.update(found.state["presence"])
-        journal.rewind(found.step)
+        journal.rewind(found.step, found.state)
         return found.step, found.state["seconds"]
 
     def expect_same_beginning(self, state: Mapping[str, Any]) -> None:
-        """Raise RunError when the training began with other weights than there are now."""
+        """Raise RunError when the training began with other weights, or other rows, than there are now."""
+        known, now = state.get("rows", {}), self.began_with["rows"]
+        moved = [
+            f"{name} had {known.get(name)} and has {count}"
+            for name, count in now.items()
+            if known.get(name) != count
+        ]
+        if moved:  # the order of the rows would be another one
+            raise RunError(
+                f"{self.run.folder} began with other rows ({', '.join(moved)}); put them back as they were, "
+                "or start anew in another --out"
+            )
         changed = [key for key, digest in self.began_with.items() if state.get(key) != digest]
         if changed:
             raise RunError(

@@ -21,10 +21,10 @@ class ShardedSaver(Saver):
         super().__init__(*given)
         self.hosts = hosts  # a group of all ranks that talks on the CPU
 
-    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
+    def save(self, done: int, seconds: float, journal: Mapping[str, Any], best: Best) -> None:
         """Save the state after this many steps and seconds; all ranks call it."""
         share_buffers(self.model)
-        state = {"seconds": seconds, "presence": dict(presence), **self.began_with}
+        state = {"seconds": seconds, **journal, **self.began_with}
         tensors = _named("model", self.model.state_dict())
         tensors |= _named("optimizer", optimizer_tensors(self.model, self.adamw.optimizer))
         shards.save(self.run.checkpoints, done, tensors, state, self.keep, self.hosts)
@@ -32,8 +32,8 @@ class ShardedSaver(Saver):
     def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint, of any number of ranks; return the steps and seconds it is after.
 
-        All ranks call it. Raises RunError when the training began with other weights than there are now, or
-        when its checkpoints are not of shards.
+        All ranks call it. Raises RunError when the training began with other weights or rows than there are
+        now, or when its checkpoints are not of shards.
         """
         found, damaged = shards.latest(self.run.checkpoints, self.hosts)
         for message in damaged:
@@ -56,8 +56,7 @@ class ShardedSaver(Saver):
             if name.startswith("optimizer/"):
                 of, key = _of(name)
                 self.adamw.optimizer.state[parameters[of]][key] = value
-        journal.presence.update(state["presence"])
-        journal.rewind(state["step"])
+        journal.rewind(state["step"], state)
         return state["step"], state["seconds"]
 
 

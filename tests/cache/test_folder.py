@@ -67,6 +67,9 @@ def test_a_full_disk_has_no_room(folder: Folder) -> None:
 def test_what_a_killed_training_left_is_swept_away_and_what_one_writes_is_not(folder: Folder) -> None:
     left, written = folder.stage("a"), folder.stage("a")
     left.release()
+    bare = folder.path / ".c"  # killed before the file was there by which it is held, or after it was gone
+    bare.mkdir()
+    (bare / "pooled-0.npy").touch()
     fresh = folder.stage("b")
     assert {path.name for path in folder.path.iterdir()} == {written.name, fresh.name}
     assert list(folder) == []

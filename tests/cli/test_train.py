@@ -122,13 +122,11 @@ def test_a_signal_to_all_processes_says_how_to_go_on_and_resuming_finishes(
     given = [*SMALL, "train.steps=150", "train.workers=2"]
     command = [sys.executable, "-m", "fusion", "train", "bind_digits", *given]
     command += ["--out", str(tmp_path / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
         start_new_session=True,
     ) as training:
         assert training.stderr is not None
@@ -148,7 +146,6 @@ def test_a_signal_to_all_processes_says_how_to_go_on_and_resuming_finishes(
         text=True,
         timeout=120,
         check=False,
-        env=environment,
     )
     assert resumed.returncode == 0, resumed.stderr
     assert f"step {int(stopped[1]) + 1}/150" in resumed.stderr.splitlines()[0]

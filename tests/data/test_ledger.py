@@ -57,8 +57,22 @@ def test_a_line_that_a_kill_has_torn_is_left_out(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         ledger = Ledger(path, max_bad=9)
         assert list(ledger.rows.values()) == [BadRow("photos", 1, "torn")]
+    ledger.rewind(1)
     ledger.add([BadRow("clips", 5, "x")])
     assert written(path) == [BadRow("photos", 1, "torn"), BadRow("clips", 5, "x")]
+
+
+def test_what_was_found_later_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    found = [BadRow("photos", 1, "torn"), BadRow("clips", 2, "silent"), BadRow("test", 3, "torn")]
+    Ledger(path, max_bad=9).add(found)
+    writing, other = Ledger(path, max_bad=2), Ledger(path, max_bad=2, writes=False)
+    other.rewind(2)
+    assert written(path) == found
+    writing.rewind(2)
+    assert written(path) == found[:2] == list(writing.rows.values()) == list(other.rows.values())
+    writing.rewind(0)
+    assert not written(path)
 
 
 @pytest.mark.parametrize("reason", ["no file a\u2028b\x85c\nd", os.fsdecode(b"no file \xff.png"), "Bär \x00"])

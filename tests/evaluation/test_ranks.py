@@ -33,7 +33,7 @@ def launch() -> Launch:
             text=True,
             timeout=300,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
         )
 
     return run

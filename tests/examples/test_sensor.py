@@ -35,7 +35,7 @@ def fusion(site: Path) -> Fusion:
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "fusion", *arguments],
-            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "PYTHONPATH": str(site), **environment},
             capture_output=True,
             text=True,
             timeout=600,

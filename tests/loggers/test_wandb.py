@@ -33,7 +33,7 @@ def records(path: Path) -> list[Any]:
 
 def finished(path: Path) -> dict[str, list[Any]]:
     """Return the records of a run by their kind, once its other process has written the last of them."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         found: dict[str, list[Any]] = {}
         for record in records(path):

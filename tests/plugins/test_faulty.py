@@ -201,7 +201,7 @@ def fusion(*arguments: str, path: Path, **environment: str) -> subprocess.Comple
     """Run the command line with the installed distributions in `path`."""
     return subprocess.run(
         [sys.executable, "-m", "fusion", *arguments],
-        env={**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "PYTHONPATH": str(path), **environment},
         capture_output=True,
         text=True,
         timeout=120,

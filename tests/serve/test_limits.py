@@ -51,14 +51,14 @@ def test_a_full_server_says_when_to_come_again(start: Start, held: Held) -> None
     client = start(Limits(queue=2), predictor=held, batch=1)
     with ThreadPoolExecutor(2) as threads:
         begun = [threads.submit(client.post, "/encode", json={"rows": [{"text": "x"}]}) for _ in range(2)]
-        assert held.entered.wait(9)
+        assert held.entered.wait(60)
         while client.service._busy < 2:  # type: ignore[attr-defined]
             threading.Event().wait(0.001)
         refused = client.post("/encode", json={"rows": [{"text": "x"}]})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
         assert client.get("/health").status_code == 200  # which asks for nothing
         held.gate.set()
-        assert [one.result(9).status_code for one in begun] == [200, 200]
+        assert [one.result(60).status_code for one in begun] == [200, 200]
     assert client.post("/encode", json={"rows": [{"text": "x"}]}).status_code == 200
 
 
@@ -66,14 +66,14 @@ def test_rows_that_find_no_place_are_429(start: Start, held: Held) -> None:
     client = start(Limits(queue=3), predictor=held, batch=1)
     with ThreadPoolExecutor(2) as threads:
         begun = [threads.submit(client.post, "/encode", json={"rows": [{"text": "x"}]})]
-        assert held.entered.wait(9)
+        assert held.entered.wait(60)
         begun.append(threads.submit(client.post, "/encode", json={"rows": [{"text": "x"}] * 3}))
         while client.service.batches.waiting < 3:  # type: ignore[attr-defined]
             threading.Event().wait(0.001)
         refused = client.post("/encode", json={"rows": [{"text": "x"}]})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
         held.gate.set()
-        assert [one.result(9).status_code for one in begun] == [200, 200]
+        assert [one.result(60).status_code for one in begun] == [200, 200]
 
 
 def test_a_server_that_has_stopped_says_so(start: Start) -> None:

@@ -51,9 +51,7 @@ def test_an_operation_is_as_it_is_described(
         cases = cases.filter(lambda case: case.media_type != FORM)
 
     @given(case=cases)
-    @settings(
-        max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=HealthCheck
-    )
+    @settings(max_examples=25, suppress_health_check=HealthCheck)
     def ask(case: Case) -> None:
         codes.add(case.call_and_validate().status_code)
 

@@ -51,7 +51,7 @@ def test_sigterm_ends_it_when_all_is_answered(server: subprocess.Popen[str], tin
         time.sleep(0.005)
     server.send_signal(signal.SIGTERM)
     assert server.wait(60) == 0
-    asking.join(9)
+    asking.join(60)
     assert len(found[0]) == 800
     assert all("fused" in row for row in found[0])  # type: ignore[operator]
     assert server.stderr is not None

@@ -31,7 +31,7 @@ class Toy:
 
     def encode_samples(self, samples: Sequence[Sample]) -> Encoded:
         self.entered.set()
-        assert self.gate.wait(9)
+        assert self.gate.wait(60)
         numbers = [sample.decoded["number"] for sample in samples]
         if self.BREAKS in numbers:
             raise RuntimeError("shapes do not fit")
@@ -57,5 +57,5 @@ class Held(Predictor):
 
     def encode_samples(self, samples: Sequence[Sample]) -> Encoded:
         self.entered.set()
-        assert self.gate.wait(9)
+        assert self.gate.wait(60)
         return super().encode_samples(samples)

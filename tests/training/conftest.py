@@ -107,7 +107,7 @@ def python(installed: Path) -> Command:
         paths = [str(FOLDER), str(installed), os.environ.get("PYTHONPATH", "")]
         return subprocess.run(
             [sys.executable, *arguments],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"} | env,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | env,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -1,6 +1,8 @@
 """Training: the same numbers for the same seed, also after an interruption, and refusals in words."""
 
+import json
 import math
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -27,10 +29,11 @@ from fusion import (
 )
 from fusion.build import build_model
 from fusion.errors import Stopped
+from fusion.files import alone
 from fusion.picks import complete
 from fusion.recipe import Train
 from fusion.recipe_text import dump
-from fusion.training import checkpoint
+from fusion.training import checkpoint, loop
 from fusion.training.optimizer import learning_rate, optimizer
 
 Make = Callable[..., Recipe]
@@ -90,6 +93,7 @@ def test_every_step_is_written_with_its_parts(whole: Run, lines: Lines) -> None:
 
 
 def test_a_run_counts_its_rows_by_presence(whole: Run) -> None:
+    assert not (whole.folder / "ledger.jsonl").exists()  # none is bad
     metrics = whole.metrics
     assert metrics["train/rows/image+text"] == 32  # two thirds of 8 steps of 6 rows
     assert metrics["train/rows/text+audio"] == 16
@@ -222,7 +226,50 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
     assert same(weights(resumed), weights(whole))
 
 
+def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    test = {"test": {"name": "toy", "rows": 9, "broken": [5]}}
+    made = recipe({"sources.seen.broken": [1, 2], "evaluate": {"sources": test}})
+    run = train(made, tmp_path / "run", registry=registry)
+    ledger = (run.folder / "ledger.jsonl").read_text()
+    assert [json.loads(line)["source"] for line in ledger.splitlines()] == ["seen", "seen", "evaluate/test"]
+    (run.folder / "manifest.json").unlink()
+    resumed = train(made, run.folder, resume=True, registry=registry)
+    assert resumed.metrics["data/bad_rows"] == 2
+    assert (run.folder / "ledger.jsonl").read_text() == ledger
+
+
+def test_what_the_manifest_lists_is_on_the_disk_before_it(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: written.append(os.readlink(f"/proc/self/fd/{file}")) or fsync(file)
+    )
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    until = written[: written.index(str(run.folder / ".manifest.json.partial"))]
+    assert {str(run.folder / name) for name in run.manifest["files"]} <= {*until}
+
+
 # refusals
+
+
+def test_one_training_at_a_time_goes_on_with_a_run(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    monkeypatch.setattr(loop, "PATIENCE", 0.0)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with alone(run.folder):
+        with pytest.raises(
+            RunError, match=r"another process trains in .*run; wait for its end, or choose anot"
+        ):
+            train(recipe(), run.folder, resume=True, registry=registry)
+        assert {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()} == before
+    assert train(recipe(), run.folder, resume=True, registry=registry).finished
 
 
 def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_path: Path) -> None:
@@ -235,6 +282,17 @@ def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_p
         r"fuser\.heads, train\.lr$",
     ):
         train(changed, run.folder, resume=True, registry=registry)
+
+
+def test_sources_that_have_other_rows_now_are_told(
+    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType
+) -> None:
+    run = train(recipe(), tmp_path / "run", registry=registry)
+    (run.folder / "manifest.json").unlink()
+    monkeypatch.setattr(toy.Rows, "__len__", lambda rows: 20 if rows.rows == 24 else rows.rows)
+    told = r"run began with other rows \(seen had 24 and has 20\); put them back as they were, or start anew"
+    with pytest.raises(RunError, match=told):
+        train(recipe(), run.folder, resume=True, registry=registry)
 
 
 def test_a_folder_that_holds_something_is_not_written_into(

@@ -53,7 +53,7 @@ class Trained:
 
     def step(self, number: int) -> None:
         nn.init.constant_(self.model.weight, number)
-        self.saver.save(number, 1.5, {"image+text": number}, lambda until: None)
+        self.saver.save(number, 1.5, {"presence": {"image+text": number}}, lambda until: None)
 
 
 @pytest.fixture
