@@ -5,9 +5,10 @@ from typing import Any, cast
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from fusion.app.answers import Answers
-from fusion.app.guard import App, Guard
+from fusion.app.guard import Guard
 from fusion.encoder import Form
 
 WAITING = 64
@@ -27,7 +28,7 @@ JSON: dict[Form, str] = {
 }
 
 
-def build(answers: Answers, most: int) -> App:
+def build(answers: Answers, most: int) -> ASGIApp:
     """Return the ASGI application of the page, to which samples of `most` bytes together can be given."""
     here = Path(__file__).parent
     blocks = _blocks(answers, most, (here / "drop.js").read_text("utf-8"))
