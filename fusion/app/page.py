@@ -13,6 +13,8 @@ from fusion.encoder import Form
 
 WAITING = 64
 """People who may wait for an answer at once; one is answered after the other."""
+SESSIONS = 2 * WAITING
+"""Browsers of which gradio keeps the page's configuration, 90 kB each; it makes that of others again."""
 GROWS = 4 / 3
 """By how much base64 is longer than what it stands for."""
 DROP = """
@@ -71,6 +73,7 @@ def _blocks(answers: Answers, most: int, script: str) -> gr.Blocks:
             show_progress="minimal",
         )
     blocks.queue(max_size=WAITING)
+    blocks.state_session_capacity = SESSIONS
     return cast(gr.Blocks, blocks)
 
 
