@@ -16,6 +16,7 @@ from fusion.errors import DataError, unknown
 CHARACTERS = 20_000
 DEEPEST = 5  # axes of an array
 FASTEST = 1e12  # Hz
+LONGEST = 100  # characters of a name that are told back
 TYPES = (
     *("float32", "float64", "int8", "int16", "int32", "int64"),
     *("uint8", "uint16", "uint32", "uint64", "bool"),
@@ -64,7 +65,7 @@ class Gate:
     def sample(self, modality: str, given: Any) -> Any:
         """Return one sample of a modality. Raises as `row` does."""
         if modality not in self.takes:
-            raise MisshapenError(unknown("modality", modality, self.takes))
+            raise MisshapenError(unknown("modality", modality[:LONGEST], self.takes))
         try:
             return self._read(self.takes[modality], given)
         except MisshapenError as error:

@@ -16,7 +16,7 @@ from fusion.evaluation.temperature import warmed
 from fusion.evaluation.zero_shot import prototypes
 from fusion.explain.explain import Explanation, explain
 from fusion.explain.nearest import neighbours
-from fusion.hub.fetch import located
+from fusion.hub.fetch import opened
 from fusion.manifest import made_with
 from fusion.model import Model
 from fusion.objective import Prediction
@@ -229,7 +229,7 @@ def load(
     Raises RunError when the folder is not a finished run, its files are not those that were written, or the
     signature is missing or another's, and PluginError when a plugin that it was trained with is missing.
     """
-    run = run if isinstance(run, Run) else Run(located(run))
+    run = opened(run)
     record = run.manifest
     expect_trusted(run.folder, record, require_signature)
     registry = registry or Registry()

@@ -183,3 +183,9 @@ def test_the_schema_tells_the_forms_of_each_modality() -> None:
     assert [form["required"] for form in forms["smell"]] == [["base64"], ["array"]]
     assert [form["required"] for form in forms["record"]] == [["record"]]
     assert "shut" not in forms
+
+
+def test_no_more_is_told_back_of_a_long_name_than_one_can_read() -> None:
+    with pytest.raises(MisshapenError, match=f"^unknown modality '{'k' * 100}'; known: ") as error:
+        GATE.row({"k" * 100_000: "x"})
+    assert len(str(error.value)) < 300

@@ -5,13 +5,16 @@ from typing import Any, cast
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from fusion.app.answers import Answers
-from fusion.app.guard import App, Guard
+from fusion.app.guard import Guard
 from fusion.encoder import Form
 
 WAITING = 64
 """People who may wait for an answer at once; one is answered after the other."""
+SESSIONS = 2 * WAITING
+"""Browsers of which gradio keeps the page's configuration, 90 kB each; it makes that of others again."""
 GROWS = 4 / 3
 """By how much base64 is longer than what it stands for."""
 DROP = """
@@ -27,7 +30,7 @@ JSON: dict[Form, str] = {
 }
 
 
-def build(answers: Answers, most: int) -> App:
+def build(answers: Answers, most: int) -> ASGIApp:
     """Return the ASGI application of the page, to which samples of `most` bytes together can be given."""
     here = Path(__file__).parent
     blocks = _blocks(answers, most, (here / "drop.js").read_text("utf-8"))
@@ -70,6 +73,7 @@ def _blocks(answers: Answers, most: int, script: str) -> gr.Blocks:
             show_progress="minimal",
         )
     blocks.queue(max_size=WAITING)
+    blocks.state_session_capacity = SESSIONS
     return cast(gr.Blocks, blocks)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import host_option, port_option, run_argument
+from fusion.cli.arguments import host_option, names_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -15,6 +15,7 @@ NEEDED = ("gradio", "fastapi", "uvicorn")
 @click.command("app", short_help="Try a run on a web page.")
 @run_argument
 @host_option
+@names_option
 @port_option(7860)
 @click.option(
     "--max-mb",
@@ -25,7 +26,15 @@ NEEDED = ("gradio", "fastapi", "uvicorn")
 )
 @click.option("--index", "name", help="Where to look for nearest rows, where RUN has several.")
 @registry_argument
-def command(registry: Registry, run: Path, host: str, port: int, max_mb: float, name: str | None) -> None:
+def command(
+    registry: Registry,
+    run: Path,
+    host: str,
+    names: tuple[str, ...],
+    port: int,
+    max_mb: float,
+    name: str | None,
+) -> None:
     """Open a page on which any mix of samples is answered: by the tasks of RUN, by classes that you name, by
     what each modality adds, and by the nearest rows of RUN's index (`fusion index`).
 
@@ -52,4 +61,4 @@ def command(registry: Registry, run: Path, host: str, port: int, max_mb: float, 
         opened = Run(run)
         predictor, index = load(opened, registry=registry), Index.of(opened, name, registry)
         page = build(Answers(predictor, index), round(max_mb * 1e6))
-        serve(page, listening, lambda: click.echo(f"{run} is on {url(listening)}"))
+        serve(page, listening, lambda: click.echo(f"{run} is on {url(listening)}"), [host, *names])

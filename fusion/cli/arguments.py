@@ -101,6 +101,13 @@ run_argument = click.argument("run", type=RunPlace())
 host_option = click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
 )
+names_option = click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which it is asked, besides addresses, localhost and --host: a proxy's; * is any.",
+)
 
 
 def port_option(default: int) -> Callable[[Any], Any]:

@@ -1,7 +1,6 @@
 """fusion push: write a run to the hub, with a card."""
 
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -39,14 +38,17 @@ def command(
     fusion predict me/digits@main --text "the digit seven"
     """
     from fusion.hub.card import card
+    from fusion.hub.places import warning
     from fusion.hub.push import files, push
     from fusion.run import Run
 
     given = Run(run)
-    for value in _places(given.recipe.model_dump(mode="json")):
-        warn(f"recipe.yaml names {value}, which whoever loads the run will see")
+    written = files(given)
+    told = warning(written)
+    if told:
+        warn(told)
     if dry_run:
-        names = [path.relative_to(given.folder).as_posix() for path in files(given)]
+        names = [path.relative_to(given.folder).as_posix() for path in written]
         text = card(given, name, licence)
         if as_json:
             print_json({"files": names, "card": text})
@@ -59,11 +61,3 @@ def command(
         print_json({"name": made.name, "url": made.url})
         return
     click.echo(f"run   {made.name}\npage  {made.url}")
-
-
-def _places(content: Any) -> list[str]:
-    """Return the absolute paths in a recipe, each once."""
-    if isinstance(content, str):
-        return [content] if PurePath(content).is_absolute() else []
-    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return list(dict.fromkeys(place for part in parts for place in _places(part)))

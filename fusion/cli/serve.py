@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import host_option, port_option, run_argument
+from fusion.cli.arguments import host_option, names_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -15,6 +15,7 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 @click.command("serve", short_help="Answer over HTTP, many requests at once.")
 @run_argument
 @host_option
+@names_option
 @port_option(8000)
 @click.option(
     "--batch",
@@ -67,6 +68,7 @@ def command(
     registry: Registry,
     run: Path,
     host: str,
+    names: tuple[str, ...],
     port: int,
     batch: int,
     wait: float,
@@ -104,4 +106,4 @@ def command(
         predictor, index = load(opened, registry=registry), Index.of(opened, name, registry)
         service = Service(predictor, limits, batch, wait / 1000, index)
         ready = f"{run} answers on {url(listening)}"
-        serve(build(service), listening, lambda: click.echo(ready), timeout)
+        serve(build(service), listening, lambda: click.echo(ready), [host, *names], timeout)

@@ -5,10 +5,16 @@ from pathlib import Path
 
 from fusion.errors import RunError
 from fusion.manifest import MANIFEST, SIGNATURE, parse
+from fusion.run import Run
 
 REPOSITORY = r"[\w.-]+/[\w.-]+"
 NAME = re.compile(rf"(?P<repository>{REPOSITORY})@(?P<revision>[\w./-]+)")
 MEASURED = ("metrics.json", "evaluation.json")
+
+
+def opened(run: str | Path | Run) -> Run:
+    """Return a run, which may be given by where it lies, as `located` has it. Raises RunError."""
+    return run if isinstance(run, Run) else Run(located(run))
 
 
 def located(name: str | Path) -> Path:
@@ -19,7 +25,7 @@ def located(name: str | Path) -> Path:
     """
     found = NAME.fullmatch(str(name))
     if found is None or Path(name).exists():
-        return Path(name)
+        return Path(name).expanduser()
     return fetch(found["repository"], found["revision"])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.errors import RunError
-from fusion.hub.fetch import located
+from fusion.hub.fetch import opened
 from fusion.run import Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def to_sentence_transformers(run: str | Path | Run, device: str | None = None) -
 
     from fusion.hub.module import BOTH, Encode
 
-    run = run if isinstance(run, Run) else Run(located(run))
+    run = opened(run)
     if not {*BOTH} & {*run.recipe.modalities}:
         has = ", ".join(run.recipe.modalities)
         raise RunError(f"{run.folder} has {has}; texts or pictures are needed")

@@ -11,6 +11,7 @@ from torch import Tensor
 from fusion.batch import Row, Source, missing
 from fusion.build import build_tables
 from fusion.errors import DataError, RunError, unknown
+from fusion.hub.fetch import opened
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.search import record as records
@@ -63,7 +64,7 @@ class Index:
         Raises RunError where there is none, several and no name, one that another model made, or a damaged
         one. Where a signature is required, as for `fusion.load`, also for one that is not signed.
         """
-        run = run if isinstance(run, Run) else Run(run)
+        run = opened(run)
         name = records.choose(run, name)
         place = records.folder(run, name)
         expect_signed(place, require_signature, records.RECORD)

@@ -112,6 +112,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     408: {"model": Failure, "description": "The body came too slowly"},
     413: {"model": Failure, "description": "The body is too large"},
     415: {"model": Failure, "description": "The body is neither JSON nor a form"},
+    421: {"model": Failure, "description": "The server is not called by this name"},
     422: {"model": Problems, "description": "The request has not the form that is told here"},
     429: {
         "model": Failure,

@@ -2,12 +2,13 @@
 
 import signal
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from fusion.errors import RunError
+from fusion.serve.hosts import Hosts
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -26,10 +27,20 @@ def url(listening: socket.socket) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def serve(app: Any, listening: socket.socket, ready: Callable[[], None], seconds: float = 30.0) -> None:
-    """Answer by an ASGI application until SIGTERM or Ctrl-C, and then what was begun for so many seconds."""
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    ready: Callable[[], None],
+    names: Collection[str] = (),
+    seconds: float = 30.0,
+) -> None:
+    """Answer by an ASGI application until SIGTERM or Ctrl-C, and then what was begun for so many seconds.
+
+    It is asked by an address, as localhost, or by one of `names`.
+    """
     config = uvicorn.Config(
-        app,
+        Hosts(app, names),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from fusion import run as runs
 from fusion.errors import RunError
 from fusion.evaluation.evaluate import evaluate
+from fusion.hub.fetch import opened
 from fusion.inference import Predictor, load
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
@@ -65,7 +66,7 @@ def compress(
     RecipeError, DataError, PluginError or RunError.
     """
     registry = registry or Registry()
-    run, place = given if isinstance(given, Run) else Run(given), Path(out) if out else None
+    run, place = opened(given), Path(out) if out else None
     runs.expect_free(place)
     if not chosen and distil is None:
         raise RunError("nothing says how the run becomes smaller; give --with NAME, or --distil KEY=VALUE")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fusion import run as runs
 from fusion.errors import RunError
+from fusion.hub.fetch import opened
 from fusion.registry import Registry
 from fusion.report.page import render
 from fusion.run import Run
@@ -24,7 +25,7 @@ def dequantize(given: Run | str | Path, out: str | Path, *, registry: Registry |
     modules of a run are ordinary ones, and where what stays on record needs those that are undone.
     """
     registry = registry or Registry()
-    run, place = given if isinstance(given, Run) else Run(given), Path(out)
+    run, place = opened(given), Path(out)
     runs.expect_free(place)
     accelerator = start()
     if accelerator.num_processes > 1:

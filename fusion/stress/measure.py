@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fusion.hub.fetch import opened
 from fusion.inference import load
 from fusion.recipe_file import Draft
 from fusion.registry import Registry
@@ -34,7 +35,7 @@ def measure_under(
     Raises RunError, RecipeError or DataError.
     """
     registry = registry or Registry()
-    run = given if isinstance(given, Run) else Run(given)
+    run = opened(given)
     accelerator = start()  # in fp32, as any evaluation
     recipe = Draft(run.recipe.model_dump(mode="json"), {}, run.recipe.name).recipe(overrides, registry)
     made = build(name, recipe, registry, kinds=kinds, severities=severities)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.evaluation.evaluate import evaluate
+from fusion.hub.fetch import opened
 from fusion.inference import Predictor, load
 from fusion.recipe_file import Draft
 from fusion.registry import Registry
@@ -26,19 +27,16 @@ def measure(
     DataError.
     """
     registry = registry or Registry()
-    recipe = given.recipe if isinstance(given, Predictor) else _run(given).recipe
+    given = given if isinstance(given, Predictor) else opened(given)
+    recipe = given.recipe
     # evaluation is in fp32, also of what a GPU trained in fp16
     accelerator = start()
     if isinstance(given, Predictor):
         predictor, trained = given, {}
     else:
-        predictor, trained = load(given, accelerator.device, registry), _run(given).metrics
+        predictor, trained = load(given, accelerator.device, registry), given.metrics
     model = predictor.model.to(accelerator.device)
     asked = Draft(recipe.model_dump(mode="json"), {}, recipe.name).recipe(overrides, registry)
     same = asked.evaluate.calibrate == recipe.evaluate.calibrate
     temperatures = (predictor.temperatures or None) if same else None
     return evaluate(model, asked, registry, accelerator, trained, temperatures).metrics
-
-
-def _run(given: Run | str | Path) -> Run:
-    return given if isinstance(given, Run) else Run(given)

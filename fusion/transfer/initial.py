@@ -10,6 +10,7 @@ from torch import Tensor
 from fusion import build
 from fusion.encoder import Encoder
 from fusion.errors import Problem, RecipeError, RunError
+from fusion.hub.fetch import located
 from fusion.model import Model, part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -76,7 +77,7 @@ def initial_model(recipe: Recipe, registry: Registry) -> tuple[Model, Start | No
     """
     if recipe.init is None:
         return build.build_model(recipe, registry), None
-    path = Path(recipe.init).expanduser()
+    path = located(recipe.init)
     run = Run(path) if path.is_dir() else None
     file, folders, rows = path, {}, None
     if run is not None:

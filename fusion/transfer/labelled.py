@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from fusion.data.order import ENDLESS, Order
 from fusion.encoder import Processor
 from fusion.errors import DataError
 from fusion.estimator import Floats, Ints, Labelled
+from fusion.hub.fetch import located
 from fusion.model import Model
 from fusion.objective import Task
 from fusion.recipe import Recipe
@@ -158,9 +158,10 @@ def _probabilities(model: Model, task: Task, batch: Batch, name: str) -> Tensor:
 
 def _classifier(recipe: Recipe, registry: Registry) -> tuple[Model, Task] | None:
     """Return the run that a recipe starts from and its first task that answers with a class."""
-    if recipe.init is None or not Path(recipe.init).expanduser().is_dir():
+    path = None if recipe.init is None else located(recipe.init)
+    if path is None or not path.is_dir():
         return None
-    run = Run(Path(recipe.init).expanduser())
+    run = Run(path)
     model, _ = initial_model(run.recipe.model_copy(update={"init": recipe.init}), registry)
     for task in model.tasks.values():
         target = task.targets[task.target]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file
 
 from fusion.errors import RunError
+from fusion.hub.fetch import located
 from fusion.recipe import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
@@ -57,7 +58,7 @@ def base_of(members: Sequence[Member], given: str | None, registry: Registry, fo
 
 
 def _opened(given: str, registry: Registry, folder: Path) -> Member:
-    path = Path(given).expanduser()
+    path = located(given)
     return member(given, Run(path) if path.is_dir() else None, registry, folder)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fusion import build, options
 from fusion import run as runs
 from fusion.errors import RecipeError, RunError, unknown
+from fusion.hub.fetch import opened
 from fusion.merging import Merging
 from fusion.model import Model
 from fusion.recipe import Recipe
@@ -52,7 +53,7 @@ def merge(
     if not given:
         raise RunError("no runs to merge; name at least one")
     with TemporaryDirectory() as folder:
-        members = [member(str(path), Run(path), registry, Path(folder)) for path in given]
+        members = [member(str(path), opened(path), registry, Path(folder)) for path in given]
         recipe, model = _model(members, overrides, registry)
         learned = frozenset(name for name, _ in model.named_parameters())
         started = None

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from fusion import build
 from fusion.evaluation.evaluate import evaluate
+from fusion.hub.fetch import located
 from fusion.model import part_of
 from fusion.recipe import Recipe
 from fusion.registry import Registry
@@ -66,7 +66,7 @@ def retention(run: Run, registry: Registry, accelerator: Accelerator) -> Retenti
 
 def _earlier(record: Mapping[str, Any] | None) -> Run | None:
     """Return the run whose weights a manifest says were taken, if it is still what it was."""
-    folder = None if record is None else Path(record["init"]).expanduser()
+    folder = None if record is None else located(record["init"])
     if record is None or folder is None or not (folder / "manifest.json").is_file():
         return None
     run = Run(folder)

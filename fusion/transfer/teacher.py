@@ -1,7 +1,6 @@
 """The teacher: the model of an earlier run, and which of its outputs a recipe learns from."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +9,12 @@ from torch import Tensor
 from fusion.batch import Batch
 from fusion.encoder import Processor
 from fusion.errors import Problem, RecipeError, RunError, unknown
+from fusion.hub.fetch import opened
 from fusion.inference import load
 from fusion.model import Model
 from fusion.objective import Objective
 from fusion.recipe import Recipe
 from fusion.registry import Registry
-from fusion.run import Run
 
 OUTPUT = "teacher/"
 """How the row keys begin that hold what a teacher gave: teacher/fused, teacher/vectors/M, teacher/tasks/T."""
@@ -73,7 +72,7 @@ def open_teacher(recipe: Recipe, model: Model, registry: Registry) -> Teacher | 
             raise RecipeError(problems)
         return None
     try:
-        run = Run(Path(recipe.teacher).expanduser())
+        run = opened(recipe.teacher)
         taught = load(run, "cpu", registry).model
     except RunError as error:
         raise RunError(f"teacher: {error}") from error

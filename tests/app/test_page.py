@@ -149,6 +149,10 @@ def test_nothing_else_of_the_library_is_reached(served: tuple[str, Path], method
     assert answer.json() == {"detail": "there is nothing here"}
 
 
+def test_a_page_elsewhere_cannot_take_its_name_for_ours(served: tuple[str, Path]) -> None:
+    assert httpx.get(served[0], headers={"host": "evil.example"}, timeout=30).status_code == 421
+
+
 def test_names_of_files_and_large_bodies_are_refused(served: tuple[str, Path]) -> None:
     address, home = served
     file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}

@@ -90,7 +90,7 @@ def test_folders_are_left_out_of_the_card_and_told_before_a_push(run: Run) -> No
     assert done.exit_code == 0
     assert "view: train.csv" in done.stdout
     assert "secret" not in done.stdout
-    assert "recipe.yaml names /home/me/secret/train.csv" in done.stderr
+    assert "recipe.yaml will tell everybody of /home/me/secret/train.csv, " in done.stderr
     assert "Files: README.md, recipe.yaml" in done.stdout
 
 

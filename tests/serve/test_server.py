@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.cli.conftest import fusion  # noqa: F401
 @pytest.fixture
 def server(tiny_run: Run) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "fusion", "serve", str(tiny_run.folder), "--port", "0"]
-    options = ["--batch", "2", "--max-rows", "1000", "--queue", "2000"]
+    options = ["--batch", "2", "--max-rows", "1000", "--queue", "2000", "--allow-host", "mine.example"]
     with subprocess.Popen(
         command + options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -44,6 +45,7 @@ def test_sigterm_ends_it_when_all_is_answered(server: subprocess.Popen[str], tin
     assert match, line
     assert match[1] == str(tiny_run.folder)
     assert len(ask(f"{match[2]}/predict", 1)) == 1
+    assert [_status(match[2], host) for host in ("mine.example", "evil.example")] == [200, 421]
     found: list[list[object]] = []
     asking = threading.Thread(target=lambda: found.append(ask(f"{match[2]}/encode", 800)))
     asking.start()
@@ -56,6 +58,15 @@ def test_sigterm_ends_it_when_all_is_answered(server: subprocess.Popen[str], tin
     assert all("fused" in row for row in found[0])  # type: ignore[operator]
     assert server.stderr is not None
     assert server.stderr.read() == ""
+
+
+def _status(url: str, host: str) -> int:
+    request = urllib.request.Request(f"{url}/health", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _waiting(url: str) -> int:
