@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, Processor
+from fusion import DataError, Encoder, Encoding, Processor, decode
 from fusion_features.reading import read
 from fusion_features.scale import scale
 
@@ -100,11 +100,7 @@ class Features(Encoder):
 def _alike(samples: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
     """Yield the samples that can be read and are as wide as the first of them."""
     width = None
-    for raw in samples:
-        try:
-            features = read(raw)
-        except DataError:  # the training counts it
-            continue
+    for features in decode.readable(samples, read):
         width = width or features.shape[1]
         if features.shape[1] == width:
             yield features

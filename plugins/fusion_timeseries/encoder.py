@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, Processor
+from fusion import DataError, Encoder, Encoding, Processor, decode
 from fusion_timeseries.patches import cut, normalise, seen
 from fusion_timeseries.reading import read
 
@@ -90,12 +90,10 @@ class PatchTST(Encoder):
     @classmethod
     def fit(cls, samples: Iterable[Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the number of channels, that of the first series that can be read."""
-        for raw in samples if options["channels"] is None else ():
-            try:
-                return {"channels": read(raw).shape[1]}
-            except DataError:  # the training counts it
-                continue
-        return {}
+        if options["channels"] is not None:
+            return {}
+        first = next(decode.readable(samples, read), None)
+        return {} if first is None else {"channels": first.shape[1]}
 
     def forward(self, x: Tensor, known: Tensor, length: Tensor) -> Encoding:
         """Encode series x (n, t, channels), `length` (n,) points long, of which some are `known`."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def frames(raw: Any, count: int) -> Iterator[NDArray[np.uint8]]:
     with decode.reading("video", raw) as file:
         av = _pyav()
         options = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
-        with av.open(file, options=options, metadata_errors="ignore") as container:
+        with _told(av), av.open(file, options=options, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise DataError("the file has no video, only other streams")
             stream = container.streams.video[0]
@@ -60,6 +61,17 @@ def _pyav() -> Any:
     except ImportError as error:
         raise RunError("films need PyAV: pip install 'fusion-bind[video]'") from error
     return av
+
+
+@contextmanager
+def _told(av: Any) -> Iterator[None]:
+    """Say what ffmpeg says without the name of the file, which `decode.reading` adds, and its number."""
+    try:
+        yield
+    except av.error.EOFError as error:
+        raise DataError("the video has no frame") from error
+    except av.error.FFmpegError as error:
+        raise ValueError(error.strerror) from error
 
 
 def _decoded(container: Any, stream: Any, known: Index, wanted: list[int]) -> Iterator[NDArray[np.uint8]]:

@@ -125,6 +125,26 @@ def test_a_torn_film_is_a_bad_row() -> None:
         numbers(whole[:1000] + noise + whole[len(whole) // 2 :], 4)
 
 
+@pytest.mark.parametrize(("form", "codec"), [("matroska", "mpeg4"), ("webm", "libvpx")])
+def test_a_film_without_a_frame_is_told(form: str, codec: str) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDE, TALL, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(DataError, match=r"^the video has no frame$"):
+        numbers(file.getvalue(), 4)
+
+
+def test_what_ffmpeg_says_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("no film at all\n" * 9)
+    said = f"cannot read the video ({path}): Invalid data found when processing input"
+    with pytest.raises(DataError) as raised:
+        numbers(path, 4)
+    assert str(raised.value) == said
+
+
 def test_a_sound_is_no_film() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
