@@ -14,3 +14,18 @@ def read(raw: object) -> NDArray[np.float32]:
     if np.isnan(series).all():
         raise DataError("no point of the series is known; leave it out of the row")
     return series[:, None] if series.ndim == 1 else series
+
+
+def size(series: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the standard deviation of each channel of a series, (channels,); 0 where nothing is known."""
+    known = ~np.isnan(series)
+    count = np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, series, 0).astype(np.float64)
+    apart = np.where(known, values - values.sum(axis=0) / count, 0)
+    return np.asarray(np.sqrt((apart**2).sum(axis=0) / count))
+
+
+def without(series: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return a series less the points that are lost, (t, channels); as it is, if no other is known."""
+    left = np.where(lost, np.float32(np.nan), series)
+    return series if np.isnan(left).all() else left
