@@ -34,7 +34,11 @@ def hit(
 
 def measured(cell: Any) -> float | None:
     """Return the number that a cell holds; None for a word, a date, and yes or no."""
-    if not isinstance(cell, int | float | np.number | str) or isinstance(cell, bool):
+    if isinstance(cell, str) and written(cell) is not None:
+        try:
+            cell = float(cell)
+        except ValueError:  # a date
+            return None
+    if not isinstance(cell, int | float | np.number) or isinstance(cell, bool) or not np.isfinite(cell):
         return None
-    value = written(cell)
-    return None if value is None or not np.isfinite(value) else value
+    return float(cell)
