@@ -1,5 +1,6 @@
 """The encoder `patch-tst`: patches of every channel of a time series, and a transformer over them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, Processor, decode
+from fusion import DataError, Encoder, Encoding, Processor, Signal, decode
 from fusion_timeseries.patches import cut, normalise, seen
 from fusion_timeseries.reading import read
 
@@ -41,6 +42,9 @@ class SeriesProcessor(Processor):
         x = pad_sequence(rows, batch_first=True, padding_value=torch.nan)
         lengths = torch.tensor([len(sample) for sample in samples])
         return {"x": x.nan_to_num(0.0), "known": ~x.isnan(), "length": lengths}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(-math.inf, math.inf, real=inputs["known"])}
 
     def count_tokens(self, sample: NDArray[np.float32]) -> int:
         return len(sample)

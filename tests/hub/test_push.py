@@ -43,7 +43,9 @@ def test_what_is_pushed_is_loaded_from_anywhere(python: Python, hub: Hub, run: R
         loaded = python("-c", ANSWERS, place)
         assert loaded.returncode == 0, loaded.stderr
         for found, expected in zip(json.loads(loaded.stdout), answers(run), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)  # threads may add in other orders
+            np.testing.assert_allclose(
+                found, expected, rtol=1e-5, atol=1e-7
+            )  # threads may add in other orders
     assert not [line for line in hub.asked if "setup.py" in line]
     assert python("-c", ANSWERS, name, HF_HUB_OFFLINE="1").returncode == 0  # it is here now
     verified = python("-m", "fusion", "verify", name, "--json")
