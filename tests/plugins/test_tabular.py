@@ -1,9 +1,11 @@
 """Tables: what is known of columns, how cells become tokens, and what a missing or unknown cell is."""
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from fusion_tabular.flowers import Flowers
 from fusion_tabular.tokenizer import Tokenizer
 
 from fusion import DataError, Recipe, Registry, load, train
+from fusion.cli.arguments import row_of
 from fusion.gate import Gate, MisshapenError
 from fusion.testing import check_encoder
 
@@ -276,3 +279,9 @@ def test_table_text_and_image_are_learned_with_any_of_them_absent(tmp_path: Any)
     assert torch.equal(model.predict(let_in)["kind"].score, score)
     with pytest.raises(MisshapenError, match=r"^table: given as a text"):
         Gate(model.model.processors).row({"table": "/etc/passwd"})
+
+    read = row_of(["--table", json.dumps(dict(row["table"])), "--text", "{}"], model.model.processors)
+    assert read == {"table": row["table"], "text": "{}"}
+    for torn in ("{", "[1]", "rows.csv"):
+        with pytest.raises(click.UsageError, match=r"--table takes cells by column as JSON, such as"):
+            row_of([f"--table={torn}"], model.model.processors)
