@@ -16,6 +16,8 @@ from fusion import DataError, Encoder, Encoding, Processor, decode
 from fusion_features.reading import read
 from fusion_features.scale import scale
 
+LARGEST = 1e15  # deviations: the square has to fit into fp32
+
 
 @dataclass(frozen=True)
 class FeatureProcessor(Processor):
@@ -31,7 +33,13 @@ class FeatureProcessor(Processor):
             raise DataError(
                 f"{features.shape[1]} features in a vector; those of the training had {len(self.mean)}"
             )
-        return ((features - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        scaled = (features - np.array(self.mean)) / np.array(self.std)
+        if np.abs(scaled).max() > LARGEST:
+            raise DataError(
+                f"a feature is {np.abs(scaled).max():.0e} deviations from the mean of the training, too far to "
+                "be computed with"
+            )
+        return scaled.astype(np.float32)
 
     def collate(self, samples: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         x = pad_sequence([torch.from_numpy(sample) for sample in samples], batch_first=True)

@@ -50,6 +50,15 @@ def test_another_width_than_that_of_the_training_is_a_bad_row() -> None:
         Features(**PLAIN).processor.decode([1.0, 2.0, 3.0])
 
 
+def test_a_feature_that_would_end_in_nan_is_a_bad_row() -> None:
+    torch.manual_seed(0)
+    encoder = Features(**PLAIN).eval()
+    with pytest.raises(DataError, match=r"a feature is 1e\+16 deviations from the mean of the training"):
+        encoder.processor.decode([1.0, -1e16])
+    far = encoder.processor.collate([encoder.processor.decode([9e14, -9e14])])
+    assert encoder(**far).pooled.isfinite().all()
+
+
 def test_the_scale_is_that_of_all_moments_together() -> None:
     samples = [np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), np.array([[8.0, 5.0]], np.float32)]
     found = scale(iter(samples))

@@ -224,6 +224,13 @@ def test_a_block_is_that_of_the_paper() -> None:
     assert isinstance(first.attention_norm, torch.nn.Identity)
 
 
+def test_a_number_that_is_just_let_in_gives_finite_vectors() -> None:
+    torch.manual_seed(0)
+    encoder = FTTransformer(numeric={"age": (0.0, 1.0)}, **SMALL).eval()
+    cells = [encoder.processor.decode({"age": 9e14}), encoder.processor.decode({"age": -9e14})]
+    assert encoder(**encoder.processor.collate(cells)).pooled.isfinite().all()
+
+
 def test_the_order_of_columns_in_a_row_and_other_columns_do_not_matter() -> None:
     torch.manual_seed(0)
     encoder = FTTransformer(numeric=NUMERIC, categories=WORDS, **SMALL).eval()
