@@ -34,11 +34,9 @@ class FeatureProcessor(Processor):
                 f"{features.shape[1]} features in a vector; those of the training had {len(self.mean)}"
             )
         scaled = (features - np.array(self.mean)) / np.array(self.std)
-        if np.abs(scaled).max() > LARGEST:
-            raise DataError(
-                f"a feature is {np.abs(scaled).max():.0e} deviations from the mean of the training, too far to "
-                "be computed with"
-            )
+        farthest = np.abs(scaled).max()
+        if farthest > LARGEST:
+            raise DataError(f"a feature is {farthest:.0e} deviations from the mean of the training")
         return scaled.astype(np.float32)
 
     def collate(self, samples: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
