@@ -34,7 +34,7 @@ class Encoding(NamedTuple):
 class Signal(NamedTuple):
     """How an input of an encoder holds raw samples: raw = input * std + mean.
 
-    `mean` and `std` are one number, or one for each channel, along the second axis of the input.
+    `mean` and `std` are one number, or one for each channel, along an `axis` of the input.
     """
 
     low: float  # the least that a raw sample holds, such as 0 for pixels
@@ -42,6 +42,7 @@ class Signal(NamedTuple):
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     real: Tensor | None = None  # (n, ...) bool that broadcasts, False in what is padding
+    axis: int = 1  # of the channels
 
 
 Form = Literal["text", "bytes", "array", "record"]

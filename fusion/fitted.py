@@ -33,6 +33,8 @@ def fitted(recipe: Recipe, registry: Registry) -> Recipe:
         samples = (one for source in sources() for one in _samples(source, name))
         try:
             found = fit_options(offer.component, samples, pick.options)
+        except DataError as error:
+            raise DataError(f"encoders.{name}: {error}") from error
         except FusionError:
             raise
         except Exception as error:

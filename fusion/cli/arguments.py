@@ -1,13 +1,17 @@
 """Arguments that several commands take, with completion."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from fusion.recipe_file import shipped
+
+if TYPE_CHECKING:
+    from fusion.encoder import Processor
 
 TRAINED = ("encoders", "width", "fuser", "objectives")
 
@@ -60,25 +64,37 @@ class RunPlace(click.Path):
         return located(str(value))
 
 
-def row_of(arguments: Sequence[str], modalities: Sequence[str]) -> dict[str, str]:
+def row_of(arguments: Sequence[str], processors: Mapping[str, "Processor"]) -> dict[str, Any]:
     """Return the row that `--MODALITY VALUE` gives, of a command that takes unknown options."""
-    known = ", ".join(f"--{name}" for name in modalities)
-    row: dict[str, str] = {}
+    known = ", ".join(f"--{name}" for name in processors)
+    row: dict[str, Any] = {}
     rest = iter(arguments)
     for argument in rest:
         flag, equals, value = argument.partition("=")
         name = flag.removeprefix("--").replace("-", "_")
-        if not flag.startswith("--") or name not in modalities:
+        if not flag.startswith("--") or name not in processors:
             raise click.UsageError(f"{argument!r} is not a modality of this run; known: {known}")
         given = value if equals else next(rest, None)
         if given is None:
             raise click.UsageError(f"{flag} needs a value: a file or a text")
         if name in row:
             raise click.UsageError(f"{flag} is given twice; this answers for one row")
-        row[name] = given
+        row[name] = _record(flag, given) if "record" in processors[name].takes else given
     if not row:
         raise click.UsageError(f"no input was given; give any of {known}")
     return row
+
+
+def _record(flag: str, given: str) -> dict[str, Any]:
+    try:
+        found = json.loads(given)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise click.UsageError(
+            f"{flag} takes cells by column as JSON, such as '{{\"age\": 38}}', not {given!r:.100}"
+        )
+    return found
 
 
 def rows(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int]:

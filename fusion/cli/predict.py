@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Answer what RUN was trained for, for one row: any of its modalities, as `--MODALITY VALUE`.
 
-    A value is a file, or the text itself where the modality is read from text.
+    A value is a file, the text itself where the modality is read from text, or a table's row as JSON.
 
     \b
     fusion predict runs/bind_digits --image seven.png
@@ -77,7 +77,7 @@ def command(
 
     predictor = load(run, registry=registry)
     recipe, tasks = predictor.recipe, predictor.model.tasks
-    row = row_of(context.args, predictor.model.modalities)
+    row = row_of(context.args, predictor.model.processors)
     answers: dict[str, dict[str, Any]] = {}
     if tasks or not zero_shot:  # without a task it says so
         for name, answer in predictor.predict(row).items():
@@ -113,7 +113,7 @@ def command(
 
 
 def _write(
-    html: Path, name: str, row: dict[str, str], explained: "Explanation", answers: dict[str, str]
+    html: Path, name: str, row: dict[str, Any], explained: "Explanation", answers: dict[str, str]
 ) -> None:
     from fusion.report.explained import render
 

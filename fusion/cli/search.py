@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Find the rows of an index of RUN that lie nearest to a row: any of its modalities, as --MODALITY VALUE.
 
-    A value is a file, or the text itself where the modality is read from text. What is found among a modality
+    A value is a file, the text itself, or a table's row as JSON. What is found among a modality
     is found by that modality's vector; the score is the cosine. Several values ask by the mean of their
     vectors; --in fused compares fused vectors. `fusion index` makes an index.
 
@@ -58,7 +58,7 @@ def command(
     from fusion.search import Index, find
 
     predictor = load(run, registry=registry)
-    row = row_of(context.args, predictor.model.modalities)
+    row = row_of(context.args, predictor.model.processors)
     index = Index.open(run, name, registry)
     [hits] = find(predictor, index, row, k, within or None)
     if html is not None:

@@ -1,4 +1,4 @@
-"""Bring images, sounds and text from the forms in which people have them into one, within limits.
+"""Bring images, sounds, text and numbers from the forms in which people have them into one, within limits.
 
 Encoders' processors call these. Each raises DataError in one sentence when a sample cannot be read.
 A flipped bit may still decode, to something else: only a checksum of the file finds that.
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.data.media import Text, named, reading
+from fusion.data.numbers import MAX_NUMBERS, numbers, readable
 from fusion.data.sounds import MAX_RATE, MAX_SECONDS, Waveform, audio, duration, sound
 from fusion.errors import DataError
 
@@ -20,6 +21,7 @@ __all__ = [
     "FORMATS",
     "MAX_ASPECT",
     "MAX_CHARACTERS",
+    "MAX_NUMBERS",
     "MAX_PIXELS",
     "MAX_RATE",
     "MAX_SECONDS",
@@ -28,6 +30,8 @@ __all__ = [
     "audio",
     "duration",
     "image",
+    "numbers",
+    "readable",
     "reading",
     "sound",
     "text",

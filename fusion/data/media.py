@@ -30,6 +30,8 @@ def reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
         raise DataError(f"the {what} is empty: 0 bytes")
     if isinstance(raw, str | Path) and not os.path.isfile(raw):  # Path.is_file raises on an overlong name
         raise DataError(f"{'a folder' if os.path.isdir(raw) else 'no such file'}: {named(raw)}")
+    if isinstance(raw, str | Path) and not os.path.getsize(raw):
+        raise DataError(f"the {what} is empty: {named(raw)} has 0 bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, palettes, odd metadata

@@ -74,7 +74,7 @@ def _check_source(offer: Offer, registry: Registry) -> list[str]:
 
 def _check_augmentation(offer: Offer, registry: Registry) -> list[str]:
     """Check it on each modality whose samples it reads, if an encoder reads what it makes of them."""
-    build, options = offer.component.resolve(), tiny(offer)
+    build, options = builder(offer, registry), tiny(offer)
     passed, refused = [], []
     for modality in _modalities(registry):
         samples = samples_of(modality, offer.origin, registry)

@@ -56,8 +56,8 @@ class Surface:
         """Return a batch with a perturbation added to its inputs."""
         inputs = {name: dict(given) for name, given in batch.inputs.items()}
         for (name, key), part in delta.items():
-            given = inputs[name][key]
-            inputs[name][key] = given + part / spread(self.signals[name, key].std, given)
+            given, signal = inputs[name][key], self.signals[name, key]
+            inputs[name][key] = given + part / spread(signal.std, given, signal.axis)
         return batch._replace(inputs=inputs)
 
     def _block(self, name: str, key: str, signal: Signal, chosen: Tensor) -> Block:
@@ -71,7 +71,8 @@ class Surface:
             )
         # the present rows come first: which they are is not asked of the device
         rows = torch.argsort(~self.batch.present[name], stable=True)[:count]
-        raw = given * spread(signal.std, given) + spread(signal.mean, given)
+        std, mean = (spread(values, given, signal.axis) for values in (signal.std, signal.mean))
+        raw = given * std + mean
         low, high = (signal.low - raw).clamp(max=0), (signal.high - raw).clamp(min=0)
         if signal.real is not None:
             low, high = (torch.where(signal.real, bound, 0.0) for bound in (low, high))
@@ -79,10 +80,10 @@ class Surface:
         return Block(low, high, self.radius[name] * each, rows)
 
 
-def spread(values: float | Sequence[float], like: Tensor) -> Tensor | float:
-    """Return one number, or a number for each channel, (1, channels, 1 ...)."""
+def spread(values: float | Sequence[float], like: Tensor, axis: int = 1) -> Tensor | float:
+    """Return one number, or a number for each channel, (1, ..., channels, 1 ...)."""
     if isinstance(values, int | float):
         return values
     # filled one by one: a tensor made of a list would be copied to the device
     channels = torch.stack([like.new_full((), value) for value in values])
-    return channels.reshape(1, -1, *(1 for _ in like.shape[2:]))
+    return channels.reshape(*(1 for _ in like.shape[:axis]), -1, *(1 for _ in like.shape[axis + 1 :]))

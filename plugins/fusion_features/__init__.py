@@ -1,6 +1,6 @@
 """Features that were computed before, as a modality of any name, and rows to try them on."""
 
-from fusion import Component, hookimpl
+from fusion import Component, functions_in, hookimpl
 
 
 @hookimpl
@@ -18,3 +18,8 @@ def fusion_encoders() -> list[Component]:
 @hookimpl
 def fusion_sources() -> list[Component]:
     return [Component("tones", "fusion_features.tones:Tones", tiny={"rows": 32})]
+
+
+@hookimpl
+def fusion_corruptions() -> list[Component]:
+    return functions_in("fusion_features.damage", "features")

@@ -12,9 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, Processor
+from fusion import DataError, Encoder, Encoding, Processor, decode
 from fusion_features.reading import read
 from fusion_features.scale import scale
+
+LARGEST = 1e15  # deviations: the square has to fit into fp32
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,11 @@ class FeatureProcessor(Processor):
             raise DataError(
                 f"{features.shape[1]} features in a vector; those of the training had {len(self.mean)}"
             )
-        return ((features - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        scaled = (features - np.array(self.mean)) / np.array(self.std)
+        farthest = np.abs(scaled).max()
+        if farthest > LARGEST:
+            raise DataError(f"a feature is {farthest:.0e} deviations from the mean of the training")
+        return scaled.astype(np.float32)
 
     def collate(self, samples: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         x = pad_sequence([torch.from_numpy(sample) for sample in samples], batch_first=True)
@@ -100,11 +106,7 @@ class Features(Encoder):
 def _alike(samples: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
     """Yield the samples that can be read and are as wide as the first of them."""
     width = None
-    for raw in samples:
-        try:
-            features = read(raw)
-        except DataError:  # the training counts it
-            continue
+    for features in decode.readable(samples, read):
         width = width or features.shape[1]
         if features.shape[1] == width:
             yield features

@@ -1,12 +1,12 @@
 """The mean and deviation of each feature, over all moments of many samples, without holding them."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-DIGITS = 6  # of a number that is written into a recipe
+DIGITS = 6  # of a deviation that is written into a recipe; a mean has as many as that takes
 
 
 class Scale(NamedTuple):
@@ -34,8 +34,10 @@ def scale(samples: Iterable[NDArray[np.float32]]) -> Scale | None:
         return None
     std = np.sqrt(squares / count)
     constant = std <= 1e-6 * np.abs(mean)
-    return Scale(_rounded(mean), _rounded(np.where(constant, 1.0, std)))
+    std = np.where(constant, 1.0, std)
+    more = np.ceil(np.log10(np.maximum(np.abs(mean) / std, 1)))  # digits of a mean that is far from zero
+    return Scale(_rounded(mean, DIGITS + more), _rounded(std, np.full(len(std), DIGITS)))
 
 
-def _rounded(numbers: NDArray[np.float64]) -> list[float]:
-    return [float(f"{number:.{DIGITS}g}") for number in numbers]
+def _rounded(numbers: NDArray[np.float64], digits: NDArray[Any]) -> list[float]:
+    return [float(f"{number:.{int(count)}g}") for number, count in zip(numbers, digits, strict=True)]

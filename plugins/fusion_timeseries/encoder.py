@@ -1,5 +1,6 @@
 """The encoder `patch-tst`: patches of every channel of a time series, and a transformer over them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from fusion import DataError, Encoder, Encoding, Processor
+from fusion import DataError, Encoder, Encoding, Processor, Signal, decode
 from fusion_timeseries.patches import cut, normalise, seen
 from fusion_timeseries.reading import read
 
@@ -41,6 +42,9 @@ class SeriesProcessor(Processor):
         x = pad_sequence(rows, batch_first=True, padding_value=torch.nan)
         lengths = torch.tensor([len(sample) for sample in samples])
         return {"x": x.nan_to_num(0.0), "known": ~x.isnan(), "length": lengths}
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        return {"x": Signal(-math.inf, math.inf, real=inputs["known"])}
 
     def count_tokens(self, sample: NDArray[np.float32]) -> int:
         return len(sample)
@@ -90,12 +94,10 @@ class PatchTST(Encoder):
     @classmethod
     def fit(cls, samples: Iterable[Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the number of channels, that of the first series that can be read."""
-        for raw in samples if options["channels"] is None else ():
-            try:
-                return {"channels": read(raw).shape[1]}
-            except DataError:  # the training counts it
-                continue
-        return {}
+        if options["channels"] is not None:
+            return {}
+        first = next(decode.readable(samples, read), None)
+        return {} if first is None else {"channels": first.shape[1]}
 
     def forward(self, x: Tensor, known: Tensor, length: Tensor) -> Encoding:
         """Encode series x (n, t, channels), `length` (n,) points long, of which some are `known`."""

@@ -4,21 +4,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EPSILON = 1e-5  # of a variance
+FLAT = 1e-6  # of the level: what varies less is the rounding of fp32
 
 
 def normalise(x: Tensor, known: Tensor) -> Tensor:
     """Return x (n, t, channels) with mean 0 and variance 1 over the known points of each series and channel.
 
-    The instance normalisation of RevIN (Kim et al. 2022) without its affine map, as PatchTST has it; 0 where
-    a point is not known.
+    The instance normalisation of RevIN (Kim et al. 2022) without its affine map, as PatchTST has it, but for
+    the 1e-5 that they add to the variance: volts of an EEG would vanish beside it. 0 where a point is not
+    known, or the channel is constant.
     """
     with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold a level and what varies
         x = x.float().masked_fill(~known, 0.0)
         count = known.sum(1, keepdim=True).clamp(min=1)
-        apart = (x - x.sum(1, keepdim=True) / count).masked_fill(~known, 0.0)
+        mean = (x / count).sum(1, keepdim=True)
+        apart = (x - mean).masked_fill(~known, 0.0)
+        largest = apart.abs().amax(1, keepdim=True)
+        apart = apart / largest.masked_fill(largest <= FLAT * mean.abs(), torch.inf)  # its square always fits
         variance = apart.square().sum(1, keepdim=True) / count
-        return apart / (variance + EPSILON).sqrt()
+        return apart / torch.where(variance > 0, variance, 1.0).sqrt()
 
 
 def cut(x: Tensor, size: int, stride: int) -> Tensor:

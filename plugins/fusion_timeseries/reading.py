@@ -3,27 +3,29 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion import DataError
-
-MAX_NUMBERS = 50_000_000
+from fusion import DataError, decode
 
 
 def read(raw: object) -> NDArray[np.float32]:
     """Return a series (t, channels). Raises DataError for anything else, and where no point is known."""
-    try:
-        array = np.asarray(raw)
-    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
-        raise DataError(f"a series is numbers (t,) or (t, channels): {error}") from error
-    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
-        raise DataError(
-            f"a series is numbers (t,) or (t, channels), not {array.dtype} of shape {array.shape}"
-        )
-    if array.size > MAX_NUMBERS:
-        raise DataError(f"a series of {array.size:,} numbers; at most {MAX_NUMBERS:,} are read")
-    with np.errstate(over="ignore"):
-        series = array.astype(np.float32)
+    series = decode.numbers(raw, "series")
     if np.isinf(series).any():
         raise DataError("the series holds infinity; NaN marks a point that is missing")
     if np.isnan(series).all():
         raise DataError("no point of the series is known; leave it out of the row")
     return series[:, None] if series.ndim == 1 else series
+
+
+def size(series: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the standard deviation of each channel of a series, (channels,); 0 where nothing is known."""
+    known = ~np.isnan(series)
+    count = np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, series, 0).astype(np.float64)
+    apart = np.where(known, values - values.sum(axis=0) / count, 0)
+    return np.asarray(np.sqrt((apart**2).sum(axis=0) / count))
+
+
+def without(series: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return a series less the points that are lost, (t, channels); as it is, if no other is known."""
+    left = np.where(lost, np.float32(np.nan), series)
+    return series if np.isnan(left).all() else left

@@ -9,7 +9,7 @@ from fusion_scratch.text import Layer
 from pydantic import Field
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor
+from fusion import Encoder, Encoding, Processor, Signal
 from fusion_video.reading import frames as frames_of
 
 EACH, ALL = "frame/", "frames/"
@@ -39,6 +39,16 @@ class VideoProcessor(Processor):
             each = part.shape[:1] == (len(padded),)
             inputs[f"{EACH if each else ALL}{name}"] = part.unflatten(0, real.shape) if each else part
         return inputs
+
+    def signals(self, inputs: Mapping[str, Tensor]) -> dict[str, Signal]:
+        """Return those of the encoder of images, with one more axis; frames that stand for none stay."""
+        real = inputs["real"]
+        found = {}
+        for name, signal in self.image.signals(_flat(inputs)).items():
+            there = real.reshape(*real.shape, *(1 for _ in inputs[f"{EACH}{name}"].shape[2:]))
+            own = there if signal.real is None else there & signal.real.unflatten(0, real.shape)
+            found[f"{EACH}{name}"] = signal._replace(real=own, axis=signal.axis + 1)
+        return found
 
     def count_tokens(self, sample: list[Any]) -> int:
         return len(sample)
@@ -100,4 +110,5 @@ def _flat(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(EACH).removeprefix(ALL): part.flatten(0, 1) if name.startswith(EACH) else part
         for name, part in inputs.items()
+        if name.startswith((EACH, ALL))
     }

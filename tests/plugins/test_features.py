@@ -32,12 +32,12 @@ def test_a_vector_is_a_series_of_one_moment() -> None:
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ("words", "numbers"),
+        ("words", "no such file: words"),
         ([[1.0], [1.0, 2.0]], "numbers"),
         (np.zeros((2, 2, 2)), r"float64 of shape \(2, 2, 2\)"),
         (np.zeros((0, 3)), r"shape \(0, 3\)"),
         ([1.0, float("nan")], "NaN or infinity"),
-        ([1e300, 0.0], "NaN or infinity"),
+        ([1e300, 0.0], r"a number that fp32 does not hold, 1e\+300"),
     ],
 )
 def test_what_is_no_feature_is_a_bad_row(raw: Any, said: str) -> None:
@@ -50,6 +50,15 @@ def test_another_width_than_that_of_the_training_is_a_bad_row() -> None:
         Features(**PLAIN).processor.decode([1.0, 2.0, 3.0])
 
 
+def test_a_feature_that_would_end_in_nan_is_a_bad_row() -> None:
+    torch.manual_seed(0)
+    encoder = Features(**PLAIN).eval()
+    with pytest.raises(DataError, match=r"a feature is 1e\+16 deviations from the mean of the training"):
+        encoder.processor.decode([1.0, -1e16])
+    far = encoder.processor.collate([encoder.processor.decode([9e14, -9e14])])
+    assert encoder(**far).pooled.isfinite().all()
+
+
 def test_the_scale_is_that_of_all_moments_together() -> None:
     samples = [np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), np.array([[8.0, 5.0]], np.float32)]
     found = scale(iter(samples))
@@ -57,6 +66,12 @@ def test_the_scale_is_that_of_all_moments_together() -> None:
     assert found.mean == [4.0, 5.0]
     assert found.std == [2.94392, 1.0]  # the root of (9 + 1 + 16) / 3; a constant is left as it is
     assert scale(iter([])) is None
+
+
+def test_a_mean_far_from_zero_is_written_to_a_millionth_of_the_deviation() -> None:
+    rows = 1_700_000_000 + np.array([[0.0], [2.0]])
+    found = scale(iter(rows[:, None]))
+    assert found == ([1_700_000_001.0], [1.0])
 
 
 def test_a_small_deviation_beside_a_large_mean_is_not_lost() -> None:

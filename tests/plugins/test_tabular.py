@@ -1,18 +1,24 @@
 """Tables: what is known of columns, how cells become tokens, and what a missing or unknown cell is."""
 
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from fusion_tabular.block import Block
-from fusion_tabular.columns import MISSING, UNKNOWN, category, describe, number, read
+from fusion_tabular.cells import category, number, written
+from fusion_tabular.columns import MISSING, UNKNOWN, describe, read
 from fusion_tabular.encoder import FTTransformer
 from fusion_tabular.flowers import Flowers
 from fusion_tabular.tokenizer import Tokenizer
 
 from fusion import DataError, Recipe, Registry, load, train
+from fusion.cli.arguments import row_of
 from fusion.gate import Gate, MisshapenError
 from fusion.testing import check_encoder
 
@@ -48,11 +54,92 @@ def test_none_nan_and_an_empty_word_are_missing_and_whole_numbers_are_words() ->
 
 
 @pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (" 38.5 ", 38.5),
+        ("1e3", 1000.0),
+        (Decimal("2.25"), 2.25),
+        (True, 1.0),
+        (np.int16(7), 7.0),
+        ("-inf", float("-inf")),
+        (10**400, float("inf")),
+        (date(1970, 1, 11), 10.0),
+        (datetime(1970, 1, 2, 12), 1.5),
+        (datetime(1970, 1, 2, 12, tzinfo=timezone(timedelta(hours=12))), 1.0),
+        (datetime(2024, 2, 29, tzinfo=UTC), 19782.0),
+        ("2024-02-29", 19782.0),
+        ("2024-02-29T18:00:00Z", 19782.75),
+        (np.datetime64("2024-02-29"), 19782.0),
+        (timedelta(hours=6), 0.25),
+        ("007", None),
+        ("old", None),
+        ([1.0], None),
+        (np.zeros(2), None),
+    ],
+)
+def test_a_number_is_one_however_it_is_written(cell: Any, value: float | None) -> None:
+    assert written(cell) == value
+
+
+@pytest.mark.parametrize(
+    "cell", [None, "", " ", "NA", "nan", "NaT", "null", np.float32("nan"), Decimal("NaN")]
+)
+def test_what_files_write_for_a_missing_number_is_none(cell: Any) -> None:
+    assert np.isnan(number("age", cell))
+
+
+def test_a_column_of_numbers_as_texts_and_one_of_dates_are_numbers_and_codes_are_words() -> None:
+    rows = [
+        {"age": "20", "born": "2004-02-29", "since": date(2024, 1, day), "code": code, "port": "NA"}
+        for day, code in ((1, "007"), (3, "007"))
+    ]
+    found = describe(rows)
+    assert found.numeric == {"age": (20.0, 1.0), "born": (12477.0, 1.0), "since": (19724.0, 1.0)}
+    assert found.categories == {"code": ["007"]}  # a column of nothing but missing numbers is left out
+    cells = read({"age": 21, "born": date(2004, 3, 1), "since": None, "code": "007"}, *found)
+    assert cells.numbers[:2] == [1.0, 1.0]
+
+
+def test_a_mean_far_from_zero_is_written_to_a_millionth_of_the_deviation() -> None:
+    rows = [{"seconds": 1_700_000_000 + value} for value in (0, 2)]
+    assert describe(rows).numeric == {"seconds": (1_700_000_001.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (
+            [1, "2", "old"],
+            "column age holds numbers, and 'old' or such in 1 of 3 cells: empty these, or name",
+        ),
+        ([1, [2]], "column age holds list; numbers, dates and words are read, so leave it out"),
+        ([np.zeros(2), np.zeros(2)], "column age holds ndarray"),
+        ([float("inf")], "column age has no mean: its numbers are infinite, or too large"),
+        ([1e308, 1.7e308], "column age has no mean"),
+    ],
+)
+def test_a_column_that_would_be_lost_is_an_error_before_the_training(cells: list[Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        describe({"age": cell} for cell in cells)
+    assert describe(({"age": cell} for cell in [1, "2", "old"]), {"age"}).categories == {"age": ["1"]}
+
+
+def test_rows_that_are_none_are_told_by_the_first() -> None:
+    options: dict[str, Any] = {"numeric": None, "categories": None, "words": None}
+    with pytest.raises(
+        DataError, match=r"the first for this reason: a row of a table is a mapping .*, not list"
+    ):
+        FTTransformer.fit([[1], "two"], options)
+
+
+@pytest.mark.parametrize(
     ("row", "said"),
     [
         ([1, 2], "a mapping from columns to cells, not list"),
         ({"age": "old"}, "column age is a number in the training, and here 'old'"),
         ({"age": float("inf")}, "column age is inf"),
+        ({"age": "-Infinity"}, "column age is -inf"),
+        ({"age": 1e300}, r"column age is 1e\+300, 1e\+299 deviations from the mean of the training"),
         ({"port": ["a"]}, "column port is a category, a word or a number, and here list"),
         ({"name": "Ann"}, "a cell in none of age, fare, port, deck; its columns are name"),
         ({"age": None, "port": ""}, "a cell in none of"),
@@ -137,6 +224,13 @@ def test_a_block_is_that_of_the_paper() -> None:
     assert isinstance(first.attention_norm, torch.nn.Identity)
 
 
+def test_a_number_that_is_just_let_in_gives_finite_vectors() -> None:
+    torch.manual_seed(0)
+    encoder = FTTransformer(numeric={"age": (0.0, 1.0)}, **SMALL).eval()
+    cells = [encoder.processor.decode({"age": 9e14}), encoder.processor.decode({"age": -9e14})]
+    assert encoder(**encoder.processor.collate(cells)).pooled.isfinite().all()
+
+
 def test_the_order_of_columns_in_a_row_and_other_columns_do_not_matter() -> None:
     torch.manual_seed(0)
     encoder = FTTransformer(numeric=NUMERIC, categories=WORDS, **SMALL).eval()
@@ -192,3 +286,9 @@ def test_table_text_and_image_are_learned_with_any_of_them_absent(tmp_path: Any)
     assert torch.equal(model.predict(let_in)["kind"].score, score)
     with pytest.raises(MisshapenError, match=r"^table: given as a text"):
         Gate(model.model.processors).row({"table": "/etc/passwd"})
+
+    read = row_of(["--table", json.dumps(dict(row["table"])), "--text", "{}"], model.model.processors)
+    assert read == {"table": row["table"], "text": "{}"}
+    for torn in ("{", "[1]", "rows.csv"):
+        with pytest.raises(click.UsageError, match=r"--table takes cells by column as JSON, such as"):
+            row_of([f"--table={torn}"], model.model.processors)

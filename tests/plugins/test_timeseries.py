@@ -35,7 +35,7 @@ def test_the_contract_holds_for_all_lengths_with_gaps_and_lost_channels() -> Non
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ("words", "numbers"),
+        ("words", "no such file: words"),
         ([[1.0], [1.0, 2.0]], "numbers"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
         (np.zeros(0), r"shape \(0,\)"),
@@ -73,6 +73,22 @@ def test_a_level_far_above_what_varies_is_not_lost() -> None:
     torch.testing.assert_close(
         normalise(x[None, :, None] + 1e5, known), normalise(x[None, :, None], known), rtol=1e-3, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-5, 1.0, 1e25])
+def test_volts_and_light_years_are_seen_alike(size: float) -> None:
+    """Against numpy in double precision: nothing is added to the variance, and no square overflows."""
+    x = np.random.default_rng(0).standard_normal((1, 50, 3)) * size
+    known = torch.ones(1, 50, 3, dtype=torch.bool)
+    expected = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    found = normalise(torch.from_numpy(x).float(), known)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e7, 3e30])
+def test_a_flat_line_is_zero_and_not_its_rounding(level: float) -> None:
+    x = torch.full((1, 499, 1), level)
+    assert not normalise(x, torch.ones(1, 499, 1, dtype=torch.bool)).any()
 
 
 def test_patches_overlap_and_the_last_one_is_padded() -> None:
@@ -126,6 +142,10 @@ def test_fitting_takes_the_channels_of_the_first_series_that_can_be_read() -> No
     assert PatchTST.fit(["torn", np.zeros((4, 3))], {"channels": None}) == {"channels": 3}
     assert PatchTST.fit([np.zeros((4, 3))], {"channels": 1}) == {}
     assert PatchTST.fit([], {"channels": None}) == {}
+    with pytest.raises(
+        DataError, match=r"no sample can be read, the first for this reason: no such file: torn"
+    ):
+        PatchTST.fit(["torn", np.zeros(0)], {"channels": None})
 
 
 def test_options_that_do_not_fit_together_are_refused() -> None:

@@ -12,7 +12,8 @@ import torch
 from fusion_scratch.image import ScratchImage
 from fusion_video import reading
 from fusion_video.encoder import Video, VideoProcessor
-from fusion_video.reading import frames, middles
+from fusion_video.film import middles
+from fusion_video.reading import frames
 
 from fusion import DataError, Recipe, RecipeError, Registry, RunError, decode, load, train
 from fusion.picks import complete, shrink
@@ -58,8 +59,8 @@ def test_the_contract_holds_for_films_of_all_lengths(layers: int) -> None:
 def test_frames_are_the_middles_of_equal_parts_or_all() -> None:
     assert middles(10, 5) == [1, 3, 5, 7, 9]
     assert middles(100, 4) == [12, 37, 62, 87]
-    assert middles(3, 4) == [0, 1, 2]
-    assert middles(4, 4) == [0, 1, 2, 3]
+    assert list(middles(3, 4)) == [0, 1, 2]
+    assert list(middles(4, 4)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("form", ["mp4", "matroska", "avi", "mpegts"])
@@ -123,6 +124,26 @@ def test_a_torn_film_is_a_bad_row() -> None:
     noise = np.random.default_rng(0).integers(0, 256, len(whole) // 2 - 1000, np.uint8).tobytes()
     with pytest.raises(DataError, match=r"cannot read the video|is torn"):
         numbers(whole[:1000] + noise + whole[len(whole) // 2 :], 4)
+
+
+@pytest.mark.parametrize(("form", "codec"), [("matroska", "mpeg4"), ("webm", "libvpx")])
+def test_a_film_without_a_frame_is_told(form: str, codec: str) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDE, TALL, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(DataError, match=r"^the video has no frame$"):
+        numbers(file.getvalue(), 4)
+
+
+def test_what_ffmpeg_says_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("no film at all\n" * 9)
+    said = f"cannot read the video ({path}): Invalid data found when processing input"
+    with pytest.raises(DataError) as raised:
+        numbers(path, 4)
+    assert str(raised.value) == said
 
 
 def test_a_sound_is_no_film() -> None:

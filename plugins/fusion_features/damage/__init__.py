@@ -1,0 +1,1 @@
+"""Damage to features, in five severities."""

@@ -1,0 +1,1 @@
+"""Damage to series, in five severities: the faults that sensors have (Ni et al. 2009)."""
