@@ -92,8 +92,8 @@ def _page(offer: Offer) -> str:
     if rows := described.rows(component):
         lines = ["## Options\n", "| option | type | default | range |", "|---|---|---|---|"]
         for row in rows:
-            default = "required" if row.required else f"`{_cell(repr(row.default))}`"
-            lines.append(f"| `{row.name}` | `{_cell(row.type)}` | {default} | {_cell(row.allowed)} |")
+            default = "required" if row.required else f"`{row.default!r}`"
+            lines.append(f"| `{row.name}` | `{row.type}` | {default} | {_cell(row.allowed)} |")
         parts.append("\n".join(lines))
     lines = [f"| {name} | {fact} |" for name, fact in facts.items() if fact]
     parts.append("\n".join(["## Where it is from\n", "| | |", "|---|---|", *lines]))
