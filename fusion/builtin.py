@@ -137,9 +137,10 @@ def fusion_attacks() -> list[Component]:
 
 @hookimpl
 def fusion_loggers() -> list[Component]:
+    track = "fusion-bind[track"
     return [
-        Component("tensorboard", "fusion.loggers.tensorboard:TensorBoard"),
-        Component("wandb", "fusion.loggers.wandb:WandB"),
-        Component("trackio", "fusion.loggers.trackio:Trackio"),
-        Component("mlflow", "fusion.loggers.mlflow:MLflow"),
+        Component("tensorboard", "fusion.loggers.tensorboard:TensorBoard", needs=f"{track}-tensorboard]"),
+        Component("wandb", "fusion.loggers.wandb:WandB", needs=f"{track}-wandb]"),
+        Component("trackio", "fusion.loggers.trackio:Trackio", needs=f"{track}-trackio]"),
+        Component("mlflow", "fusion.loggers.mlflow:MLflow", needs=f"{track}-mlflow]"),
     ]

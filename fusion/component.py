@@ -59,8 +59,11 @@ def _written(annotation: Any) -> str:
         return _written(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return " | ".join(_written(part) for part in get_args(annotation))
-    if annotation is NoneType:
-        return "None"
+    if annotation is NoneType or annotation is ...:
+        return "None" if annotation is NoneType else "..."
+    if get_origin(annotation) in (list, tuple, dict):
+        inner = ", ".join(_written(part) for part in get_args(annotation))
+        return f"{get_origin(annotation).__name__}[{inner}]"
     plain = isinstance(annotation, type) and not get_args(annotation)
     return annotation.__name__ if plain else str(annotation).replace("typing.", "")
 
@@ -71,13 +74,15 @@ class Component:
 
     `build` is a callable or the string "package.module:attribute", which is imported on first use.
     Its positional parameters come from the framework, its keyword-only parameters are the options that
-    a recipe may set. `tiny` holds options for a build of seconds with random weights and no network.
+    a recipe may set. `tiny` holds options for a build of seconds with random weights and no network; `needs`
+    is what has to be installed beside its plugin, as pip names it.
     """
 
     name: str
     build: str | Callable[..., Any]
     modality: str | None = None
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    needs: str | None = None
 
     def __post_init__(self) -> None:
         if not KEBAB.fullmatch(self.name):

@@ -1,10 +1,11 @@
 """fusion plugins: what is installed, what a component takes, whether it keeps its contract."""
 
-import inspect
+import textwrap
 from typing import Any
 
 import click
 
+from fusion import described
 from fusion.cli.show import json_option, print_json, registry_argument, table
 from fusion.errors import PluginError, unknown
 from fusion.registry import Offer, Registry
@@ -54,13 +55,17 @@ def show(registry: Registry, name: str, as_json: bool) -> None:
         print_json([_described(offer) for offer in offers])
         return
     for offer in offers:
-        component, doc = offer.component, inspect.getdoc(offer.component.resolve()) or ""
-        options = list(component.options().values())
+        component = offer.component
+        options = described.rows(component)
         click.echo(f"{offer.kind} {name}" + (f" ({component.modality})" if component.modality else ""))
-        click.echo(f"from {offer.origin}\n\n{doc}\n")
+        click.echo(f"from {offer.origin}, {described.module(component)}")
+        if component.needs:
+            click.echo(f"needs pip install '{component.needs}'")
+        click.echo(f"\n{described.doc(component)}\n")
         click.echo("options:" if options else "no options")
         for option in options:
-            click.echo(f"  {option}" + ("  (required)" if option.required else ""))
+            click.echo(f"  {option}")
+        click.echo(f"\npicked by:\n{textwrap.indent(described.snippet(offer), '  ')}")
 
 
 @command.command(short_help="Check that a component keeps its contract.")
@@ -77,23 +82,22 @@ def check(registry: Registry, name: str) -> None:
 
 
 def _described(offer: Offer) -> dict[str, Any]:
-    empty = inspect.Parameter.empty
     options = [
-        {
-            "name": option.name,
-            "type": str(option._replace(default=empty)).removeprefix(f"{option.name}: "),
-            "required": option.required,
-        }
-        | ({} if option.required else {"default": option.default})
-        for option in offer.component.options().values()
+        {"name": row.name, "type": row.type, "allowed": row.allowed, "required": row.required}
+        | ({} if row.required else {"default": row.default})
+        for row in described.rows(offer.component)
     ]
     return {
         "kind": offer.kind,
         "name": offer.component.name,
         "modality": offer.component.modality,
         **offer.origin._asdict(),
-        "doc": inspect.getdoc(offer.component.resolve()) or "",
+        "module": described.module(offer.component),
+        "needs": offer.component.needs,
+        "papers": described.papers(offer.component),
+        "doc": described.doc(offer.component),
         "options": options,
+        "picked_by": described.snippet(offer),
     }
 
 

@@ -7,7 +7,7 @@ from fusion import Component, functions_in, hookimpl
 def fusion_encoders() -> list[Component]:
     frames = {"name": "scratch-image", "size": 16, "dim": 16}
     small = {"frames": frames, "count": 4, "layers": 1, "heads": 2}
-    return [Component("video", "fusion_video.encoder:Video", "video", tiny=small)]
+    return [Component("video", "fusion_video.encoder:Video", "video", small, "fusion-bind[video]")]
 
 
 @hookimpl

@@ -21,7 +21,7 @@ LAYERS = [
     ["quantization", "hookspecs", "recipe_problems", "recipe_picks", "recipe_text", "manifest", "tensors"],
     ["builtin", "recipe", "options"],
     ["registry", "signature"],
-    ["encoder", "augmentation", "corruption", "batch", "data.decode"],
+    ["encoder", "augmentation", "corruption", "batch", "data.decode", "described"],
     ["buckets", "embeddings"],
     ["losses"],
     [

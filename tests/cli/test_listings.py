@@ -41,22 +41,32 @@ def test_a_component_is_shown_with_its_options(fusion: Fusion) -> None:
     found = fusion("plugins", "show", "classify")
     assert found.code == 0
     lines = found.out.splitlines()
-    assert lines[:2] == ["objective classify", "from plugin 'builtin' (fusion)"]
+    assert lines[:2] == [
+        "objective classify",
+        "from plugin 'builtin' (fusion), fusion.objectives.classify:Classify",
+    ]
     assert "Softmax regression with cross entropy over the rows that have the label." in lines
     assert "`smoothing` spreads that share" in found.out
-    assert not any(line.startswith("    ") for line in lines)  # the indentation of the source is gone
-    assert "  classes: int  (required)" in lines  # without the bounds that pydantic reads
-    assert "  smoothing: float = 0.0" in lines
+    assert not any(line.startswith("    ") for line in lines[:-1])  # the indentation of the source is gone
+    assert "  classes: int  (required, ≥ 2)" in lines
+    assert "  smoothing: float = 0.0  (≥ 0, < 1)" in lines
+    assert lines[-3:] == ["picked by:", "  objectives:", "    classify: {name: classify, classes: 10}"]
 
 
 def test_a_component_as_json(fusion: Fusion) -> None:
     [found] = fusion("plugins", "show", "classify", "--json").json
     assert (found["kind"], found["name"], found["plugin"]) == ("objective", "classify", "builtin")
     assert found["options"] == [
-        {"name": "classes", "type": "int", "required": True},
-        {"name": "target", "type": "str", "required": False, "default": "label"},
-        {"name": "smoothing", "type": "float", "required": False, "default": 0.0},
+        {"name": "classes", "type": "int", "allowed": "≥ 2", "required": True},
+        {"name": "target", "type": "str", "allowed": "", "required": False, "default": "label"},
+        {"name": "smoothing", "type": "float", "allowed": "≥ 0, < 1", "required": False, "default": 0.0},
     ]
+    assert found["papers"] == ["Szegedy et al. 2016"]
+
+
+def test_what_a_component_needs_is_told(fusion: Fusion) -> None:
+    assert "needs pip install 'fusion-bind[track-wandb]'\n" in fusion("plugins", "show", "wandb").out
+    assert fusion("plugins", "show", "wandb", "--json").json[0]["needs"] == "fusion-bind[track-wandb]"
 
 
 def test_a_component_is_checked(fusion: Fusion) -> None:
@@ -152,6 +162,6 @@ def test_a_faulty_plugin_is_warned_of_and_makes_the_doctor_fail(
 
 def test_an_option_that_may_be_left_out_is_written_as_in_the_signature(fusion: Fusion) -> None:
     lines = fusion("plugins", "show", "timm-image").out.splitlines()
-    assert "  size: int | None = None" in lines
+    assert "  size: int | None = None  (≥ 1)" in lines
     lines = fusion("plugins", "show", "contrastive").out.splitlines()
     assert "  pairs: list[tuple[str, str]] | None = None" in lines

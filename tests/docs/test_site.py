@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fusion import Registry
+from fusion import Registry, described
 from fusion.cli import cli
 from fusion.registry import HOOKS
 
@@ -52,11 +52,13 @@ def test_every_component_has_its_options_and_every_command_its_help(site: Path, 
     offers = [offer for offer in registry if offer.origin.distribution in ("fusion", "fusion-bind")]
     assert {offer.kind for offer in offers} == set(HOOKS)
     for offer in offers:
-        page = (site / f"components/{offer.kind}.html").read_text("utf-8")
-        _, found, section = page.partition(f'<h2 id="{offer.component.name}">')
-        assert found, offer
-        for option in offer.component.options():
-            assert f"<code>{option}: " in section.partition("<h2")[0], (offer, option)
+        page = (site / f"components/{offer.kind}/{offer.component.name}.html").read_text("utf-8")
+        assert described.doc(offer.component).strip(), offer
+        assert [
+            name for name in offer.component.options() if f"<td><code>{name}</code></td>" not in page
+        ] == []
+        index = (site / f"components/{offer.kind}/index.html").read_text("utf-8")
+        assert f'<td><a href="{offer.component.name}.html">' in index, offer
     commands = (site / "commands.html").read_text("utf-8")
     assert [name for name in cli.commands if f">fusion {name}<" not in commands] == []
 
@@ -76,7 +78,7 @@ def test_links_to_notebooks_lead_to_their_pages(site: Path) -> None:
 
 def test_no_page_reads_anything_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
-    assert len(pages) > 30
+    assert len(pages) > 130
     for page in pages:
         text = page.read_text("utf-8")
         loaded = re.findall(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="([^"]+)"', text)
