@@ -35,7 +35,7 @@ from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
-from fusion.training.launch import launch, sharded
+from fusion.training.launch import divided, launch, sharded
 from fusion.training.memory import peak_mb
 from fusion.training.notices import give_notice
 from fusion.training.optimizer import learning_rate, optimizer
@@ -47,6 +47,7 @@ from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.training.watch import together
 from fusion.training.whole import Whole
+from fusion.training.zero import Zero
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 
@@ -119,8 +120,8 @@ def _train(
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    held = (Sharded if sharded() else Whole)(model, recipe, accelerator)
-    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
+    held = (Sharded if sharded() else Zero if divided() else Whole)(model, recipe, accelerator)
+    adamw = held.optimizer(optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
     backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)
