@@ -143,7 +143,9 @@ class _Flat(Optimizer):
     """What DeepSpeed takes for the optimiser: it makes one parameter of each group, this rank's part."""
 
     def __init__(self, divided: Divided) -> None:
-        super().__init__([{"params": group, "number": number} for number, group in enumerate(divided.groups)], {})
+        super().__init__(
+            [{"params": group, "number": number} for number, group in enumerate(divided.groups)], {}
+        )
         self.divided = divided
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

@@ -17,6 +17,7 @@ from accelerate.utils import (
 )
 
 from fusion.errors import TrainingError
+from fusion.launch import deepspeed
 from fusion.recipe import Train
 from fusion.recipe_problems import ACCUMULATED
 from fusion.training import watch
@@ -25,8 +26,6 @@ PATIENCE = timedelta(hours=2)
 """How long the others wait while the first process evaluates or saves; a death is noticed before."""
 OTHERS = (DistributedType.MEGATRON_LM,)
 FSDP = "ACCELERATE_USE_FSDP"
-DEEPSPEED = "ACCELERATE_USE_DEEPSPEED"
-STAGE = "ACCELERATE_DEEPSPEED_ZERO_STAGE"
 
 
 def launch(train: Train) -> Accelerator:
@@ -48,8 +47,9 @@ def start(precision: str = "fp32") -> Accelerator:
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
     atexit.register(_leave)
-    sharded(), divided()  # or refused
-    with patch_environment(**{FSDP: "false", DEEPSPEED: "false"}):  # the sharding is fusion's own
+    for asks in (sharded, divided):
+        asks()  # or refused
+    with patch_environment(**{FSDP: "false", deepspeed.USED: "false"}):  # the sharding is fusion's own
         accelerator = Accelerator(
             # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
             cpu=asked > 1 and not torch.cuda.is_available(),
@@ -92,16 +92,15 @@ def sharded() -> bool:
 
 def divided() -> bool:
     """Return whether the launcher asked for DeepSpeed's ZeRO-1. Raises TrainingError for another stage."""
-    if os.environ.get(DEEPSPEED, "false").lower() != "true":
+    if os.environ.get(deepspeed.USED, "false").lower() != "true":
         return False
-    stage = os.environ.get(STAGE, "unknown")
+    if sharded():
+        raise TrainingError("launched with FSDP2 and with DeepSpeed; choose one")
+    stage = os.environ.get(f"{deepspeed.SETTING}ZERO_STAGE", "of a file")
     if stage != "1":
-        raise TrainingError(
-            f"launched with stage {stage} of DeepSpeed, which fusion does not support: give `zero_stage: 1` in "
-            "deepspeed_config; --launch fsdp2 divides gradients and weights too"
-        )
+        raise TrainingError(f"launched with DeepSpeed: {deepspeed.refusal(stage)}")
     for key in ("OFFLOAD_OPTIMIZER_DEVICE", "OFFLOAD_PARAM_DEVICE"):
-        if os.environ.get(f"ACCELERATE_DEEPSPEED_{key}", "none") != "none":
+        if os.environ.get(f"{deepspeed.SETTING}{key}", "none") != "none":
             raise TrainingError(f"launched with {key.lower()}, which fusion does not support; leave it out")
     return True
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def _train(
     run = _open(recipe, out, resume, accelerator)
     interrupt.folder = run.folder
     told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
+    told |= {"deepspeed": version("deepspeed")} if divided() else {}
     told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)

@@ -1,9 +1,9 @@
 """ZeRO-1 (Rajbhandari et al. 2020), by DeepSpeed: Adam's state in parts, weights and gradients whole."""
 
 import os
+import warnings
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.errors import TrainingError
+from fusion.launch.deepspeed import expect_deepspeed
 from fusion.losses import Losses, Rows
 from fusion.model import Model
 from fusion.recipe import Recipe
@@ -20,7 +21,8 @@ from fusion.training.divided import Divided, DividedSaver
 from fusion.training.gather import share_buffers
 from fusion.training.reduce import BUCKET, clip, complete
 
-KNOWN = "0.19."
+COMPILED = "deepspeed_shm_comm"
+"""What DeepSpeed would compile to talk between processes of a CPU; gloo does."""
 
 
 class Zero:
@@ -74,25 +76,15 @@ class Zero:
         return self.model
 
 
-def expect_deepspeed() -> str:
-    """Return the version of DeepSpeed. Raises TrainingError where there is none, or one that is not known."""
-    try:
-        found = version("deepspeed")
-    except PackageNotFoundError:
-        raise TrainingError("ZeRO needs DeepSpeed: pip install 'fusion-bind[deepspeed]'") from None
-    if not found.startswith(KNOWN):
-        raise TrainingError(
-            f"ZeRO needs DeepSpeed {KNOWN}*, this is {found}: pip install 'fusion-bind[deepspeed]'"
-        )
-    return found
-
-
 def _zero(flat: Any, model: Model, device: torch.device) -> Any:
     """Return DeepSpeed's optimiser around one that it may flatten."""
     os.environ.setdefault("DS_ACCELERATOR", device.type)  # it would look for one, and tell of it
-    logger = import_module("deepspeed.utils").logger
-    logger.setLevel("WARNING")
-    import_module("deepspeed.comm").init_distributed(verbose=False)  # it takes the process group that is there
+    import_module("deepspeed.utils").logger.setLevel("WARNING")
+    import_module("deepspeed.ops").__compatible_ops__[COMPILED] = False
+    import_module("deepspeed.comm").init_distributed(
+        verbose=False
+    )  # it takes the process group that is there
+    warnings.filterwarnings("ignore", "`torch.distributed.all_gather_into_tensor` is deprecated")
     made = import_module("deepspeed.runtime.zero.stage_1_and_2").DeepSpeedZeroOptimizer
     return made(
         flat,
