@@ -16,7 +16,7 @@ def expect_deepspeed() -> str:
         found = version("deepspeed")
     except PackageNotFoundError:
         raise TrainingError(
-            "ZeRO needs DeepSpeed: pip install 'fusion-bind[deepspeed]'; --launch fsdp2 divides more, without it"
+            "ZeRO needs DeepSpeed: pip install 'fusion-bind[deepspeed]'; --launch fsdp2 needs nothing more"
         ) from None
     if not found.startswith(KNOWN):  # what fusion builds on is DeepSpeed's own, and changes with it
         raise TrainingError(

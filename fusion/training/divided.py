@@ -1,6 +1,7 @@
 """AdamW in parts: each rank moves its part of the parameters; its state is joined in a checkpoint."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -30,8 +31,8 @@ class Piece(NamedTuple):
 class Divided(Optimizer):
     """AdamW over the pieces of this rank, called as the optimiser of a training is.
 
-    DeepSpeed lays the parameters of a group end to end and gives each rank an equal part. AdamW does not move
-    that part as one, but by parameter: so one that no rank has a gradient for is left alone, and counts no step.
+    DeepSpeed lays the parameters of a group end to end and gives each rank an equal part. AdamW moves it not
+    as one, but by parameter: so one that no rank has a gradient for is left alone, and counts no step.
     """
 
     def __init__(self, adamw: torch.optim.AdamW, divide: Callable[[Optimizer], Any]) -> None:
@@ -65,7 +66,7 @@ class Divided(Optimizer):
     @torch.no_grad()
     def move(self, number: int) -> None:
         """Let AdamW move the pieces of a group; DeepSpeed has put the gradient of all of them to its part."""
-        part, gradient = self.parts[number], self.parts[number].grad
+        gradient = self.parts[number].grad
         assert gradient is not None
         for piece in self.pieces[number]:
             piece.numbers.grad = piece.within(gradient) if piece.of in self.moved else None
@@ -77,7 +78,11 @@ class Divided(Optimizer):
             piece.numbers.grad = None
 
     def joined(self, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
-        """Return the state of all ranks as `optimizer_tensors` does, on the host. All ranks call it."""
+        """Return the state of all ranks as `optimizer_tensors` does, on the host of the first.
+
+        All ranks call it; on the others there are no moments in what it returns.
+        """
+        ranks = dist.get_world_size() if dist.get_rank() == 0 else 0
         steps = self._steps()
         tensors: dict[str, Tensor] = {}
         for parameters, part, pieces in zip(self.groups, self.parts, self.pieces, strict=True):
@@ -86,19 +91,20 @@ class Divided(Optimizer):
                 for piece in pieces:
                     if piece.numbers in self.adamw.state:
                         piece.within(own).copy_(self.adamw.state[piece.numbers][key])
-                whole = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-                dist.all_gather(whole, own)
+                whole = [torch.empty_like(own) for _ in range(ranks)]
+                dist.gather(own, whole or None)
+                if not whole:
+                    continue
                 sizes = [parameter.numel() for parameter in parameters]
-                flat = torch.cat(whole).cpu()
-                for parameter, values in zip(parameters, flat[: sum(sizes)].split(sizes), strict=True):
+                flat = torch.cat(whole).cpu()[: sum(sizes)]
+                for parameter, values in zip(parameters, torch.split(flat, sizes), strict=True):
                     if parameter in steps:
                         tensors[f"{names[parameter]}/{key}"] = values.view(parameter.shape)
         return tensors | {f"{names[parameter]}/step": count for parameter, count in steps.items()}
 
     def take(self, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]) -> None:
         """Take this rank's pieces of what `joined` returned, on whatever number of ranks."""
-        self.zero.refresh_fp32_params()
-        for piece in (piece for pieces in self.pieces for piece in pieces):
+        for piece in chain(*self.pieces):
             name = names[piece.of]
             if f"{name}/step" in tensors:
                 state = {
@@ -110,9 +116,9 @@ class Divided(Optimizer):
 
     def _steps(self) -> dict[nn.Parameter, Tensor]:
         """Return how often each parameter was moved, of those that were; all ranks call it."""
-        order = {parameter: number for number, parameter in enumerate(sum(self.groups, []))}
+        order = {parameter: number for number, parameter in enumerate(chain(*self.groups))}
         counts = torch.zeros(len(order), device=self.parts[0].device)
-        for piece in (piece for pieces in self.pieces for piece in pieces):
+        for piece in chain(*self.pieces):
             if piece.numbers in self.adamw.state:
                 counts[order[piece.of]] = self.adamw.state[piece.numbers]["step"]
         dist.all_reduce(counts, dist.ReduceOp.MAX)
@@ -121,11 +127,11 @@ class Divided(Optimizer):
 
 
 class DividedSaver(Saver):
-    """Writes the checkpoints of one process, which any number of processes reads, from an optimiser in parts."""
+    """Writes what one process would, for any number of processes to read, from an optimiser in parts."""
 
     def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
         """Join the state after this many steps and seconds; the main process begins to write. All call it."""
-        self.joined = self.adamw.joined(self._names())
+        self.joined: dict[str, Tensor] = self.adamw.joined(self._names())
         if self.accelerator.is_main_process:
             super().save(done, seconds, presence, best)
 

@@ -42,9 +42,9 @@ def complete(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def clip(divided: list[Tensor], whole: list[Tensor], limit: float | None, device: torch.device) -> Tensor:
-    """Scale gradients to a norm of at most `limit`, if there is one; return that before, (). All ranks call it.
+    """Scale gradients to a norm of at most `limit`, if there is one; return that before, ().
 
-    Of what is divided each rank has a part, what is whole is the same on all.
+    All ranks call it; of what is divided each has a part, and what is whole is the same on all.
     """
     square = _square(divided, device)
     dist.all_reduce(square)

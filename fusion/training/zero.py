@@ -60,7 +60,7 @@ class Zero:
         return self.divided
 
     def clip(self, limit: float | None) -> Tensor:
-        """Average the gradients, scale them to a norm of at most `limit`, if there is one; return that before."""
+        """Average the gradients, scale them to a norm of at most `limit`, if any; return that before."""
         complete(self.model.parameters())
         parts = self.divided.reduced()
         return clip(parts, [], limit, self.accelerator.device)
@@ -70,9 +70,7 @@ class Zero:
         return DividedSaver(*given)
 
     def gathered(self) -> Model:
-        """Return the model, whose weights are its own again, and no longer places in DeepSpeed's memory."""
-        for part in self.model.parameters():
-            part.data = part.data.clone()
+        """Return the model with whole weights."""
         return self.model
 
 
@@ -81,9 +79,7 @@ def _zero(flat: Any, model: Model, device: torch.device) -> Any:
     os.environ.setdefault("DS_ACCELERATOR", device.type)  # it would look for one, and tell of it
     import_module("deepspeed.utils").logger.setLevel("WARNING")
     import_module("deepspeed.ops").__compatible_ops__[COMPILED] = False
-    import_module("deepspeed.comm").init_distributed(
-        verbose=False
-    )  # it takes the process group that is there
+    import_module("deepspeed.comm").init_distributed(verbose=False)  # it takes the group that is there
     warnings.filterwarnings("ignore", "`torch.distributed.all_gather_into_tensor` is deprecated")
     made = import_module("deepspeed.runtime.zero.stage_1_and_2").DeepSpeedZeroOptimizer
     return made(
@@ -117,7 +113,8 @@ def _expect_divisible(model: Model, recipe: Recipe) -> None:
     told = [what for what, found in refused.items() if found]
     if told:
         raise TrainingError(
-            f"launched with DeepSpeed, which does not go with {'; '.join(told)}; launch without it (--launch ddp)"
+            f"launched with DeepSpeed, which does not go with {'; '.join(told)}; launch without it "
+            "(--launch ddp)"
         )
     if not dist.is_initialized():
         raise TrainingError(

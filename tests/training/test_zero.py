@@ -203,7 +203,8 @@ def count():
     for state in adamw.adamw.state.values():
         for key, value in state.items():
             held[key] = held.get(key, 0) + value.numel()
-    told |= {"left": left, "held": held, "moved": any(not part.equal(drawn[name]) for name, part in weights().items())}
+    told |= {"left": left, "held": held}
+    told["moved"] = not all(part.equal(drawn[name]) for name, part in weights().items())
     told["written"] = weights()["encoders.image.layer.weight"].unique().tolist()
     told["sum"] = sum(part.double().abs().sum().item() for part in weights().values())
     with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
