@@ -102,10 +102,8 @@ def _told(asked: str, kind: str, configuration: dict[str, Any]) -> dict[str, str
             )
         return {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
     if kind == "DEEPSPEED":
-        stage = str(given.get("zero_stage", "of a file" if "deepspeed_config_file" in given else "2"))
-        if stage != "1":
-            raise TrainingError(f"--launch {asked}: {deepspeed.refusal(stage)}")
-        deepspeed.expect_deepspeed()
+        deepspeed.expect_stage_1(given, f"--launch {asked}")
+        deepspeed.installed()
         return deepspeed.TOLD
     return {}
 

@@ -91,17 +91,14 @@ def sharded() -> bool:
 
 
 def divided() -> bool:
-    """Return whether the launcher asked for DeepSpeed's ZeRO-1. Raises TrainingError for another stage."""
+    """Return whether the launcher asked for ZeRO-1 of DeepSpeed. Raises TrainingError if for more, or in vain."""
     if os.environ.get(deepspeed.USED, "false").lower() != "true":
         return False
     if sharded():
         raise TrainingError("launched with FSDP2 and with DeepSpeed; choose one")
-    stage = os.environ.get(f"{deepspeed.SETTING}ZERO_STAGE", "of a file")
-    if stage != "1":
-        raise TrainingError(f"launched with DeepSpeed: {deepspeed.refusal(stage)}")
-    for key in ("OFFLOAD_OPTIMIZER_DEVICE", "OFFLOAD_PARAM_DEVICE"):
-        if os.environ.get(f"{deepspeed.SETTING}{key}", "none") != "none":
-            raise TrainingError(f"launched with {key.lower()}, which fusion does not support; leave it out")
+    told = {key: os.environ.get(name, "none") for key, name in deepspeed.SETTINGS.items()}
+    deepspeed.expect_stage_1(told, "launched with DeepSpeed")
+    deepspeed.installed()
     return True
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fusion.cache.cached import cached
 from fusion.data.loader import load
 from fusion.errors import TrainingError
 from fusion.fitted import fitted
+from fusion.launch import deepspeed
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
@@ -110,7 +110,7 @@ def _train(
     run = _open(recipe, out, resume, accelerator)
     interrupt.folder = run.folder
     told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
-    told |= {"deepspeed": version("deepspeed")} if divided() else {}
+    told |= {"deepspeed": deepspeed.installed()} if divided() else {}
     told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fusion.batch import Batch
 from fusion.errors import TrainingError
-from fusion.launch.deepspeed import expect_deepspeed
 from fusion.losses import Losses, Rows
 from fusion.model import Model
 from fusion.recipe import Recipe
@@ -102,7 +101,6 @@ def _zero(flat: Any, model: Model, device: torch.device) -> Any:
 
 def _expect_divisible(model: Model, recipe: Recipe) -> None:
     """Raise TrainingError for what does not go with ZeRO."""
-    expect_deepspeed()
     refused = {
         "prior: it pulls by gradients that DeepSpeed has taken": recipe.prior is not None,
         "train.precision fp16: use bf16": recipe.train.precision == "fp16",
