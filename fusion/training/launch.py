@@ -91,7 +91,7 @@ def sharded() -> bool:
 
 
 def divided() -> bool:
-    """Return whether the launcher asked for ZeRO-1 of DeepSpeed. Raises TrainingError if for more, or in vain."""
+    """Return whether the launcher asked for ZeRO-1. Raises TrainingError if it asked for more, or in vain."""
     if os.environ.get(deepspeed.USED, "false").lower() != "true":
         return False
     if sharded():

@@ -1,6 +1,7 @@
 """The mean over ranks of the gradients, where DistributedDataParallel does not take it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,12 +28,16 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
             gradient.copy_(mean.view_as(gradient))
 
 
-def complete(parameters: Iterable[nn.Parameter]) -> None:
-    """Give a parameter that has a gradient on some rank one of zeros on the others. All ranks call it."""
+def complete(parameters: Iterable[nn.Parameter], hosts: Any = None) -> None:
+    """Give a parameter that has a gradient on some rank one of zeros on the others. All ranks call it.
+
+    `hosts` is a group of all ranks that talks on the CPU; with it none waits for its device.
+    """
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     have = torch.tensor([parameter.grad is not None for parameter in learning], dtype=torch.int32)
-    have = have.to(learning[0].device, non_blocking=True)
-    dist.all_reduce(have)
+    if hosts is None:
+        have = have.to(learning[0].device, non_blocking=True)
+    dist.all_reduce(have, group=hosts)
     lacking = [number for number, parameter in enumerate(learning) if parameter.grad is None]
     if lacking:  # a rank that has all of them need not wait for the answer
         anywhere = have.tolist()

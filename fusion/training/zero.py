@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -36,6 +36,7 @@ class Zero:
     def __init__(self, model: Model, recipe: Recipe, accelerator: Accelerator) -> None:
         _expect_divisible(model, recipe)
         self.model, self.accelerator = model, accelerator
+        self.hosts = cast(Any, dist.new_group(backend="gloo"))  # what is said here waits for no device
         model.to(accelerator.device)
         for part in (*model.parameters(), *model.buffers()):  # whatever drew them, they are of one model
             dist.broadcast(part.data, 0)
@@ -60,9 +61,8 @@ class Zero:
 
     def clip(self, limit: float | None) -> Tensor:
         """Average the gradients, scale them to a norm of at most `limit`, if any; return that before."""
-        complete(self.model.parameters())
-        parts = self.divided.reduced()
-        return clip(parts, [], limit, self.accelerator.device)
+        complete(self.model.parameters(), self.hosts)
+        return clip(self.divided.reduced(), [], limit, self.accelerator.device)
 
     def saver(self, *given: Any) -> DividedSaver:
         """Return what writes checkpoints, given all that `Saver` is given."""

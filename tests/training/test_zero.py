@@ -111,10 +111,12 @@ def test_a_checkpoint_is_that_of_one_process(one: Run, two: Run, registry: Regis
         assert min(steps.values()) < max(steps.values()) == step
 
 
-def test_resuming_ends_with_the_same_bits(
+def test_stopped_and_killed_it_ends_with_the_same_bits(
     two: Run, stopped: Path, start: Start, place: Path, lines: Any, weights: Any
 ) -> None:
     shutil.copytree(stopped, place / "again")
+    assert start("again", "--resume", TOY_SIGNAL="9@5").returncode
+    assert not Run(place / "again").finished
     done = start("again", "--resume")
     assert done.returncode == 0, done.stderr
     again = Run(place / "again")
@@ -129,6 +131,17 @@ def test_one_process_goes_on_where_two_stopped(
 ) -> None:
     shutil.copytree(stopped, place / "fewer")
     close(one, train(recipe(CHANGES), place / "fewer", resume=True, registry=registry), lines, weights)
+
+
+def test_two_processes_go_on_where_one_stopped(
+    one: Run, start: Start, place: Path, lines: Any, weights: Any
+) -> None:
+    shutil.copytree(one.folder, place / "more")
+    (place / "more" / "manifest.json").unlink()
+    shutil.rmtree(place / "more" / "checkpoints" / "step-00000006")
+    done = start("more", "--resume")
+    assert done.returncode == 0, done.stderr
+    close(one, Run(place / "more"), lines, weights)
 
 
 def test_rates_schedules_micro_batches_and_steps_left_out_are_those_of_one_process(
