@@ -108,7 +108,9 @@ class Divided(Optimizer):
             name = names[piece.of]
             if f"{name}/step" in tensors:
                 state = {
-                    key: tensors[f"{name}/{key}"].flatten()[piece.begin : piece.end].to(piece.numbers)
+                    key: tensors[f"{name}/{key}"]
+                    .flatten()[piece.begin : piece.end]
+                    .to(piece.numbers, copy=True)
                     for key in MOMENTS
                 }
                 state["step"] = tensors[f"{name}/step"].to(piece.numbers.device)
