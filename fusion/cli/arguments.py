@@ -140,5 +140,5 @@ def port_option(default: int) -> Callable[[Any], Any]:
 launch_option = click.option(
     "--launch",
     metavar="NAME|FILE",
-    help="On several processes: cpu2, ddp, fsdp2, or a file that `accelerate config` wrote.",
+    help="On several processes: cpu2, ddp, fsdp2, deepspeed, or a file of `accelerate config`.",
 )

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fusion.errors import TrainingError, unknown
+from fusion.launch import deepspeed
 
 ELASTIC = "start `torchrun` on every machine, as docs/scale.md shows"
+DIVIDED = ("FSDP", "DEEPSPEED")
 
 
 def start(asked: str, words: Sequence[str]) -> NoReturn:
@@ -34,32 +36,29 @@ def plan(asked: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     configuration = _read(path)
     kind = str(configuration.get("distributed_type", "NO")).upper()
     machines = int(configuration.get("num_machines") or 1)
-    fully = kind == "FSDP"
-    if fully and str(_fsdp(configuration, "version") or 1) != "2":
-        raise TrainingError(
-            f"--launch {asked}: fusion shards by FSDP2; give `fsdp_version: 2` in fsdp_config"
-        )
+    told = _told(asked, kind, configuration)
     run = ["-m", "fusion", *_others(words)]
-    if configuration.get("use_cpu") and kind in ("MULTI_CPU", "NO", "FSDP"):
+    if configuration.get("use_cpu") and kind in ("MULTI_CPU", "NO", *DIVIDED):
         if machines > 1:
             raise TrainingError(f"--launch {asked}: for CPUs of {machines} machines {ELASTIC}")
         # on a CPU `accelerate launch` starts one process, whatever is asked
         local = int(configuration.get("num_processes") or 1)
         launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={local}"]
-        sharded = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"} if fully else {}
-    elif kind in ("MULTI_GPU", "FSDP"):
-        local = _local(asked, configuration, machines, least=1 if fully else 2)
+    elif kind in ("MULTI_GPU", *DIVIDED):
+        if kind == "DEEPSPEED" and machines > 1:  # Accelerate would go to the others by pdsh
+            raise TrainingError(f"--launch {asked}: for DeepSpeed on {machines} machines {ELASTIC}")
+        local = _local(asked, configuration, machines, least=1 if kind == "FSDP" else 2)
         launcher = [
             "accelerate.commands.launch",
             f"--config_file={path}",
             f"--num_processes={local * machines}",
         ]
-        sharded = {}
+        told = {}  # Accelerate does
     else:
         raise TrainingError(_refusal(asked, kind))
     threads = max(1, (os.cpu_count() or 1) // local)
     given = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
-    return [sys.executable, "-m", *launcher, *run], sharded | given
+    return [sys.executable, "-m", *launcher, *run], told | given
 
 
 def presets() -> dict[str, Path]:
@@ -70,8 +69,6 @@ def presets() -> dict[str, Path]:
 def _find(asked: str) -> Path:
     if asked in presets():
         return presets()[asked]
-    if asked == "deepspeed":
-        raise TrainingError(_refusal(asked, "DEEPSPEED"))
     path = Path(asked)
     if not path.is_file():
         raise TrainingError(
@@ -95,9 +92,20 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _fsdp(configuration: dict[str, Any], key: str) -> Any:
-    given = configuration.get("fsdp_config") or {}
-    return given.get(f"fsdp_{key}", given.get(key))
+def _told(asked: str, kind: str, configuration: dict[str, Any]) -> dict[str, str]:
+    """Return by what the processes know how the training is divided. Raises TrainingError."""
+    given = configuration.get(f"{kind.lower()}_config") or {}
+    if kind == "FSDP":
+        if str(given.get("fsdp_version", given.get("version")) or 1) != "2":
+            raise TrainingError(
+                f"--launch {asked}: fusion shards by FSDP2; give `fsdp_version: 2` in fsdp_config"
+            )
+        return {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    if kind == "DEEPSPEED":
+        deepspeed.expect_stage_1(given, f"--launch {asked}")
+        deepspeed.installed()
+        return deepspeed.TOLD
+    return {}
 
 
 def _local(asked: str, configuration: dict[str, Any], machines: int, *, least: int) -> int:
@@ -122,12 +130,9 @@ def _local(asked: str, configuration: dict[str, Any], machines: int, *, least: i
 
 
 def _refusal(asked: str, kind: str) -> str:
-    why = ""
-    if kind == "DEEPSPEED":
-        why = " --launch fsdp2 divides what ZeRO divides, also where the rows of a process lack a modality;"
     return (
-        f"--launch {asked}: fusion does not train with distributed_type {kind};{why} known: MULTI_CPU, "
-        f"MULTI_GPU, FSDP with fsdp_version 2; presets: {', '.join(presets())}"
+        f"--launch {asked}: fusion does not train with distributed_type {kind}; known: MULTI_CPU, MULTI_GPU, "
+        f"FSDP with fsdp_version 2, DEEPSPEED with zero_stage 1; presets: {', '.join(presets())}"
     )
 
 

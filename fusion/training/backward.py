@@ -12,9 +12,9 @@ from fusion.recompute import counting
 from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, peak
 from fusion.training.micro import cached
-from fusion.training.reduce import average_gradients
 from fusion.training.sharding import Sharded
 from fusion.training.whole import Whole
+from fusion.training.zero import Zero
 
 
 class Backward:
@@ -25,7 +25,7 @@ class Backward:
     Raises TrainingError where a batch does not fit into the device's memory.
     """
 
-    def __init__(self, held: Whole | Sharded, train: Train, accelerator: Accelerator) -> None:
+    def __init__(self, held: Whole | Sharded | Zero, train: Train, accelerator: Accelerator) -> None:
         self.held, self.model, self.train, self.accelerator = held, held.model, train, accelerator
         self.gather = gather if accelerator.num_processes > 1 else None
         self.rows = train.rows // accelerator.num_processes
@@ -83,7 +83,7 @@ class Backward:
             compare=compare,
         )
         if self.gather is not None:
-            average_gradients(self.model.parameters())
+            self.held.average()
         return losses
 
     def _too_large(self, error: torch.OutOfMemoryError) -> str:

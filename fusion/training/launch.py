@@ -17,13 +17,14 @@ from accelerate.utils import (
 )
 
 from fusion.errors import TrainingError
+from fusion.launch import deepspeed
 from fusion.recipe import Train
 from fusion.recipe_problems import ACCUMULATED
 from fusion.training import watch
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait while the first process evaluates or saves; a death is noticed before."""
-OTHERS = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+OTHERS = (DistributedType.MEGATRON_LM,)
 FSDP = "ACCELERATE_USE_FSDP"
 
 
@@ -46,8 +47,9 @@ def start(precision: str = "fp32") -> Accelerator:
     AcceleratorState._reset_state()  # it would refuse another precision than an earlier training had
     atexit.unregister(_leave)
     atexit.register(_leave)
-    sharded()  # or refused
-    with patch_environment(**{FSDP: "false"}):  # the sharding is fusion's own
+    for asks in (sharded, divided):
+        asks()  # or refused
+    with patch_environment(**{FSDP: "false", deepspeed.USED: "false"}):  # the sharding is fusion's own
         accelerator = Accelerator(
             # torchrun with a plain Accelerator() on a CPU gives unrelated runs, silently
             cpu=asked > 1 and not torch.cuda.is_available(),
@@ -60,12 +62,12 @@ def start(precision: str = "fp32") -> Accelerator:
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         )
     accumulated = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
-    if accumulated not in ("1", "auto"):  # "auto" is one of DeepSpeed's, which is refused below
+    if accumulated not in ("1", "auto"):  # DeepSpeed's "auto" is what the recipe asks for: one
         raise TrainingError(f"`accelerate config` accumulates over {accumulated} steps; {ACCUMULATED}")
     if accelerator.distributed_type in OTHERS:
         raise TrainingError(
             f"launched with {accelerator.distributed_type.value}, which fusion does not support; "
-            "choose multi-GPU, or FSDP with version 2, in `accelerate config`"
+            "choose multi-GPU, FSDP with version 2, or DeepSpeed with stage 1, in `accelerate config`"
         )
     if accelerator.num_processes != asked:
         raise TrainingError(
@@ -85,6 +87,18 @@ def sharded() -> bool:
     for key in ("offload_params", "activation_checkpointing"):
         if os.environ.get(f"FSDP_{key.upper()}", "false").lower() == "true":
             raise TrainingError(f"launched with fsdp_{key}, which fusion does not support; leave it out")
+    return True
+
+
+def divided() -> bool:
+    """Return whether the launcher asked for ZeRO-1. Raises TrainingError if it asked for more, or in vain."""
+    if os.environ.get(deepspeed.USED, "false").lower() != "true":
+        return False
+    if sharded():
+        raise TrainingError("launched with FSDP2 and with DeepSpeed; choose one")
+    told = {key: os.environ.get(name, "none") for key, name in deepspeed.SETTINGS.items()}
+    deepspeed.expect_stage_1(told, "launched with DeepSpeed")
+    deepspeed.installed()
     return True
 
 

@@ -17,6 +17,7 @@ from fusion.data.loader import load
 from fusion.errors import RunError, TrainingError
 from fusion.files import alone
 from fusion.fitted import fitted
+from fusion.launch import deepspeed
 from fusion.picks import complete
 from fusion.recipe import Recipe
 from fusion.recipe_picks import Pick
@@ -36,7 +37,7 @@ from fusion.training.gather import share_buffers
 from fusion.training.guard import Guard
 from fusion.training.interrupt import Interrupt
 from fusion.training.journal import Journal
-from fusion.training.launch import launch, sharded
+from fusion.training.launch import divided, launch, sharded
 from fusion.training.memory import peak_mb
 from fusion.training.notices import give_notice
 from fusion.training.optimizer import learning_rate, optimizer
@@ -48,6 +49,7 @@ from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.training.watch import together
 from fusion.training.whole import Whole
+from fusion.training.zero import Zero
 from fusion.transfer.initial import initial_model
 from fusion.transfer.teacher import open_teacher
 
@@ -113,6 +115,7 @@ def _train(
     run = _open(recipe, out, resume, accelerator, kept)
     interrupt.folder = run.folder
     told: dict[str, Any] = {"processes": ranks, "sharded": sharded()}
+    told |= {"deepspeed": deepspeed.installed()} if divided() else {}
     told |= {} if start is None else {"init": start.record()}
     if teacher is not None:
         steps, told["teacher"] = teach(teacher, steps, recipe, registry, accelerator)
@@ -124,8 +127,8 @@ def _train(
     if settings.compile:
         for encoder in model.encoders.values():
             encoder.compile()
-    held = (Sharded if sharded() else Whole)(model, recipe, accelerator)
-    adamw = accelerator.prepare(optimizer(model, recipe, anchors.held))
+    held = (Sharded if sharded() else Zero if divided() else Whole)(model, recipe, accelerator)
+    adamw = held.optimizer(optimizer(model, recipe, anchors.held))
     anchors.attach(adamw.optimizer)
     backward = Backward(held, settings, accelerator)
     guard = Guard(model, adamw, accelerator)

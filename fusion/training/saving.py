@@ -8,6 +8,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch import Tensor
 
 from fusion.errors import CheckpointError, RunError
 from fusion.files import fsync
@@ -80,7 +81,7 @@ class Saver:
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
         weights = self._weights.take(self.model.state_dict())
-        moments = self._moments.take(checkpoint.optimizer_tensors(self.model, self.adamw.optimizer))
+        moments = self._moments.take(self._state())
         taken = Checkpoint(done, weights, moments, state)
         self._writing = self._thread.submit(self._write, taken, best)
 
@@ -116,7 +117,7 @@ class Saver:
             return 0, 0.0
         self.expect_same_beginning(found.state)
         self.model.load_state_dict(found.model)
-        checkpoint.restore_optimizer(self.model, self.adamw.optimizer, found.optimizer)
+        self._put_back(found.optimizer)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(found.state["scaler"])
         journal.rewind(found.step, found.state)
@@ -141,6 +142,12 @@ class Saver:
                 f"{self.run.folder} began with other weights than {' and '.join(changed)} give now; put them "
                 "back as they were, or start anew in another --out"
             )
+
+    def _state(self) -> dict[str, Tensor]:
+        return checkpoint.optimizer_tensors(self.model, self.adamw.optimizer)
+
+    def _put_back(self, tensors: Mapping[str, Tensor]) -> None:
+        checkpoint.restore_optimizer(self.model, self.adamw.optimizer, tensors)
 
     def _write(self, taken: Checkpoint, best: Best) -> Path:
         self._weights.wait()

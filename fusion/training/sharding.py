@@ -21,7 +21,7 @@ from fusion.losses import Losses, Rows
 from fusion.model import Model
 from fusion.recipe import Recipe
 from fusion.training import shards
-from fusion.training.reduce import average_gradients
+from fusion.training.reduce import average_gradients, clip
 from fusion.training.sharded_saving import ShardedSaver
 from fusion.tuning import Tuning
 
@@ -75,6 +75,13 @@ class Sharded:
                 inputs.setdefault(name, lent[0])
         return batch._replace(inputs=inputs)
 
+    def optimizer(self, adamw: torch.optim.AdamW) -> Any:
+        """Return the optimiser as Accelerate prepares it: it has the same shards."""
+        return self.accelerator.prepare(adamw)
+
+    def average(self) -> None:
+        """Leave the gradients as they are: `clip` averages them."""
+
     def clip(self, limit: float | None) -> Tensor:
         """Average gradients of what is whole, scale all to a norm of at most `limit`; return that before."""
         parameters = list(self.model.parameters())
@@ -85,12 +92,7 @@ class Sharded:
                 divided.append(part.grad.to_local())
             elif part.grad is not None:
                 whole.append(part.grad)
-        square = _square(divided, self.accelerator.device)
-        dist.all_reduce(square)
-        norm = (square + _square(whole, self.accelerator.device)).sqrt()
-        if limit is not None:
-            torch._foreach_mul_(divided + whole, (limit / (norm + 1e-6)).clamp(max=1.0))
-        return norm
+        return clip(divided, whole, limit, self.accelerator.device)
 
     def saver(self, *given: Any) -> ShardedSaver:
         """Return what writes checkpoints, given all that `Saver` is given."""
@@ -110,12 +112,6 @@ def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
     scalars = {part for part in encoder.parameters() if part.ndim == 0}  # which FSDP2 does not take
     for module in (*layers(encoder), encoder):
         fully_shard(module, mesh=mesh, ignored_params=scalars)
-
-
-def _square(gradients: list[Tensor], device: torch.device) -> Tensor:
-    """Return the sum of the squares of all numbers."""
-    norms = torch._foreach_norm(gradients) if gradients else [torch.zeros((), device=device)]
-    return torch.stack(list(norms)).square().sum()
 
 
 def _full(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from fusion.batch import Batch
 from fusion.losses import Losses, Rows
 from fusion.model import Model
 from fusion.recipe import Recipe
+from fusion.training.reduce import average_gradients
 from fusion.training.saving import Saver
 
 
@@ -29,6 +31,14 @@ class Whole:
     def complete(self, batch: Batch) -> Batch:
         """Return the batch, not yet on the device, as the model takes it."""
         return batch
+
+    def optimizer(self, adamw: torch.optim.AdamW) -> Any:
+        """Return the optimiser as Accelerate prepares it."""
+        return self.accelerator.prepare(adamw)
+
+    def average(self) -> None:
+        """Average the gradients of all ranks where the model was called without the wrapper."""
+        average_gradients(self.model.parameters())
 
     def clip(self, limit: float | None) -> Tensor:
         """Scale all gradients to a norm of at most `limit`, if there is one; return that before."""
