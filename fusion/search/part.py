@@ -40,7 +40,7 @@ def together(one: Part, other: Part) -> Part:
         return one if len(one.rows) else other
     rows, order = torch.cat([one.rows, other.rows]).sort()
     vectors = one.vectors.new_empty(len(rows), one.vectors.shape[1])
-    places = order.argsort().split([len(one.rows), len(other.rows)])
+    places = torch.tensor_split(order.argsort(), (len(one.rows),))
     for some, part in zip(places, (one, other), strict=True):
         vectors[some] = part.vectors
     return Part(vectors, rows, torch.cat([one.targets, other.targets])[order])
