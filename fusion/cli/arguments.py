@@ -102,9 +102,10 @@ def rows(ctx: click.Context, param: click.Parameter, text: str | None) -> list[i
     found: list[int] = []
     for part in listed(ctx, param, text):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or not (last if dash else "0").isdecimal():
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             raise click.BadParameter(f"{text!r} are not numbers of rows such as 3,10-12", ctx, param)
-        found += range(int(first), int(last if dash else first) + 1)
+        found += range(int(first), int(last) + 1)
     return found
 
 

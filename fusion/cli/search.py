@@ -21,7 +21,7 @@ from fusion.registry import Registry
     "within",
     callback=listed,
     metavar="NAME,...",
-    help="Modalities to look among, or fused; by default all modalities.",
+    help="Modalities to look among, or fused; by default all, of which the query's own mostly comes first.",
 )
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="How many to find.")
 @click.option("--index", "name", help="Which, where RUN has several.")

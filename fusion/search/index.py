@@ -110,12 +110,13 @@ class Index:
     def sample(self, hit: Hit) -> Row:
         """Return the row of the source that was found, as the source gives it.
 
-        Raises DataError where the source cannot be read, or has fewer rows than it had.
+        Raises DataError where the source cannot be read, or has fewer rows than it had: if they went from
+        its middle, those behind them are no longer what their numbers say.
         """
-        if hit.row >= len(self._source):
+        if len(self._source) < self.record.rows:
             raise DataError(
-                f"source {hit.source!r} has {len(self._source)} rows, and row {hit.row} was indexed; update "
-                "the index: `fusion index`"
+                f"source {hit.source!r} has {len(self._source)} rows, and had {self.record.rows} when it was "
+                "indexed, so that a number may be of another row; index it again: `fusion index`"
             )
         return self._source[hit.row]
 

@@ -27,16 +27,23 @@ class Part(NamedTuple):
     kept: Mapping[str, Tensor] = {}
 
     def of(self, chosen: Tensor) -> "Part":
-        """Return the vectors of some rows, (r,) long."""
+        """Return the vectors of some rows, (r,) long; without a copy where these are all."""
         there = torch.isin(self.rows, chosen)
+        if there.all():
+            return self._replace(kept={})
         return Part(self.vectors[there], self.rows[there], self.targets[there])
 
 
 def together(one: Part, other: Part) -> Part:
-    """Return the vectors of both, which share no row, in the order of rows."""
+    """Return the vectors of both, which share no row, in the order of rows. They are copied once at most."""
+    if not len(one.rows) or not len(other.rows):
+        return one if len(one.rows) else other
     rows, order = torch.cat([one.rows, other.rows]).sort()
-    vectors, targets = torch.cat([one.vectors, other.vectors]), torch.cat([one.targets, other.targets])
-    return Part(vectors[order], rows, targets[order])
+    vectors = one.vectors.new_empty(len(rows), one.vectors.shape[1])
+    places = torch.tensor_split(order.argsort(), (len(one.rows),))
+    for some, part in zip(places, (one, other), strict=True):
+        vectors[some] = part.vectors
+    return Part(vectors, rows, torch.cat([one.targets, other.targets])[order])
 
 
 def write(folder: Path, part: Part) -> str:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from fusion.build import build_tables
 from fusion.data.collate import BadRow
@@ -28,7 +27,7 @@ from fusion.search import part as parts
 from fusion.search import record as records
 from fusion.search.embedded import read as read_embedded
 from fusion.search.index import FUSED, KINDS, Index
-from fusion.search.part import Part, together
+from fusion.search.merged import Merged
 from fusion.search.record import Asked, Held, Kind, Record
 from fusion.search.structure import calibrate
 from fusion.signature import signature_of
@@ -106,6 +105,11 @@ def update(
         )
         if known is not None:
             _expect_same(name, place, known, wanted)
+            if count < known.rows and accelerator.is_main_process:
+                say(
+                    f"{source} has {count} rows, and had {known.rows}: rows are known by their numbers, so "
+                    f"if others went than the last, delete {place} and `fusion index` it again"
+                )
         chosen: Kind = wanted.kind if wanted.kind != "auto" else "exact" if count < MANY else "ivf"
         KINDS[chosen].expect_library()
         held = before.parts if before else {}
@@ -132,8 +136,9 @@ def update(
         new = read_embedded(stage, (*model.modalities, FUSED), wanted.target) if done.rows else {}
         added = len(new[FUSED].rows) if new else 0  # a row may hold nothing
         same = not added and len(kept) == len(there)
-        merged = held if same else _merged(held, new, torch.from_numpy(kept))
-        made = _write(place, merged, chosen, wanted.modalities if same else {})
+        made = _write(
+            place, Merged(held, new, torch.from_numpy(kept)), chosen, wanted.modalities if same else {}
+        )
         after = wanted.model_copy(update={"modalities": made})
         if after != known:
             (place / signature_of(records.RECORD)).unlink(missing_ok=True)  # it is of what is no longer so
@@ -153,29 +158,19 @@ def _expect_same(name: str, place: Path, before: Record, wanted: Record) -> None
         )
 
 
-def _merged(held: dict[str, Part], new: dict[str, Part], kept: Tensor) -> dict[str, Part]:
-    """Return vectors by modality, those of the kept rows and the new ones; no modality without any."""
-    left = {modality: part.of(kept) for modality, part in held.items()}
-    both = {
-        modality: together(left[modality], new[modality])
-        if modality in left and modality in new
-        else {**left, **new}[modality]
-        for modality in new or left
-    }
-    return {modality: part for modality, part in both.items() if len(part.rows)}
-
-
-def _write(place: Path, merged: dict[str, Part], kind: Kind, known: dict[str, Held]) -> dict[str, Held]:
+def _write(place: Path, merged: Merged, kind: Kind, known: dict[str, Held]) -> dict[str, Held]:
     """Write the vectors that are not known to be there with this kind; say what there is of each modality."""
-    asking = {
-        modality: part.vectors[torch.linspace(0, len(part.rows) - 1, min(len(part.rows), ASKING)).long()]
-        for modality, part in merged.items()
-    }
+    asking = {}
+    for modality in merged.modalities():
+        rows = merged.rows(modality)
+        some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), ASKING)).long()]
+        asking[modality] = merged.part(modality, some).vectors
     made = {}
-    for modality, part in merged.items():
+    for modality in asking:
         if modality in known and known[modality].kind == kind:
             made[modality] = known[modality]
             continue
+        part = merged.part(modality)
         kept = KINDS[kind].build(part.vectors)
         queries = torch.cat([some for name, some in asking.items() if (name == FUSED) == (modality == FUSED)])
         effort, recall = calibrate(KINDS[kind](part.vectors, kept), part.vectors, queries)

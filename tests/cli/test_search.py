@@ -132,6 +132,7 @@ def test_a_page_shows_what_was_found_and_needs_nothing_else(fusion: Fusion, run:
         ("search run --text seven --index other", 1, "unknown index 'other'; known: test"),
         ("search run --text seven --html no/page.html", 1, "cannot write no/page.html"),
         ("index run --add 3 --remove 1-4", 2, "row 3 is both in --add and in --remove"),
+        ("index run --remove 12-10", 2, "'12-10' are not numbers of rows such as 3,10-12"),
         ("index run --remove 3,x", 2, "'3,x' are not numbers of rows such as 3,10-12"),
         ("index run --remove 64", 1, "source 'test' has rows 0 to 63, and no row 64"),
         ("index run --source nowhere", 1, "unknown source 'nowhere'"),

@@ -13,7 +13,7 @@ from fusion.search import Hit, Index
 from fusion.search import record as records
 from fusion.search.part import Part
 from fusion.search.record import Held, Record
-from tests.evaluation.toys import toy_rows
+from tests.evaluation.toys import ToyRows, toy_rows
 from tests.search.conftest import Update, make
 
 
@@ -103,10 +103,17 @@ def test_a_query_that_does_not_fit_is_refused(
         index.search(torch.tensor(query), k, within)
 
 
-def test_the_row_of_a_hit_is_that_of_the_source(index: Index) -> None:
-    assert index.sample(Hit(1.0, "sight", 4, "test", None)) == toy_rows()[4]
-    with pytest.raises(DataError, match="source 'test' has 12 rows, and row 12 was indexed"):
-        index.sample(Hit(1.0, "sight", 12, "test", None))
+def test_the_row_of_a_hit_is_that_of_the_source_as_long_as_no_row_went(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit = Hit(1.0, "sight", 4, "test", None)
+    for rows in (9, 10):
+        index = Index(index.name, index.record, index.parts, index.registry)
+        monkeypatch.setattr(ToyRows, "__len__", lambda self, rows=rows: rows)
+        assert index.sample(hit) == toy_rows()[4]
+    monkeypatch.setattr(ToyRows, "__len__", lambda self: 8)
+    with pytest.raises(DataError, match="source 'test' has 8 rows, and had 9 when it was indexed"):
+        index.sample(hit)
 
 
 def test_the_index_that_is_meant_is_opened(toy: tuple[Run, Model], refresh: Update, tmp_path: Path) -> None:

@@ -32,6 +32,13 @@ def test_some_rows_are_taken_and_two_parts_joined_in_the_order_of_rows() -> None
     assert both.vectors.tolist() == [[1, 0, 0], [-1, 0, 0], [0, 0, 1]]
 
 
+def test_nothing_is_copied_where_nothing_is_left_out_or_joined() -> None:
+    whole, none = PART.of(torch.arange(10)), PART.of(torch.tensor([3]))
+    assert (whole.rows.tolist(), whole.kept, len(none.rows)) == ([2, 5, 9], {}, 0)
+    for found in (whole, together(whole, none), together(none, whole)):
+        assert found.vectors.data_ptr() == PART.vectors.data_ptr()
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

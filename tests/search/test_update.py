@@ -101,8 +101,10 @@ def test_rows_that_the_source_gets_are_added_and_those_that_it_loses_go(
     refresh()
     whole = Index.open(toy[0])
     monkeypatch.setattr(toys.ToyRows, "__len__", lambda self: 7)
-    made = refresh()
+    told: list[str] = []
+    made = refresh(say=told.append)
     assert (made.added, made.gone, made.rows, made.record.rows) == (0, 4, 7, 7)
+    assert ["test has 7 rows, and had 12" in line for line in told] == [True]
     assert rows(toy[0])["text"] == [0, 1, 2, 3, 4, 6]
     read: list[int] = []
     original = toys.ToyRows.__getitem__
