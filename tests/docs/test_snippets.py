@@ -364,7 +364,8 @@ def test_every_hook_is_in_the_plugin_guide() -> None:
 
 
 def test_every_message_of_the_guide_is_one_of_ours() -> None:
-    code = "".join(path.read_text("utf-8") for path in sorted(ROOT.glob("fusion/**/*.py")))
+    files = [*ROOT.glob("fusion/**/*.py"), *ROOT.glob("plugins/**/*.py")]
+    code = "".join(path.read_text("utf-8") for path in sorted(files))
     code = re.sub(r'"\s*\n\s*f?"', "", code)  # messages that are written over several lines
     table = (ROOT / "docs/guide.md").read_text("utf-8").partition("## What went wrong")[2]
     messages = re.findall(r"^\| `([^|]+)` \|", table, re.M)

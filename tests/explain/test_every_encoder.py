@@ -25,7 +25,7 @@ SAMPLES: dict[str, Any] = {
     "video": RANDOM.integers(0, 256, (5, 20, 20, 3), np.uint8),
 }
 BESIDE = {"table": [{"age": 50.0, "port": "Rome"}]}  # what else a training has, to fit to
-JUMPING = {"hf-audio"}  # wav2vec2 takes a wave for the same at any loudness but none
+JUMPING = {"hf-audio", "patch-tst"}  # wav2vec2 and PatchTST take a signal for the same at any size but none
 
 
 @pytest.mark.parametrize("name", REGISTRY.names("encoder"))
