@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fusion.batch import Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Objective
-from fusion.objectives.pairs import Pair, choose_pairs, mean_of_pairs, positives, taking_part
+from fusion.objectives.pairs import Pair, choose_pairs, mean_of_pairs, of_both, positives, taking_part
 from fusion.objectives.softmax import info_nce
 from fusion.peek import near
 
@@ -58,7 +58,7 @@ class Contrastive(Objective):
         for pair in self.pairs:
             rows = taking_part(embeddings, pair)  # (b,)
             positive = positives(embeddings, pair, same, rows)
-            x, y = (embeddings.visible(name) for name in pair)  # (b, w)
+            x, y = of_both(embeddings, pair, positive)  # (b, w)
             losses.append(info_nce(x, y, log_scale, positive))
             taking.append(rows)
         return mean_of_pairs(losses, taking)

@@ -46,5 +46,7 @@ class _Sum(torch.autograd.Function):
         of_bias = (incoming * gradient.sum()).view(1) if ctx.needs_input_grad[4] else None
         gradient = gradient * (incoming * scale)
         of_x, of_y = gradient @ y, gradient.T @ x
-        of_log_scale = (x * of_x).sum().view(1) if ctx.needs_input_grad[3] else None
+        of_log_scale = None
+        if ctx.needs_input_grad[3]:
+            of_log_scale = torch.dot(x.flatten(), of_x.flatten()).view(1)
         return None, of_x, of_y, of_log_scale, of_bias

@@ -107,6 +107,13 @@ class Positives(NamedTuple):
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
 
 
+def of_both(embeddings: Embeddings, pair: Pair, positive: Positives) -> list[Tensor]:
+    """Return the vectors of two modalities, with exact zeros where one is absent, (b, w) each."""
+    if positive.everyone:
+        return [embeddings.pooled[name] for name in pair]
+    return [embeddings.visible(name) for name in pair]
+
+
 def cut_out(x: Tensor, y: Tensor, positive: Positives) -> tuple[Tensor, Tensor, Positives]:
     """Return the same of only the rows that take part, where to know them takes no wait and there are any."""
     rows = positive.rows
@@ -154,8 +161,8 @@ def positives(
 
 def _differ(numbers: list[int]) -> bool:
     """Tell whether none but 0 is there twice; a set knows in a fraction of the time that sorting takes."""
-    known = [number for number in numbers if number]
-    return len(set(known)) == len(known)
+    different = set(numbers)
+    return len(different) == len(numbers) or len(different - {0}) == len(numbers) - numbers.count(0)
 
 
 def _error(messages: list[str]) -> RecipeError:

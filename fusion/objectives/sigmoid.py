@@ -18,6 +18,7 @@ from fusion.objectives.pairs import (
     cut_out,
     left_out,
     mean_of_pairs,
+    of_both,
     positives,
     taking_part,
 )
@@ -61,7 +62,7 @@ class Sigmoid(Objective):
         return mean_of_pairs(losses, taking)
 
     def _pair(self, embeddings: Embeddings, pair: Pair, positive: Positives) -> Tensor:
-        x, y = (embeddings.visible(name) for name in pair)  # (b, w)
+        x, y = of_both(embeddings, pair, positive)  # (b, w)
         x, y, positive = cut_out(x, y, positive)
         shut_out, half = left_out(positive), positive.halves(x)
 

@@ -30,7 +30,8 @@ def info_nce(x: Tensor, y: Tensor, log_scale: Tensor, positive: Positives) -> Te
     shut_out, weight = left_out(positive), positive.halves(x) / positive.number()
 
     def at_once(i: slice, j: slice, *given: Tensor) -> Tensor:
-        shares = positive.shares(i, j, weight / positive.among(i, j))
+        each = weight if positive.alone else weight / positive.among(i, j)
+        shares = positive.shares(i, j, each)
         assert shares is not None  # every row belongs to itself
         return sum_over_logits(lambda logits: _at_once(shut_out(logits, i, j), weight, shares), *given)
 
