@@ -60,6 +60,7 @@ REFUSED = {  # what may be said of runs that are tiny or copies, and is right
     "no linear layer becomes smaller": "a tiny layer has no rank to lose",
     "is finished; nothing is left to resume": "nobody has interrupted it",
     "by `init`; give --base": "copies of one run started from none",
+    "exists; name another file": "the page holds the file that would be written",
     "exists; continue it with --resume": "what the page trains further down was there before",
     "have the same recipe and seed": "the page trains them by other seeds",
 }
