@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fusion.data.media import Text, named, reading
-from fusion.data.numbers import MAX_NUMBERS, numbers, readable
+from fusion.data.media import Text, named, readable, reading
+from fusion.data.numbers import MAX_NUMBERS, numbers
 from fusion.data.sounds import MAX_RATE, MAX_SECONDS, Waveform, audio, duration, sound
 from fusion.errors import DataError
 

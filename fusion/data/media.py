@@ -1,14 +1,16 @@
-"""Open a sample that is a path or the bytes of a file, and say in one sentence why it cannot be read."""
+"""Open samples that are paths or the bytes of files, and say in one sentence why they cannot be read."""
 
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fusion.errors import DataError, FusionError
+
+T = TypeVar("T")
 
 
 class Text(str):
@@ -44,6 +46,24 @@ def reading(what: str, raw: Any, *opened: type) -> Iterator[Any]:
         raise
     except Exception as error:  # decoders raise dozens of types on a damaged file, ValueError to struct.error
         raise DataError(f"cannot read the {what} ({named(raw)}): {error}") from error
+
+
+def readable(samples: Iterable[Any], read: Callable[[Any], T]) -> Iterator[T]:
+    """Yield what `read` makes of the samples that it can read.
+
+    Raises the DataError of the first where there are samples, and none of them can be read.
+    """
+    refused, some = None, False
+    for raw in samples:
+        try:
+            found = read(raw)
+        except (DataError, OSError) as error:
+            refused = refused or error
+            continue
+        some = True
+        yield found
+    if refused and not some:
+        raise DataError(f"no sample can be read, the first for this reason: {refused}") from refused
 
 
 def named(raw: Any) -> str:

@@ -1,8 +1,7 @@
 """Read numbers: arrays, nested lists, and files of numpy."""
 
-from collections.abc import Callable, Iterable, Iterator
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,6 @@ from fusion.data.media import reading
 from fusion.errors import DataError
 
 MAX_NUMBERS = 50_000_000
-
-T = TypeVar("T")
 
 
 def numbers(raw: Any, what: str) -> npt.NDArray[np.float32]:
@@ -40,24 +37,6 @@ def numbers(raw: Any, what: str) -> npt.NDArray[np.float32]:
     if (np.isinf(found) & np.isfinite(array)).any():
         raise DataError(f"{what} with a number that fp32 does not hold, {float(np.nanmax(np.abs(array))):g}")
     return found
-
-
-def readable(samples: Iterable[Any], read: Callable[[Any], T]) -> Iterator[T]:
-    """Yield what `read` makes of the samples that it can read.
-
-    Raises the DataError of the first where there are samples, and none of them can be read.
-    """
-    refused, some = None, False
-    for raw in samples:
-        try:
-            found = read(raw)
-        except (DataError, OSError) as error:
-            refused = refused or error
-            continue
-        some = True
-        yield found
-    if refused and not some:
-        raise DataError(f"no sample can be read, the first for this reason: {refused}") from refused
 
 
 def _of_file(file: Any) -> npt.NDArray[Any]:

@@ -131,11 +131,11 @@ class Divided(Optimizer):
 class DividedSaver(Saver):
     """Writes what one process would, for any number of processes to read, from an optimiser in parts."""
 
-    def save(self, done: int, seconds: float, presence: Mapping[str, int], best: Best) -> None:
+    def save(self, done: int, seconds: float, journal: Mapping[str, Any], best: Best) -> None:
         """Join the state after this many steps and seconds; the main process begins to write. All call it."""
         self.joined: dict[str, Tensor] = self.adamw.joined(self._names())
         if self.accelerator.is_main_process:
-            super().save(done, seconds, presence, best)
+            super().save(done, seconds, journal, best)
 
     def _state(self) -> dict[str, Tensor]:
         return self.joined
