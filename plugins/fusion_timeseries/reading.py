@@ -18,11 +18,8 @@ def read(raw: object) -> NDArray[np.float32]:
 
 def size(series: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the standard deviation of each channel of a series, (channels,); 0 where nothing is known."""
-    known = ~np.isnan(series)
-    count = np.maximum(known.sum(axis=0), 1)
-    values = np.where(known, series, 0).astype(np.float64)
-    apart = np.where(known, values - values.sum(axis=0) / count, 0)
-    return np.asarray(np.sqrt((apart**2).sum(axis=0) / count))
+    known = np.ma.masked_invalid(series.astype(np.float64))
+    return np.asarray(known.std(axis=0).filled(0.0))
 
 
 def without(series: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float32]:

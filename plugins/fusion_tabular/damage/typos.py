@@ -1,6 +1,7 @@
 """Words that are mistyped."""
 
 from collections.abc import Mapping
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,6 @@ from fusion import decode
 from fusion_tabular.cells import written
 from fusion_tabular.rows import hit
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
 
 def typos(raw: Any, severity: int, rng: np.random.Generator) -> Mapping[str, Any]:
     """Put a wrong letter into each word with probability 10, 20, 30, 40 or 50 %: it becomes unknown."""
@@ -18,7 +17,7 @@ def typos(raw: Any, severity: int, rng: np.random.Generator) -> Mapping[str, Any
 
 
 def _mistyped(cell: Any, rng: np.random.Generator) -> Any:
-    place, letter = rng.random(), LETTERS[rng.integers(len(LETTERS))]
+    place, letter = rng.random(), ascii_lowercase[rng.integers(len(ascii_lowercase))]
     if not isinstance(cell, str) or written(cell) is not None:
         return cell
     at = int(place * len(cell))
