@@ -37,6 +37,10 @@ class Stream(ABC):
         """Yield the rows of one part once, shuffled as far as the stream can be; the parts share no row."""
 
 
+MISSING = -100
+"""The mark of a row without a target, in integers; what torch's cross entropy leaves out."""
+
+
 class Target(NamedTuple):
     """What an objective wants to read from a row: the type and shape of one value, and its range."""
 
@@ -46,8 +50,8 @@ class Target(NamedTuple):
 
     @property
     def missing(self) -> float:
-        """The mark of a row without this target: -100 in integers, NaN in floats."""
-        return float("nan") if self.dtype.is_floating_point else -100
+        """The mark of a row without this target: NaN in floats, MISSING in integers."""
+        return float("nan") if self.dtype.is_floating_point else MISSING
 
     def blank(self, rows: int) -> Tensor:
         """Return the values of so many rows of which none is known, (rows, ...)."""
@@ -56,7 +60,7 @@ class Target(NamedTuple):
 
 def missing(target: Tensor) -> Tensor:
     """Return which values of a batch's target are not known, bool of its shape."""
-    return target.isnan() if target.is_floating_point() else target == -100
+    return target.isnan() if target.is_floating_point() else target == MISSING
 
 
 class Batch(NamedTuple):

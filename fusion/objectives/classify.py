@@ -8,15 +8,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from fusion.batch import Target
+from fusion.batch import MISSING, Target
 from fusion.embeddings import Embeddings
 from fusion.objective import Prediction, Task
 from fusion.objectives.selection import entropy, neighbourhood_density
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
-
-MISSING = -100
 
 
 class Classify(Task):

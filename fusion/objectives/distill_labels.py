@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from fusion.batch import Target
+from fusion.batch import MISSING, Target
 from fusion.embeddings import Embeddings
-from fusion.objectives.classify import MISSING, Classify
+from fusion.objectives.classify import Classify
 from fusion.objectives.domains import check_modality, rows_of
 
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
+from fusion.batch import MISSING
 from fusion.embeddings import Embeddings
-from fusion.objectives.classify import MISSING, Classify
+from fusion.objectives.classify import Classify
 from fusion.objectives.domains import by_source
 
 

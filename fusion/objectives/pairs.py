@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fusion.batch import MISSING
 from fusion.embeddings import Embeddings
 from fusion.errors import Problem, RecipeError, unknown
 from fusion.peek import near, surely
@@ -60,32 +61,34 @@ class Positives(NamedTuple):
     """Which `rows`, (b,) bool, take part, and which belong together, for any of their slices.
 
     One of their keys, (k, b), is equal in rows that belong together: nowhere in a row that does not take
-    part, but with itself. `everyone` tells whether it is known, and no device waited for, that all rows take
-    part, and `alone` that every row belongs to itself alone.
+    part, but with itself. Without keys every row is known to belong to itself alone. `everyone` tells
+    whether it is known, and no device waited for, that all rows take part.
     """
 
     rows: Tensor
     everyone: bool
-    keys: Tensor
-    alone: bool
+    keys: Tensor | None
 
     def number(self) -> Tensor | int:
         """Return how many rows take part, at least 1."""
         return max(1, len(self.rows)) if self.everyone else self.rows.sum().clamp(min=1)
 
-    def halves(self, x: Tensor) -> Tensor:
-        """Return one half for each row that takes part and 0 for others, (b,), of the kind of x."""
-        return x.new_full((len(self.rows),), 0.5) if self.everyone else self.rows.to(x.dtype) / 2
+    def weights(self, x: Tensor) -> Tensor:
+        """Return one half over `number` where a row takes part and 0 elsewhere, (b,), of the kind of x."""
+        if self.everyone:
+            return x.new_full((len(self.rows),), 0.5 / max(1, len(self.rows)))
+        return self.rows.to(x.dtype) / (2 * self.number())
 
     def __call__(self, i: slice, j: slice) -> Tensor:
         """Return (i, j) bool."""
+        keys = own_keys(self.rows).unsqueeze(0) if self.keys is None else self.keys
         first: Tensor
-        first, *others = (key[i].unsqueeze(1) == key[j] for key in self.keys)
+        first, *others = (key[i].unsqueeze(1) == key[j] for key in keys)
         return functools.reduce(torch.logical_or, others, first)
 
     def among(self, i: slice, j: slice) -> Tensor | int:
         """Return how many of the rows j belong to each of the rows i, (i,) int32, or one number for all."""
-        if self.none(i, j) or (self.alone and i == j):
+        if self.none(i, j) or (self.keys is None and i == j):
             return int(i == j)
         return self(i, j).sum(dim=1, dtype=torch.int32)
 
@@ -96,14 +99,16 @@ class Positives(NamedTuple):
         """
         if self.none(i, j):
             return None
-        if self.alone and i == j:
+        if self.keys is None and i == j:
             return 2 * each[i]
         return self(i, j) * (each[i].unsqueeze(1) + each[j])
 
     def none(self, i: slice, j: slice) -> bool:
         """Tell whether it is known, and no device waited for, that no two of these rows belong together."""
-        if self.alone or i == j or not near(self.keys):
-            return self.alone and (i.stop <= j.start or j.stop <= i.start)
+        if self.keys is None:
+            return bool(i.stop <= j.start or j.stop <= i.start)
+        if i == j or not near(self.keys):
+            return False
         return all(surely(torch.isin(key[i], key[j], invert=True)) for key in self.keys)
 
 
@@ -119,12 +124,18 @@ def cut_out(x: Tensor, y: Tensor, positive: Positives) -> tuple[Tensor, Tensor, 
     rows = positive.rows
     if positive.everyone or not near(rows) or not rows.any():
         return x, y, positive
-    return x[rows], y[rows], Positives(rows[rows], True, positive.keys[:, rows], positive.alone)
+    keys = None if positive.keys is None else positive.keys[:, rows]
+    return x[rows], y[rows], Positives(rows[rows], True, keys)
 
 
 def where_shared(shares: Tensor, x: Tensor) -> Tensor:
     """Return the part of x, (n, m), that `shares` of it are for."""
     return x.diagonal() if shares.dim() == 1 else x
+
+
+def sum_of_shares(shares: Tensor, x: Tensor) -> Tensor:
+    """Return the sum of `shares` times what they are for of x, (n, m), ()."""
+    return shares.dot(x.diagonal()) if shares.dim() == 1 else (shares * x).sum()
 
 
 def left_out(positive: Positives) -> Callable[[Tensor, slice, slice], Tensor]:
@@ -144,19 +155,20 @@ def positives(
     target `same`, (b,) long with -100 where it is missing.
     """
     everyone = surely(rows)
-    own = torch.arange(len(rows), 2 * len(rows), device=rows.device, dtype=torch.int32)
-    given = [embeddings.content[name] for name in modalities]
-    if same is not None:
-        given.append(same + 100)  # so that 0 is missing everywhere
-    if near(rows) and all(_differ(numbers.tolist()) for numbers in given):
-        return Positives(rows, everyone, own.unsqueeze(0), alone=True)
-    if not given:
-        return Positives(rows, everyone, own.unsqueeze(0), alone=False)
-    values = torch.stack(given)  # (k, b)
+    content = [embeddings.content[name] for name in modalities]
+    known = content if same is None else [*content, same - MISSING]  # 0 is missing everywhere
+    if not known or (near(rows) and all(_differ(numbers.tolist()) for numbers in known)):
+        return Positives(rows, everyone, None)
+    values = torch.stack(known)  # (k, b)
     ordered = values.sort().values
-    # numbered from 0, with `own` numbers, beyond b, where rows have no other
+    # numbered from 0, and beyond b where rows have no other
     number = torch.searchsorted(ordered, values, out_int32=True)
-    return Positives(rows, everyone, torch.where(rows & (values != 0), number, own), alone=False)
+    return Positives(rows, everyone, torch.where(rows & (values != 0), number, own_keys(rows)))
+
+
+def own_keys(rows: Tensor) -> Tensor:
+    """Return a number for each row that no other has and that is at least their number, (b,) int32."""
+    return torch.arange(len(rows), 2 * len(rows), device=rows.device, dtype=torch.int32)
 
 
 def _differ(numbers: list[int]) -> bool:

@@ -64,12 +64,13 @@ class Sigmoid(Objective):
     def _pair(self, embeddings: Embeddings, pair: Pair, positive: Positives) -> Tensor:
         x, y = of_both(embeddings, pair, positive)  # (b, w)
         x, y, positive = cut_out(x, y, positive)
-        shut_out, half = left_out(positive), positive.halves(x)
+        shut_out, each, weight = left_out(positive), positive.weights(x), 1 / positive.number()
 
         def measure(i: slice, j: slice, *given: Tensor) -> Tensor:
             # softplus(-z) of positives is softplus(z) - z
-            shares = positive.shares(i, j, half)
-            return sum_over_logits(lambda logits: softplus_sum(shut_out(logits, i, j), shares), *given)
+            shares = positive.shares(i, j, each)
+            return sum_over_logits(
+                lambda logits: softplus_sum(shut_out(logits, i, j), weight, shares), *given
+            )
 
-        total = sum_over_tiles(measure, x, y, self.log_scale, self.bias)
-        return total / positive.number()
+        return sum_over_tiles(measure, x, y, self.log_scale, self.bias)

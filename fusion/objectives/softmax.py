@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fusion.division import division
 from fusion.objectives.logits import Found, sum_over_logits
-from fusion.objectives.pairs import Positives, cut_out, left_out, where_shared
+from fusion.objectives.pairs import Positives, cut_out, left_out, sum_of_shares, where_shared
 from fusion.objectives.tiles import sum_over_tiles, tiles, whole
 from fusion.peek import near, surely
 
@@ -27,10 +27,10 @@ def info_nce(x: Tensor, y: Tensor, log_scale: Tensor, positive: Positives) -> Te
     of each row's and each column's sum, the second time for the logits of positives and the gradient.
     """
     x, y, positive = cut_out(x, y, positive)
-    shut_out, weight = left_out(positive), positive.halves(x) / positive.number()
+    shut_out, weight = left_out(positive), positive.weights(x)
 
     def at_once(i: slice, j: slice, *given: Tensor) -> Tensor:
-        each = weight if positive.alone else weight / positive.among(i, j)
+        each = weight if positive.keys is None else weight / positive.among(i, j)
         shares = positive.shares(i, j, each)
         assert shares is not None  # every row belongs to itself
         return sum_over_logits(lambda logits: _at_once(shut_out(logits, i, j), weight, shares), *given)
@@ -57,16 +57,15 @@ def info_nce(x: Tensor, y: Tensor, log_scale: Tensor, positive: Positives) -> Te
             lambda logits: _matched(shut_out(logits, i, j), sums, shift, weights, shares), *given
         )
 
-    known: Tensor = weight @ (of_x + of_y)
-    return sum_over_tiles(measure, x, y, log_scale) + known
+    return sum_over_tiles(measure, x, y, log_scale) + weight.dot(of_x + of_y)
 
 
 def _at_once(logits: Tensor, weight: Tensor, shares: Tensor) -> Found:
     """Return the loss of all rows, whose weights are (b,), and of their `shares` in each other."""
     of_x, of_y = logits.log_softmax(dim=1), logits.log_softmax(dim=0)  # (b, b)
-    value = -(weight @ (of_x.diagonal() + of_y.diagonal()))
+    value = (of_x.diagonal() + of_y.diagonal()).dot(weight).neg_()
     if shares.dim() == 2:  # some belong to others than themselves
-        value += 2 * (weight @ logits.diagonal()) - (shares * logits).sum()
+        value += 2 * weight.dot(logits.diagonal()) - sum_of_shares(shares, logits)
     gradient = _exp(of_x).mul_(weight.unsqueeze(1)).addcmul_(_exp(of_y), weight)
     where_shared(shares, gradient).sub_(shares)
     return value, gradient
@@ -89,7 +88,7 @@ def _log_sums(logits: Tensor) -> Two:
 
 def _matched(logits: Tensor, sums: Two, shift: Tensor | None, weights: Two, shares: Tensor | None) -> Found:
     """Return minus the sum of shares times logits, and the gradient of the loss in place of the logits."""
-    value = logits.new_zeros(()) if shares is None else -(shares * where_shared(shares, logits)).sum()
+    value = logits.new_zeros(()) if shares is None else sum_of_shares(shares, logits).neg_()
     gradient = _softmaxes(logits, sums, shift, weights)
     if shares is not None:
         where_shared(shares, gradient).sub_(shares)

@@ -113,7 +113,7 @@ def test_how_many_belong_together_and_what_each_has_of_it(random: Build) -> None
     found = positives(random(ALL * 4, content), ("image", "text"), None, torch.ones(4, dtype=torch.bool))
     each = torch.tensor([1.0, 2.0, 3.0, 4.0])
     every, first, last = slice(0, 4), slice(0, 2), slice(3, 4)
-    assert not found.alone
+    assert found.keys is not None
     assert found.among(every, every).tolist() == [2, 1, 2, 1]
     assert found.shares(every, every, each).tolist() == [
         [2, 0, 4, 0],
@@ -129,7 +129,7 @@ def test_rows_that_all_differ_have_shares_on_the_diagonal_alone(random: Build) -
     label = torch.tensor([0, 1, -100, -100])  # unknown ones differ
     found = positives(random(ALL * 4), ("image", "text"), label, torch.ones(4, dtype=torch.bool))
     each = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    assert found.alone
+    assert found.keys is None
     assert found.among(slice(1, 3), slice(1, 3)) == 1
     assert found.shares(slice(1, 3), slice(1, 3), each).tolist() == [4, 6]
     assert found.shares(slice(0, 2), slice(2, 4), each) is None
