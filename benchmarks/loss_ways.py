@@ -84,6 +84,42 @@ def labelled_sigmoid() -> Loss:
     return run
 
 
+def whole_contrastive() -> Loss:
+    """What ours computes: rows without a modality are left out, and those of one content belong together."""
+    log_scale = leaf(-math.log(0.07))
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        rows, same = taking_part(len(x))
+        logits = (log_scale.exp() * (x @ y.T)).masked_fill(~(rows & rows[:, None]), -1e30)
+        share = same / same.sum(1).clamp(min=1)
+        return -sum((share * side.log_softmax(1)).sum() for side in (logits, logits.T)) / (2 * rows.sum())
+
+    return run
+
+
+def whole_sigmoid() -> Loss:
+    """What ours computes, as in `whole_contrastive`."""
+    log_scale, bias = leaf(math.log(10)), leaf(-10.0)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        rows, same = taking_part(len(x))
+        found = F.logsigmoid((2 * same - 1) * (log_scale.exp() * (x @ y.T) + bias))
+        return -(found * (rows & rows[:, None])).sum() / rows.sum()
+
+    return run
+
+
+def taking_part(rows: int) -> tuple[Tensor, Tensor]:
+    """Return which rows have both modalities, (b,) bool, and which of them belong together, (b, b) fp32."""
+    present, content, _ = about(rows)
+    label = labels(rows)
+    taking = present["image"] & present["text"]
+    own = torch.eye(rows, device=DEVICE, dtype=torch.bool)
+    known = [(label, label != -100), *((numbers, numbers != 0) for numbers in content.values())]
+    same = functools.reduce(torch.logical_or, ((key == key[:, None]) & there for key, there in known), own)
+    return taking, (same & taking & taking[:, None]).float()
+
+
 def plain_sigmoid() -> Loss:
     log_scale, bias = leaf(math.log(10)), leaf(-10.0)
 
@@ -149,6 +185,8 @@ WAYS: dict[str, Callable[[], Loss]] = {
     "plain sigmoid": plain_sigmoid,
     "plain, with labels contrastive": labelled_contrastive,
     "plain, with labels sigmoid": labelled_sigmoid,
+    "plain, all that ours reads contrastive": whole_contrastive,
+    "plain, all that ours reads sigmoid": whole_sigmoid,
     "open_clip ClipLoss": open_clip_contrastive,
     "open_clip SigLipLoss": open_clip_sigmoid,
     f"open_clip SigLipLoss in chunks of {CHUNK}": open_clip_chunks,
