@@ -27,6 +27,7 @@ SIZES = (8192, 16384, 32768, 65536) if GPU else (64, 128, 256, 512, 1024, 8192, 
 PEERS_AT = (8192, 16384)
 GOALS = {8192: (1 / 10, 0.8), 32768: (1 / 40, 0.6)}  # of memory and time, beside plain
 SMALL = 1024  # up to so many rows, ours may not be slower than plain losses that read the same
+OFTEN = 8192  # up to so many rows a pair is measured three times
 
 
 def measure(way: str, rows: int) -> list[float]:
@@ -102,7 +103,7 @@ def figures(way: str, rows: int) -> list[float] | None:
 
 
 def compare(mine: str, other: str, rows: int, memory: float | None, seconds: float | None) -> None:
-    rounds, measured = (3, figures) if GPU or rows <= SMALL else (1, once)
+    rounds, measured = (3, figures) if GPU or rows <= OFTEN else (1, once)
     turns = [(measured(mine, rows), measured(other, rows)) for _ in range(rounds)]
     pairs = [(first, second) for first, second in turns if first and second]
     title = f"{mine}, {rows:,} rows, beside {other.removesuffix(' ' + mine)}"
