@@ -42,7 +42,7 @@ def command(
     """
     from fusion.errors import DataError
     from fusion.picks import complete, shrink
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.report.preview import render, told
     from fusion.training.preview import preview
 

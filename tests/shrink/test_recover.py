@@ -26,8 +26,8 @@ from fusion import (
     load,
     train,
 )
-from fusion.recipe_picks import Pick
-from fusion.recipe_text import dump
+from fusion.recipe.picks import Pick
+from fusion.recipe.text import dump
 from fusion.shrink.rebuild import applied
 from fusion.shrink.recipes import distilled
 from tests.training.conftest import Command, installed, python, torchrun

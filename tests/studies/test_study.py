@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fusion import DataError, Recipe, RecipeError, Registry, Run, RunError, TrainingError, study
-from fusion.recipe_differences import differences
-from fusion.recipe_text import dump
+from fusion.recipe.differences import differences
+from fusion.recipe.text import dump
 from fusion.studies.study import Outcome
 
 Make = Callable[..., Recipe]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fusion import Recipe, RecipeError, Registry, Run, RunError, TrainingError, read_recipe, train, tune
-from fusion.recipe_axis import Axis
-from fusion.recipe_text import dump
+from fusion.recipe.axis import Axis
+from fusion.recipe.text import dump
 
 Make = Callable[..., Recipe]
 TEST = {"sources": {"test": {"name": "toy", "view": ["image", "text", "audio"]}}, "retrieval": []}

@@ -59,7 +59,7 @@ def test_without_the_lock_they_move(earlier: Run, recipe: Make, registry: Regist
 def test_two_processes_keep_them_too(
     earlier: Run, recipe: Make, registry: Registry, tmp_path: Path, torchrun: Any
 ) -> None:
-    from fusion.recipe_text import dump
+    from fusion.recipe.text import dump
 
     path = tmp_path / "toy.yaml"
     path.write_text(dump(recipe(changes(earlier)).model_dump(mode="json")))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, load, train
 from fusion.build import build_model
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.threat.attacker import Attacker
 from fusion.threat.harm import Goal, harm
 from fusion.training.adversary import adversary

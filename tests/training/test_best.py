@@ -16,7 +16,7 @@ from fusion import Recipe, RecipeError, Registry, Run, train
 from fusion.build import build_model
 from fusion.errors import Stopped
 from fusion.evaluation.evaluate import evaluate
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training import checkpoint
 from fusion.training.best import leading
 from fusion.training.checkpoint import Checkpoint, all_in, save

@@ -18,7 +18,7 @@ from torch import Tensor
 from fusion import DataError, Recipe, RecipeError, Registry, Run, TrainingError, train
 from fusion.cache.cached import cached
 from fusion.picks import complete
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.launch import launch
 from fusion.training.steps import training_steps
 from fusion.transfer.initial import initial_model

@@ -15,7 +15,7 @@ from fusion.batch import Batch
 from fusion.build import build_model
 from fusion.data.loader import load
 from fusion.picks import complete
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training import checkpoint
 from fusion.training.steps import training_steps
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusion import Embeddings, Recipe, Registry, Run, RunError, TrainingError, train
 from fusion.losses import Rows
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.dry_run import dry_run
 from fusion.training.fit import _repeated, fit
 from fusion.training.memory import LOOK, peak, used

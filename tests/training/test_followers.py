@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusion import PluginError, Recipe, RecipeError, Registry, Run, TrainingError, train
 from fusion.errors import Stopped
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]

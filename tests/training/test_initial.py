@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusion import Recipe, RecipeError, Registry, Run, RunError, train
 from fusion.picks import complete
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.transfer.initial import initial_model
 
 Make = Callable[..., Recipe]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fusion.errors import Stopped
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.checkpoint import all_in
 from fusion.training.interrupt import Interrupt
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fusion import Recipe, Registry, Run, train
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from tests.training.test_ranks import ALIKE
 
 

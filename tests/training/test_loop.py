@@ -31,8 +31,8 @@ from fusion.build import build_model
 from fusion.errors import Stopped
 from fusion.files import alone
 from fusion.picks import complete
-from fusion.recipe import Train
-from fusion.recipe_text import dump
+from fusion.recipe.schema import Train
+from fusion.recipe.text import dump
 from fusion.training import checkpoint, loop
 from fusion.training.optimizer import learning_rate, optimizer
 

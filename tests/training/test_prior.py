@@ -24,7 +24,7 @@ from fusion import (
     train,
 )
 from fusion.priors.information import FISHER
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]

@@ -27,7 +27,7 @@ from fusion import (
 )
 from fusion.estimators.logme import LogME
 from fusion.picks import complete
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.transfer.labelled import labelled
 
 Make = Callable[..., Recipe]

@@ -14,7 +14,7 @@ from torch import Tensor
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.build import build_sources
 from fusion.data.order import Order, schedule
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.launch import launch
 
 Make = Callable[..., Recipe]

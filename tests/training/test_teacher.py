@@ -21,7 +21,7 @@ from fusion.cache.folder import Folder
 from fusion.cache.kept import HeldTargets
 from fusion.cache.parts import Part
 from fusion.picks import complete, shrink
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.dry_run import dry_run
 from fusion.training.launch import launch
 from fusion.training.steps import training_steps

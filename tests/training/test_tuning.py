@@ -11,7 +11,7 @@ from torch import Tensor
 from fusion import Recipe, RecipeError, Registry, Run, load, read_recipe, train
 from fusion.build import build_model
 from fusion.picks import complete
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 
 Make = Callable[..., Recipe]
 Lines = Callable[[Run], list[dict[str, float]]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fusion import Recipe
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.peers import accept
 from fusion.training.watch import together
 

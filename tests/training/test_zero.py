@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.launch import deepspeed
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.training.checkpoint import OPTIMIZER
 from fusion.training.verify import verify
 from tests.training.test_ranks import ALIKE, OBJECTIVES
@@ -172,7 +172,7 @@ COUNT = """
 import json, sys, torch
 from fusion import Registry
 from fusion.build import build_model
-from fusion.recipe_file import read_recipe
+from fusion.recipe.file import read_recipe
 from fusion.training.gather import gather
 from fusion.training.guard import step_where
 from fusion.training.launch import launch
