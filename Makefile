@@ -12,7 +12,8 @@ demo: .venv/installed
 	$(BIN)/fusion train bind_digits
 
 test: lint
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --durations=10
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term:skip-covered --durations=10
 
 docs: .venv/installed-dev
 	$(BIN)/mkdocs build --strict
