@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/fusion train bind_digits
 
 test: lint
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	$(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term:skip-covered --durations=10
 
 docs: .venv/installed-dev
