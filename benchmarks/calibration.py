@@ -18,9 +18,9 @@ import torch
 
 from fusion import Component, Registry, Run, hookimpl, measure
 from fusion.build import build_tables
-from fusion.recipe_file import run_script
-from fusion.recipe_picks import Pick
-from fusion.recipe_text import parse
+from fusion.recipe.file import run_script
+from fusion.recipe.picks import Pick
+from fusion.recipe.text import parse
 
 REGISTRY = Registry()
 FOREIGN = {

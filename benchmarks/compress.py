@@ -14,7 +14,7 @@ import torch
 from table import HEAD, in_turns, machine, row
 
 from fusion import Predictor, Registry, Row, load
-from fusion.recipe_file import run_script
+from fusion.recipe.file import run_script
 from fusion.shrink.speed import ROWS, rows_to_try
 
 ROUNDS = 60

@@ -25,7 +25,7 @@ from fusion.data.collate import Collator
 from fusion.data.order import Slots
 from fusion.evaluation import sweep
 from fusion.evaluation.embed import embed
-from fusion.recipe_file import run_script
+from fusion.recipe.file import run_script
 
 SHARE = 0.1
 

@@ -130,7 +130,7 @@ class Seeds:
         decode.text(content)
 
     def _recipe(self, random: Random) -> bytes:
-        from fusion.recipe_text import parse
+        from fusion.recipe.text import parse
 
         if random.random() < 0.5:
             return mutated(random, self.recipe, random.choice((self.recipe, *map(_encoded, ODD))))

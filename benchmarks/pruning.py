@@ -23,7 +23,7 @@ from fusion import Registry, Run, load
 from fusion.compressions.prune_structured import PruneStructured
 from fusion.evaluation.evaluate import evaluate
 from fusion.inference import Predictor
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink.apply import apply, choose
 from fusion.shrink.look import look
 from fusion.shrink.recipes import recovered

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from fusion.model import Model
     from fusion.objective import Objective, Prediction, Task
     from fusion.prior import Earlier, Prior, Pull
-    from fusion.recipe import Recipe
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
+    from fusion.recipe.schema import Recipe
     from fusion.registry import Registry
     from fusion.report.notes import note
     from fusion.run import Run
@@ -93,8 +93,8 @@ _LAZY = {
     "Earlier": "fusion.prior",
     "Prior": "fusion.prior",
     "Pull": "fusion.prior",
-    "Recipe": "fusion.recipe",
-    "read_recipe": "fusion.recipe_file",
+    "Recipe": "fusion.recipe.schema",
+    "read_recipe": "fusion.recipe.file",
     "Registry": "fusion.registry",
     "note": "fusion.report.notes",
     "Run": "fusion.run",

@@ -9,8 +9,8 @@ from fusion import options
 from fusion.batch import Source, Stream
 from fusion.building import build_as, build_component
 from fusion.errors import DataError, Problem, RecipeError
-from fusion.recipe import Recipe
-from fusion.recipe_picks import AttackPick, Pick, PriorPick, SourcePick
+from fusion.recipe.picks import AttackPick, Pick, PriorPick, SourcePick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.sharing import sharing
 from fusion.without import without

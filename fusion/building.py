@@ -5,7 +5,7 @@ from typing import Any
 
 from fusion import options
 from fusion.errors import FusionError, PluginError, Problem, RecipeError
-from fusion.recipe_picks import Pick, Tune
+from fusion.recipe.picks import Pick, Tune
 from fusion.registry import Registry
 
 

@@ -13,7 +13,7 @@ from fusion.component import Component
 from fusion.encoder import Encoder
 from fusion.errors import DataError, FusionError, PluginError
 from fusion.picks import complete
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 ROWS = 10_000

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import click
 
     from fusion.model import Model
-    from fusion.recipe import Recipe
+    from fusion.recipe.schema import Recipe
     from fusion.run import Run
 
 hookspec = pluggy.HookspecMarker("fusion")

@@ -20,7 +20,7 @@ from fusion.hub.fetch import opened
 from fusion.manifest import made_with
 from fusion.model import Model
 from fusion.objective import Prediction
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import rebuild

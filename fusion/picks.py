@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from fusion import options
 from fusion.errors import PluginError, Problem, RecipeError
-from fusion.recipe import Recipe
-from fusion.recipe_picks import AdversarialPick, AttackPick, StressedBy, Tune
+from fusion.recipe.picks import AdversarialPick, AttackPick, StressedBy, Tune
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 TUNE = frozenset(Tune.model_fields)

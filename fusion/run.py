@@ -15,9 +15,9 @@ from fusion.files import fsync, json_bytes, parse_json
 from fusion.manifest import MANIFEST
 from fusion.manifest import parse as parse_manifest
 from fusion.picks import picks
-from fusion.recipe import Recipe
-from fusion.recipe_differences import differences
-from fusion.recipe_text import dump, parse, read
+from fusion.recipe.differences import differences
+from fusion.recipe.schema import Recipe
+from fusion.recipe.text import dump, parse, read
 from fusion.registry import Registry
 
 RUNS = Path("runs")

@@ -29,7 +29,7 @@ from fusion import (
 from fusion.build import build_augmentations, build_model
 from fusion.cache.key import encoder_key
 from fusion.picks import complete, shrink
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 
 RECIPE = """\
 sources:

@@ -12,7 +12,7 @@ from pydantic import Field
 from fusion import Component, Registry, described
 from fusion.cli import cli
 from fusion.picks import component_problems, picks
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import HOOKS, Offer, Origin
 
 ROOT = Path(__file__).parents[1]

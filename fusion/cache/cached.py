@@ -17,7 +17,7 @@ from fusion.cache.wanted import wanted
 from fusion.data.collate import Collator
 from fusion.data.loader import Reader, Steps
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.training.progress import progress
 

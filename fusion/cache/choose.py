@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fusion.batch import Source, Stream
 from fusion.errors import Problem, RecipeError
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 
 DTYPES = {True: "float32", "fp16": "float16"}
 

@@ -19,7 +19,7 @@ from fusion.data.fingerprint import fingerprint
 from fusion.data.order import Ints
 from fusion.encoder import Encoder
 from fusion.files import sha256
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.registry import Registry
 
 LAYOUT = 1

@@ -11,7 +11,7 @@ from fusion.data.loader import Steps
 from fusion.data.order import Ints
 from fusion.encoder import Encoder
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 

@@ -38,7 +38,7 @@ from fusion.cli import (
 )
 from fusion.cli.show import warn
 from fusion.errors import DataError, FusionError, ProcessError, Stopped
-from fusion.recipe_file import run_script
+from fusion.recipe.file import run_script
 from fusion.registry import Registry
 
 COMMANDS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from fusion.recipe_file import shipped
+from fusion.recipe.file import shipped
 
 if TYPE_CHECKING:
     from fusion.encoder import Processor

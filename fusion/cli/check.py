@@ -20,7 +20,7 @@ def command(registry: Registry, recipe: str, overrides: tuple[str, ...], as_json
 
     Prints rows per source, parameters per part, the groups of the optimiser, losses and memory.
     """
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.training.dry_run import dry_run
 
     found = dry_run(read_recipe(recipe, overrides, registry), registry)

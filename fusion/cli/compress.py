@@ -11,7 +11,7 @@ from fusion.errors import RunError
 from fusion.registry import Registry
 
 if TYPE_CHECKING:
-    from fusion.recipe_picks import Pick
+    from fusion.recipe.picks import Pick
 
 TAKING = ("--with", "--distil")
 
@@ -34,8 +34,8 @@ class _Taking(click.Command):
 
 
 def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> "list[Pick]":
-    from fusion.recipe_picks import Pick
-    from fusion.recipe_text import parse
+    from fusion.recipe.picks import Pick
+    from fusion.recipe.text import parse
 
     chosen: list[dict[str, object]] = []
     for word in words:

@@ -37,7 +37,7 @@ def command(
     fusion data bind_digits --html data.html
     """
     from fusion.picks import complete, shrink
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.report.preview import render, told
     from fusion.training.preview import preview
 

@@ -62,7 +62,7 @@ def command(
         become(launch, sys.argv[1:])
     from fusion.evaluation.embed import embed
     from fusion.inference import load
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.run import Run
     from fusion.training.launch import start
 

@@ -37,7 +37,7 @@ def command(
     python runs/bind_digits/export/onnx/predict.py
     """
     from fusion.export.export import export
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.run import Run
 
     opened = Run(run)

@@ -31,7 +31,7 @@ def command(registry: Registry, run: Path, overrides: tuple[str, ...], rows: int
     from fusion.inference import load
     from fusion.manifest import SIGNATURE
     from fusion.model import part_of
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.run import Run
     from fusion.training.launch import launch
     from fusion.transfer.fisher import fisher, write

@@ -68,7 +68,7 @@ def command(
     if launch is not None:
         become(launch, sys.argv[1:])
     from fusion.inference import load
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
     from fusion.run import Run
     from fusion.search.update import update
     from fusion.training.launch import start

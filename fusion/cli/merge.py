@@ -69,7 +69,7 @@ def command(
         evaluate.sources.test.split=validation
     fusion plugins show ties    # what --set may set
     """
-    from fusion.recipe_text import parse
+    from fusion.recipe.text import parse
     from fusion.report import merged
     from fusion.transfer.merge import merge
 

@@ -64,9 +64,9 @@ def command(
     fusion rank mine.yaml --over "encoders.image={name: scratch-image},{name: timm-image}"
     fusion rank mine.yaml --over init=runs/a,null --against runs --measure subsets/image/accuracy
     """
-    from fusion.recipe_axis import over
-    from fusion.recipe_file import read_recipe
-    from fusion.recipe_text import parse
+    from fusion.recipe.axis import over
+    from fusion.recipe.file import read_recipe
+    from fusion.recipe.text import parse
     from fusion.transfer.rank import rank
     from fusion.transfer.truth import truth
 

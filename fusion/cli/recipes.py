@@ -8,7 +8,7 @@ import click
 from fusion.cli.arguments import RecipeName
 from fusion.cli.show import json_option, print_json, table
 from fusion.errors import RunError
-from fusion.recipe_file import find, shipped
+from fusion.recipe.file import find, shipped
 
 
 @click.group("recipes", invoke_without_command=True, short_help="List, show and copy the shipped recipes.")

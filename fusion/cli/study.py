@@ -52,7 +52,7 @@ def command(
     fusion study mine.yaml --over sources.train.limit=10,100,1000 --baseline scratch
     torchrun --standalone --nproc-per-node 2 -m fusion study mine.yaml
     """
-    from fusion.recipe_axis import values
+    from fusion.recipe.axis import values
     from fusion.studies.study import study
 
     outcome = study(

@@ -46,7 +46,7 @@ def command(
     fusion train bind_digits --launch cpu2
     """
     from fusion.picks import shrink
-    from fusion.recipe_file import read_recipe
+    from fusion.recipe.file import read_recipe
 
     wanted = read_recipe(recipe, overrides, registry)
     if launch is not None:

@@ -58,7 +58,7 @@ def command(
     fusion tune fuse_digits --over train.lr=log:1e-4:1e-2 --by subsets/image+text+audio/accuracy
     fusion tune mine.yaml --over fuser.name=gate,attend --over width=int:32:256 --by train/best_score
     """
-    from fusion.recipe_axis import axis
+    from fusion.recipe.axis import axis
     from fusion.studies.tune import tune
 
     found = tune(

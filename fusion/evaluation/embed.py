@@ -23,7 +23,7 @@ from fusion.evaluation.ranges import ranges, sample
 from fusion.evaluation.ranges import told as ranges_told
 from fusion.model import Model
 from fusion.quantization.vectors import Ranges
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 EACH = 16_384

@@ -22,7 +22,7 @@ from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally, tallies
 from fusion.evaluation.zero_shot import accuracy, prototypes
 from fusion.model import Model
-from fusion.recipe import Evaluate, Recipe
+from fusion.recipe.schema import Evaluate, Recipe
 from fusion.registry import Registry
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 
 NEIGHBOUR = 10
 """To which nearest known row the distance is taken."""

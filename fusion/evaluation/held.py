@@ -18,7 +18,7 @@ from fusion.evaluation.spread import Spread
 from fusion.evaluation.sweep import Rows, collect
 from fusion.evaluation.temperature import fit
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 

@@ -13,7 +13,7 @@ from fusion.errors import DataError
 from fusion.evaluation.crew import Crew
 from fusion.evaluation.sweep import Rows
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 
 
 def targets(model: Model, recipe: Recipe) -> dict[str, Target]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from fusion.batch import Source
 from fusion.data.draw import choices
 from fusion.evaluation.kept import Kept
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.report.media import Described, describe_file
 
 POINTS = 200

@@ -21,7 +21,7 @@ from fusion.evaluation.parts import Footer, read
 from fusion.evaluation.ranges import read as read_ranges
 from fusion.model import Model
 from fusion.quantization.vectors import decode
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 SAME = 1e-5

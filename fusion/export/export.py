@@ -17,7 +17,7 @@ from fusion.export.formats import FORMATS, expect
 from fusion.export.graphs import Graph, encoder_graph, head_graph
 from fusion.export.specimens import Specimens, specimens
 from fusion.inference import Predictor, load
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import applied, undo

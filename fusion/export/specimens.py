@@ -12,8 +12,8 @@ from fusion.data.collate import Collator
 from fusion.encoder import Processor
 from fusion.errors import DataError, RunError, unknown
 from fusion.model import Model
-from fusion.recipe import Recipe
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 ROWS = 256

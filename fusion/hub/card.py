@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fusion.errors import RunError
 from fusion.hub.fetch import REPOSITORY
 from fusion.manifest import SIGNATURE
-from fusion.recipe import Recipe
-from fusion.recipe_text import dump
+from fusion.recipe.schema import Recipe
+from fusion.recipe.text import dump
 from fusion.report import scores
 from fusion.report.tables import Table, results
 from fusion.run import Run

@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from fusion.files import parse_json
-from fusion.recipe_text import parse, read
+from fusion.recipe.text import parse, read
 
 LONGEST = 4096  # characters of a path
 NAMED = 5  # that are told

@@ -5,7 +5,7 @@ from typing import Any
 
 from fusion.logger import Followed, Logger
 from fusion.loggers.library import brought_by
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 
 
 class TensorBoard(Logger):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fusion.errors import RunError, unknown
 from fusion.files import fsync, json_bytes, parse_json, sha256
 from fusion.manifest import CHANGED, fault
-from fusion.recipe_picks import SourcePick
+from fusion.recipe.picks import SourcePick
 from fusion.run import Run
 
 FOLDER, RECORD = "index", "index.json"

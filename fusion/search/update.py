@@ -19,8 +19,8 @@ from fusion.errors import DataError, RunError, unknown
 from fusion.evaluation.embed import Embedded, embed
 from fusion.files import alone
 from fusion.model import Model
-from fusion.recipe import Recipe
-from fusion.recipe_picks import SourcePick
+from fusion.recipe.picks import SourcePick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.search import part as parts

@@ -12,8 +12,8 @@ from fusion.batch import Batch
 from fusion.compression import Compression
 from fusion.errors import FusionError, PluginError, Problem, RecipeError, RunError
 from fusion.model import Model
-from fusion.recipe import Recipe
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.shrink.look import look
 from fusion.shrink.rebuild import Applied

@@ -13,8 +13,8 @@ from fusion.errors import RunError
 from fusion.evaluation.evaluate import evaluate
 from fusion.hub.fetch import opened
 from fusion.inference import Predictor, load
-from fusion.recipe import Recipe
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.report.files import COMPARISON
 from fusion.report.page import render

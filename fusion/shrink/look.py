@@ -11,7 +11,7 @@ from fusion.data.draw import Draw
 from fusion.data.loader import Reader, Steps
 from fusion.data.order import Order
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 ROWS, BATCH = 256, 16

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fusion import build
 from fusion.errors import RunError
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import applied

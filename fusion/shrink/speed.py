@@ -11,7 +11,7 @@ from fusion.build import build_tables
 from fusion.data.collate import Collator
 from fusion.errors import DataError
 from fusion.inference import Predictor
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 ROWS = 64

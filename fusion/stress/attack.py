@@ -8,7 +8,7 @@ from fusion.build import build_attack
 from fusion.errors import RunError, unknown
 from fusion.evaluation.crew import Crew
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Point, Record, Versus
 from fusion.stress.flags import Flags

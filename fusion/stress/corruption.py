@@ -8,7 +8,7 @@ import numpy as np
 
 from fusion.corruption import SEVERITIES, Corruption
 from fusion.errors import RunError, unknown
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.stress.rows import Damage
 from fusion.stress.stress import Stress, Trial

@@ -10,7 +10,7 @@ from fusion.evaluation.sweep import Rows
 from fusion.evaluation.tally import Tally
 from fusion.explain.shapley import Subset
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.report.stress import Versus
 from fusion.stress.stress import Trial, Wanted
 

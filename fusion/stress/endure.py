@@ -21,7 +21,7 @@ from fusion.evaluation.rounds import expect_some, targets
 from fusion.evaluation.sweep import collect
 from fusion.evaluation.tally import Tally
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Point, Record
 from fusion.stress.counts import Counted, Versed, closed

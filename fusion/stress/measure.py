@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fusion.hub.fetch import opened
 from fusion.inference import load
-from fusion.recipe_file import Draft
+from fusion.recipe.file import Draft
 from fusion.registry import Registry
 from fusion.report.page import render
 from fusion.report.stress import FILE, Record

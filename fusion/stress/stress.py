@@ -9,7 +9,7 @@ from fusion.component import Component
 from fusion.errors import RunError, unknown
 from fusion.evaluation.crew import Crew
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.report.stress import Record
 from fusion.stress.rows import Damage

@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from fusion.errors import Problem, RecipeError, unknown
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.report.numbers import lower_is_better
 from fusion.report.scores import Score, finite, leading, sort
 from fusion.run import Run

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fusion.errors import RunError
-from fusion.recipe import Recipe
-from fusion.recipe_differences import flat
+from fusion.recipe.differences import flat
+from fusion.recipe.schema import Recipe
 from fusion.run import Run
 from fusion.studies.compare import Group
 from fusion.studies.names import PICKS, Version, amount_axis, label, short

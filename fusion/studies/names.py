@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from fusion.recipe_axis import override
+from fusion.recipe.axis import override
 
 PICKS = ("name", "mode")  # the keys that pick a component, which says enough without its key
 

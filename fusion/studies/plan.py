@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from fusion.errors import Problem, RecipeError, unknown
 from fusion.picks import shrink
-from fusion.recipe import Recipe, Study
-from fusion.recipe_file import Draft
+from fusion.recipe.file import Draft
+from fusion.recipe.schema import Recipe, Study
 from fusion.registry import Registry
 from fusion.studies.names import Point, Version, amount_axis, axes, version
 

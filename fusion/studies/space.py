@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fusion.errors import RunError
-from fusion.recipe_axis import Axis, Range
+from fusion.recipe.axis import Axis, Range
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -11,9 +11,9 @@ from accelerate import PartialState
 from pydantic import ValidationError
 
 from fusion.errors import FusionError, RecipeError, TrainingError, unknown
-from fusion.recipe import Recipe, Study
-from fusion.recipe_file import Draft, draft
-from fusion.recipe_problems import schema_problems
+from fusion.recipe.file import Draft, draft
+from fusion.recipe.problems import schema_problems
+from fusion.recipe.schema import Recipe, Study
 from fusion.registry import Registry
 from fusion.report.template import write
 from fusion.run import RUNS, Run

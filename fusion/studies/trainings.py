@@ -7,8 +7,8 @@ from accelerate.utils import broadcast_object_list
 
 from fusion.build import build_sources, build_tables
 from fusion.errors import DataError, FusionError, RunError
-from fusion.recipe import Recipe
-from fusion.recipe_differences import differences
+from fusion.recipe.differences import differences
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.loop import train

@@ -13,10 +13,10 @@ from accelerate import Accelerator, PartialState
 from fusion.data import lines
 from fusion.errors import FusionError, Problem, RecipeError, RunError, TrainingError, unknown
 from fusion.picks import shrink
-from fusion.recipe import Recipe
-from fusion.recipe_axis import Axis, Range, axis, override
-from fusion.recipe_file import Draft
-from fusion.recipe_text import dump
+from fusion.recipe.axis import Axis, Range, axis, override
+from fusion.recipe.file import Draft
+from fusion.recipe.schema import Recipe
+from fusion.recipe.text import dump
 from fusion.registry import Registry
 from fusion.report.numbers import lower_is_better
 from fusion.report.template import write

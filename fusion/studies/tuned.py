@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fusion.recipe_axis import Axis, Range
+from fusion.recipe.axis import Axis, Range
 from fusion.report.charts import Bar, Curve, Dot, Stop, bars, cloud, dots, lines
 from fusion.report.figures import Chart
 from fusion.report.headline import Figure

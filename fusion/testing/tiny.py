@@ -7,7 +7,7 @@ from fusion import options
 from fusion.building import build_component
 from fusion.errors import PluginError
 from fusion.fitted import fit_options
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.registry import Offer, Registry
 
 

@@ -7,7 +7,7 @@ from fusion.batch import Batch
 from fusion.build import build_attack
 from fusion.errors import Problem, RecipeError
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.threat.attacker import Attacker
 from fusion.threat.harm import Goal

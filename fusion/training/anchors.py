@@ -14,7 +14,7 @@ from fusion import build
 from fusion.errors import PluginError, Problem, RecipeError
 from fusion.model import Model, part_of
 from fusion.prior import Earlier, Prior, Pull
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.transfer.initial import Start
 

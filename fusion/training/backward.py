@@ -7,7 +7,7 @@ from torch import Tensor
 from fusion.batch import Batch
 from fusion.errors import TrainingError
 from fusion.losses import Losses
-from fusion.recipe import Train
+from fusion.recipe.schema import Train
 from fusion.recompute import counting
 from fusion.training.gather import gather, share_buffers
 from fusion.training.memory import Graphs, limit, moments, peak

@@ -13,7 +13,7 @@ from fusion.data import lines as jsonl
 from fusion.errors import DataError, Problem, RecipeError, unknown
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training import checkpoint

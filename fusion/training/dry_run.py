@@ -19,7 +19,7 @@ from fusion.errors import DataError
 from fusion.fitted import fitted
 from fusion.losses import Losses
 from fusion.model import Model, part_of
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.training.adversary import adversary
 from fusion.training.anchors import anchor

@@ -10,7 +10,7 @@ from fusion.data import lines
 from fusion.evaluation.evaluate import evaluate
 from fusion.files import fsync, sha256
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink import rebuild

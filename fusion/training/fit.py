@@ -19,7 +19,7 @@ from fusion.data.loader import Steps
 from fusion.data.order import Order
 from fusion.errors import DataError, TrainingError
 from fusion.losses import Rows
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import expect_free, resumable
 from fusion.training.agree import agreed

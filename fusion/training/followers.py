@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from fusion.build import build_loggers
 from fusion.errors import TrainingError
 from fusion.logger import Followed, Logger
-from fusion.recipe import Recipe
-from fusion.recipe_differences import flat
+from fusion.recipe.differences import flat
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.agree import agreed

@@ -18,7 +18,7 @@ from fusion.data.ledger import Ledger
 from fusion.data.loader import Loaded
 from fusion.errors import DataError, TrainingError
 from fusion.losses import Losses
-from fusion.recipe import Train
+from fusion.recipe.schema import Train
 from fusion.run import Run
 from fusion.training.followers import Followers
 from fusion.training.progress import Progress

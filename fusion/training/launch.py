@@ -18,8 +18,8 @@ from accelerate.utils import (
 
 from fusion.errors import TrainingError
 from fusion.launch import deepspeed
-from fusion.recipe import Train
-from fusion.recipe_problems import ACCUMULATED
+from fusion.recipe.problems import ACCUMULATED
+from fusion.recipe.schema import Train
 from fusion.training import watch
 
 PATIENCE = timedelta(hours=2)

@@ -19,8 +19,8 @@ from fusion.files import alone
 from fusion.fitted import fitted
 from fusion.launch import deepspeed
 from fusion.picks import complete
-from fusion.recipe import Recipe
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.apply import apply, begin, choose, prepare

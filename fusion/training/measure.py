@@ -7,7 +7,7 @@ from typing import Any
 from fusion.evaluation.evaluate import evaluate
 from fusion.hub.fetch import opened
 from fusion.inference import Predictor, load
-from fusion.recipe_file import Draft
+from fusion.recipe.file import Draft
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.launch import start

@@ -6,7 +6,7 @@ from typing import cast
 from fusion.data.order import Order
 from fusion.encoder import Encoder
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.training.anchors import Anchors
 from fusion.training.progress import Progress
 from fusion.transfer.initial import Start

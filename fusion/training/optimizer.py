@@ -9,7 +9,7 @@ from torch import nn
 
 from fusion.encoder import Encoder
 from fusion.model import Model
-from fusion.recipe import Recipe, Train
+from fusion.recipe.schema import Recipe, Train
 
 
 def optimizer(model: Model, recipe: Recipe, held: Container[nn.Parameter] = frozenset()) -> torch.optim.AdamW:

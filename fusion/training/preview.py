@@ -14,7 +14,7 @@ from fusion.data.collate import BadRow, Collator, Sample
 from fusion.data.draw import Draw, Turn, choices
 from fusion.errors import DataError
 from fusion.fitted import fitted
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.report.media import Described, describe
 

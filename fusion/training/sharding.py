@@ -19,7 +19,7 @@ from fusion.encoder import LISTS
 from fusion.errors import TrainingError
 from fusion.losses import Losses, Rows
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.training import shards
 from fusion.training.reduce import average_gradients, clip
 from fusion.training.sharded_saving import ShardedSaver

@@ -11,7 +11,7 @@ from fusion.data.loader import Reader, Steps
 from fusion.data.order import Order
 from fusion.errors import DataError, Problem, RecipeError, unknown
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 

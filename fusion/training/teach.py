@@ -12,7 +12,7 @@ from fusion.cache.kept import HeldTargets
 from fusion.cache.machine import Machine
 from fusion.data.loader import Reader, Steps
 from fusion.errors import DataError, RunError
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.training.progress import progress
 from fusion.transfer.outputs import Outputs, Taught, outputs_wanted

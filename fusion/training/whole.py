@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fusion.batch import Batch
 from fusion.losses import Losses, Rows
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.training.reduce import average_gradients
 from fusion.training.saving import Saver
 

@@ -15,7 +15,7 @@ from fusion.batch import Batch
 from fusion.errors import TrainingError
 from fusion.losses import Losses, Rows
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.training.divided import Divided, DividedSaver
 from fusion.training.gather import share_buffers
 from fusion.training.reduce import BUCKET, clip, complete

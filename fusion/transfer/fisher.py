@@ -21,7 +21,7 @@ from fusion.manifest import MANIFEST
 from fusion.model import Model
 from fusion.objective import Objective
 from fusion.priors.information import FISHER
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.checkpoint import write_tensors

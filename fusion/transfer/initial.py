@@ -12,7 +12,7 @@ from fusion.encoder import Encoder
 from fusion.errors import Problem, RecipeError, RunError
 from fusion.hub.fetch import located
 from fusion.model import Model, part_of
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.tensors import load_tensors

@@ -22,7 +22,7 @@ from fusion.estimator import Floats, Ints, Labelled
 from fusion.hub.fetch import located
 from fusion.model import Model
 from fusion.objective import Task
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.transfer.initial import initial_model

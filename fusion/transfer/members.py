@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from fusion.errors import RunError
 from fusion.hub.fetch import located
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.tensors import Stored, stored, write

@@ -11,7 +11,7 @@ from fusion.errors import RecipeError, RunError, unknown
 from fusion.hub.fetch import opened
 from fusion.merging import Merging
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.training.dry_run import try_evaluation

@@ -10,9 +10,9 @@ from fusion import build
 from fusion.errors import RunError
 from fusion.files import sha256
 from fusion.picks import complete
-from fusion.recipe import Recipe
-from fusion.recipe_file import read_recipe
-from fusion.recipe_picks import Tune
+from fusion.recipe.file import read_recipe
+from fusion.recipe.picks import Tune
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.shrink.rebuild import applied, rebuild

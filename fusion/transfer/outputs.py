@@ -18,7 +18,7 @@ from fusion.data.draw import choices
 from fusion.data.loader import Steps
 from fusion.data.order import Slots
 from fusion.errors import DataError
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.transfer.teacher import Teacher
 

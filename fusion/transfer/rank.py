@@ -13,7 +13,7 @@ from fusion.errors import DataError, FusionError, PluginError, Problem, RecipeEr
 from fusion.estimator import Estimator
 from fusion.fitted import fitted
 from fusion.picks import complete
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.training.launch import launch
 from fusion.training.watch import together

@@ -12,7 +12,7 @@ from fusion import build
 from fusion.evaluation.evaluate import evaluate
 from fusion.hub.fetch import located
 from fusion.model import part_of
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.transfer.initial import initial_model, weights_of

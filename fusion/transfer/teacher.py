@@ -13,7 +13,7 @@ from fusion.hub.fetch import opened
 from fusion.inference import load
 from fusion.model import Model
 from fusion.objective import Objective
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 
 OUTPUT = "teacher/"

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from fusion.errors import RunError, unknown
 from fusion.evaluation.evaluate import evaluate
 from fusion.model import Model
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.transfer.mixture import Mixture
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fusion.errors import RunError, unknown
-from fusion.recipe import Recipe
-from fusion.recipe_differences import flat
+from fusion.recipe.differences import flat
+from fusion.recipe.schema import Recipe
 from fusion.run import Run
 
 FREE = {"name", *(f"train.{key}" for key in ("seed", "workers", "checkpoint_every", "keep", "log_every"))}

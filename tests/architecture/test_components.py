@@ -12,7 +12,7 @@ from fusion import Component, Registry, Run, hookimpl, merge, read_recipe, train
 from fusion.attack import Norm
 from fusion.mergings.average import Average
 from fusion.picks import ATTACKS
-from fusion.recipe_picks import FuserPick, Tune
+from fusion.recipe.picks import FuserPick, Tune
 from fusion.registry import HOOKS, Offer
 from fusion.shrink.recipes import TEACHES
 from fusion.transfer.rank import SORTING

@@ -37,7 +37,7 @@ ALLOWED = {
     ("fusion/testing/augmentations.py", "pickle.loads"): "the same",
     ("fusion/testing/corruptions.py", "pickle.loads"): "the same",
     (
-        "fusion/recipe_file.py",
+        "fusion/recipe/file.py",
         "runpy.run_path",
     ): "a recipe in .py, which the user names",
     ("recipes/distill_digits.py", "runpy.run_path"): "the recipe beside it",

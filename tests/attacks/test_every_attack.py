@@ -9,7 +9,7 @@ from torch import Tensor
 from fusion import Registry
 from fusion.attack import Attack, Delta, Norm
 from fusion.build import build_attack
-from fusion.recipe_picks import AttackPick
+from fusion.recipe.picks import AttackPick
 from tests.attacks.toys import AUDIO, IMAGE, make
 
 REGISTRY = Registry()

@@ -16,7 +16,7 @@ from fusion import Choices, Component, Encoder, Encoding, Processor, Registry, h
 from fusion.batch import Target
 from fusion.cache.columns import Modality, Targets
 from fusion.cache.key import Key, encoder_key, name_of, probe, source_key
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 
 
 class Plain(Processor):

@@ -9,7 +9,7 @@ import pytest
 
 from fusion import Registry, Run
 from fusion.errors import PluginError
-from fusion.recipe_file import run_script
+from fusion.recipe.file import run_script
 from tests.cli.conftest import Outcome
 
 Fusion = Callable[..., Outcome]

@@ -9,8 +9,8 @@ import pytest
 
 from fusion import RecipeError, Run
 from fusion.cli.show import table
-from fusion.recipe_axis import Range, axis
-from fusion.recipe_text import dump, parse
+from fusion.recipe.axis import Range, axis
+from fusion.recipe.text import dump, parse
 from fusion.report.tables import Mark, Marked
 from tests.cli.conftest import Outcome
 

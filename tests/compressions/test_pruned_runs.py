@@ -8,7 +8,7 @@ from fusion_digits.source import Digits
 from safetensors.torch import load_file
 
 from fusion import Registry, Run, load
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink import speed
 from fusion.shrink.compress import compress
 from fusion.transfer.initial import weights_of

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from fusion import Registry, Run, RunError, compress, load
 from fusion.export.export import export
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink import speed
 from fusion.shrink.dequantize import dequantize
 from fusion.shrink.rebuild import FILE

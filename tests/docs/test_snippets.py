@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 from fusion import Registry, Run, hookspecs, read_recipe, testing
 from fusion.cli import cli
-from fusion.recipe import Recipe
-from fusion.recipe_file import shipped
+from fusion.recipe.file import shipped
+from fusion.recipe.schema import Recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,7 +7,7 @@ from fusion import Registry
 from fusion.build import build_prior
 from fusion.errors import RecipeError
 from fusion.priors.l2sp import L2Sp
-from fusion.recipe_picks import PriorPick
+from fusion.recipe.picks import PriorPick
 
 
 def test_what_is_known_is_pulled_to_its_start_and_what_is_new_is_free() -> None:

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from fusion import Recipe, Registry, Run, read_recipe, study, train
 from fusion.picks import shrink
-from fusion.recipe_file import SHIPPED, shipped
-from fusion.recipe_text import dump
+from fusion.recipe.file import SHIPPED, shipped
+from fusion.recipe.text import dump
 
 SCRIPTS = sorted(SHIPPED.glob("*.py"))
 

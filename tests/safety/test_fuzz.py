@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fusion import FusionError, Registry, Run, decode, load
 from fusion.inference import Predictor
-from fusion.recipe_file import Draft
-from fusion.recipe_text import dump, parse
+from fusion.recipe.file import Draft
+from fusion.recipe.text import dump, parse
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 VALUES = st.recursive(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fusion import RecipeError, Registry, read_recipe
-from fusion.recipe_text import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, parse
+from fusion.recipe.text import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, parse
 from tests.safety.conftest import Payload
 
 

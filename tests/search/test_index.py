@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusion import DataError, Model, Registry, Run, RunError
-from fusion.recipe_picks import SourcePick
+from fusion.recipe.picks import SourcePick
 from fusion.search import Hit, Index
 from fusion.search import record as records
 from fusion.search.part import Part

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fusion import read_recipe, train
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from fusion import PluginError, Predictor, Registry, Run, RunError, compress, load
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink.apply import apply, choose
 from fusion.shrink.rebuild import applied, rebuild
 from fusion.training.verify import verify

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from fusion import Registry, Run, RunError, compress, load
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink import dequantize as module
 from fusion.shrink.dequantize import dequantize
 from fusion.shrink.rebuild import applied

@@ -26,7 +26,7 @@ from fusion import (
     train,
 )
 from fusion.files import sha256
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink.rebuild import FILE, rebuild
 from fusion.tensors import write
 from fusion.transfer.initial import weights_of

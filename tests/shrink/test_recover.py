@@ -26,7 +26,7 @@ from fusion import (
     load,
     train,
 )
-from fusion.recipe_picks import Pick
+from fusion.recipe.picks import Pick
 from fusion.shrink.rebuild import applied
 from fusion.shrink.recipes import distilled
 from tests.training.conftest import Command, installed, python, torchrun

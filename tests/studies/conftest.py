@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fusion import Run
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 from fusion.studies.compare import Comparison, Group, compare
 from fusion.studies.names import Version
 from tests.training.conftest import installed, python, registry, torchrun, toy

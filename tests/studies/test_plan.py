@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fusion import RecipeError, Registry
-from fusion.recipe import Study
-from fusion.recipe_file import Draft
+from fusion.recipe.file import Draft
+from fusion.recipe.schema import Study
 from fusion.studies.plan import Plan, plan
 from tests.training.toys import recipe
 

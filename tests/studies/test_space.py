@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusion import RunError
-from fusion.recipe_axis import Axis, Range
+from fusion.recipe.axis import Axis, Range
 from fusion.studies.space import Result, Values, importance, propose
 
 AXES: dict[str, Axis] = {

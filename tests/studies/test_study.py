@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fusion import DataError, RecipeError, Registry, Run, RunError, TrainingError, study
-from fusion.recipe_differences import differences
-from fusion.recipe_text import dump
+from fusion.recipe.differences import differences
+from fusion.recipe.text import dump
 from fusion.studies.study import Outcome
 from tests.training.toys import recipe, weights
 

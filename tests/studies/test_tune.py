@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fusion import RecipeError, Registry, Run, RunError, TrainingError, read_recipe, train, tune
-from fusion.recipe_axis import Axis
-from fusion.recipe_text import dump
+from fusion.recipe.axis import Axis
+from fusion.recipe.text import dump
 from tests.training.toys import recipe
 
 TEST = {"sources": {"test": {"name": "toy", "view": ["image", "text", "audio"]}}, "retrieval": []}

@@ -9,7 +9,7 @@ import torch
 from fusion import Model, Registry
 from fusion.attack import Norm
 from fusion.build import build_attack
-from fusion.recipe_picks import AttackPick
+from fusion.recipe.picks import AttackPick
 from fusion.threat.attacker import Attacker
 from fusion.threat.harm import Goal, harm
 from tests.threat.conftest import MEAN, STD, batch_of

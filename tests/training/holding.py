@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from fusion import Model, Recipe, Registry
 from fusion.batch import Batch
 from fusion.build import build_model
-from fusion.recipe_file import read_recipe
+from fusion.recipe.file import read_recipe
 from fusion.training.gather import gather
 from fusion.training.guard import step_where
 from fusion.training.launch import launch

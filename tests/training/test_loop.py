@@ -30,7 +30,7 @@ from fusion.build import build_model
 from fusion.errors import Stopped
 from fusion.files import alone
 from fusion.picks import complete
-from fusion.recipe import Train
+from fusion.recipe.schema import Train
 from fusion.training import checkpoint, loop
 from fusion.training.optimizer import learning_rate, optimizer
 from tests.training.toys import lines, recipe, same, weights, write

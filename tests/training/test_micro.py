@@ -26,7 +26,7 @@ from fusion import (
 from fusion.build import build_model
 from fusion.data.parts import together
 from fusion.losses import Losses, Rows
-from fusion.recipe import Train
+from fusion.recipe.schema import Train
 from fusion.training.backward import Backward
 from fusion.training.launch import launch
 from fusion.training.memory import Graphs, limit, moments, used, weighed

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fusion import CheckpointError, Registry, Run, hookimpl, train
-from fusion.recipe import Train
+from fusion.recipe.schema import Train
 from fusion.training.checkpoint import all_in, latest
 from fusion.training.launch import launch
 from fusion.training.progress import progress

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fusion import Recipe, Registry, Run, train
-from fusion.recipe_text import dump
+from fusion.recipe.text import dump
 
 STILL = {f"encoders.{name}.dropout": 0.0 for name in ("image", "text", "audio")} | {"fuser.dropout": 0.0}
 # random layers draw from (seed, step, rank); a sound comes once in four rows, so one of two ranks has none

@@ -9,14 +9,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusion.errors import Problem, RecipeError, unknown
-from fusion.recipe_text import parse, read
+from fusion.recipe.text import parse, read
 
 if TYPE_CHECKING:
-    from fusion.recipe import Recipe
+    from fusion.recipe.schema import Recipe
     from fusion.registry import Registry
 
-_here = Path(__file__).parent
-SHIPPED = next(path for path in (_here / "recipes", _here.parent / "recipes") if path.is_dir())
+_package = Path(__file__).parents[1]
+SHIPPED = next(path for path in (_package / "recipes", _package.parent / "recipes") if path.is_dir())
 
 
 def shipped() -> dict[str, Path]:
@@ -48,7 +48,7 @@ class Draft(NamedTuple):
     def recipe(self, overrides: Sequence[str], registry: "Registry") -> "Recipe":
         """Return the complete recipe with these overrides. Raises RecipeError with all problems."""
         from fusion.picks import complete, component_problems
-        from fusion.recipe import Recipe
+        from fusion.recipe.schema import Recipe
 
         data, overridden = self.overridden(overrides)
         problems = component_problems(data, registry)
@@ -134,7 +134,7 @@ def _override(data: dict[str, Any], override: str) -> str:
 
 
 def _from_python(path: Path, registry: "Registry") -> tuple[dict[str, Any], dict[str, int]]:
-    from fusion.recipe import Recipe
+    from fusion.recipe.schema import Recipe
 
     recipe = vars(run_script(path, registry)).get("recipe")
     if not isinstance(recipe, Recipe):

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic import ValidatorFunctionWrapHandler as Check
 
 from fusion.errors import Problem, RecipeError
-from fusion.recipe_picks import (
+from fusion.recipe.picks import (
     AdversarialPick,
     AugmentationPick,
     EncoderPick,
@@ -21,7 +21,7 @@ from fusion.recipe_picks import (
     SourcePick,
     StressedBy,
 )
-from fusion.recipe_problems import held_problems, reference_problems, schema_problems
+from fusion.recipe.problems import held_problems, reference_problems, schema_problems
 
 Name = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]  # becomes a part of metric keys, and of paths
 Positive = Annotated[int, Field(ge=1)]

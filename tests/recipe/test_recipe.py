@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from fusion import Component, Recipe, RecipeError, Registry, Run, hookimpl, read_recipe
 from fusion.build import build_sources
 from fusion.picks import complete, shrink
-from fusion.recipe_axis import over
-from fusion.recipe_file import find, shipped
-from fusion.recipe_text import dump, parse
+from fusion.recipe.axis import over
+from fusion.recipe.file import find, shipped
+from fusion.recipe.text import dump, parse
 
 ACCUMULATED = (
     "adding up the gradients of small batches is no large batch: a contrastive loss would compare each row "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fusion.recipe import Recipe
+from fusion.recipe.schema import Recipe
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:

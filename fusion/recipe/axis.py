@@ -5,7 +5,7 @@ import re
 from typing import Any, NamedTuple
 
 from fusion.errors import Problem, RecipeError
-from fusion.recipe_text import parse
+from fusion.recipe.text import parse
 
 RANGE = re.compile(r"(float|log|int|logint):([^:,]+):([^:,]+)")
 

@@ -1,0 +1,1 @@
+"""The recipe: a whole experiment as data, from text to what is wrong with it."""
