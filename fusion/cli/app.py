@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import host_option, names_option, port_option, run_argument
+from fusion.cli.arguments import host_option, megabytes_option, names_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -17,13 +17,7 @@ NEEDED = ("gradio", "fastapi", "uvicorn")
 @host_option
 @names_option
 @port_option(7860)
-@click.option(
-    "--max-mb",
-    default=8.0,
-    show_default=True,
-    type=click.FloatRange(0.001),
-    help="Megabytes of all samples that are given at once.",
-)
+@megabytes_option("Megabytes of all samples that are given at once.")
 @click.option("--index", "name", help="Where to look for nearest rows, where RUN has several.")
 @registry_argument
 def command(

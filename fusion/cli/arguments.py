@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fusion.encoder import Processor
 
 TRAINED = ("encoders", "width", "fuser", "objectives")
+MEASURED = ("evaluate", "classes")  # sections that say what is measured
+TAKES_A_ROW = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 class RecipeName(click.types.StringParamType):
@@ -39,6 +41,13 @@ def leave_what_was_trained(
                 ctx,
             )
     return overrides
+
+
+def leave_but_what_is_measured(ctx: click.Context, overrides: Sequence[str], why: str) -> None:
+    for override in overrides:
+        if override.partition("=")[0].partition(".")[0] not in MEASURED:
+            measured = ", ".join(MEASURED)
+            raise click.UsageError(f"{override!r}: {why} only what is measured can change: {measured}", ctx)
 
 
 def listed(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
@@ -115,6 +124,17 @@ measured_argument = click.argument(
     "overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained
 )
 run_argument = click.argument("run", type=RunPlace())
+asked_argument = click.argument("run", type=RunPlace(), metavar="RUN [--MODALITY VALUE]...")
+tiny_option = click.option(
+    "--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?"
+)
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/."
+)
+source_option = click.option(
+    "--source",
+    help="A source by its name in `evaluate.sources` or `sources` of the recipe; by default the first.",
+)
 host_option = click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere."
 )
@@ -136,6 +156,16 @@ def port_option(default: int) -> Callable[[Any], Any]:
         type=click.IntRange(0, 65535),
         help="0 takes any that is free, and says which.",
     )
+
+
+def html_option(says: str) -> Callable[[Any], Any]:
+    """Return the option of a command that also writes a page."""
+    return click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help=says)
+
+
+def megabytes_option(says: str) -> Callable[[Any], Any]:
+    """Return the option of a command that reads what strangers send."""
+    return click.option("--max-mb", default=8.0, show_default=True, type=click.FloatRange(0.001), help=says)
 
 
 launch_option = click.option(

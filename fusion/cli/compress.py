@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusion.cli.arguments import leave_what_was_trained, run_argument
+from fusion.cli.arguments import leave_but_what_is_measured, measured_argument, out_option, run_argument
 from fusion.cli.show import json_option, print_json, registry_argument, tables
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from fusion.recipe.picks import Pick
 
 TAKING = ("--with", "--distil")
-MEASURED = ("evaluate", "classes")  # sections that say what is measured
 
 
 class _Taking(click.Command):
@@ -52,7 +51,7 @@ def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
 
 @click.command("compress", cls=_Taking, short_help="Make a run smaller, and say what that costs.")
 @run_argument
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", callback=leave_what_was_trained)
+@measured_argument
 @click.option(
     "--with",
     "chosen",
@@ -90,7 +89,7 @@ def _picks(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
     metavar="KEY",
     help="A metric that decides; by default all first ones of pairs, zero-shot, and tasks by subset.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@out_option
 @json_option
 @registry_argument
 @click.pass_context
@@ -123,12 +122,8 @@ def command(
     from fusion.report.compared import compared
     from fusion.shrink.compress import compress
 
-    for override in () if recover or distil else overrides:
-        if override.partition("=")[0].partition(".")[0] not in MEASURED:
-            raise click.UsageError(
-                f"{override!r}: without --recover only what is measured can change: {', '.join(MEASURED)}",
-                context,
-            )
+    if not recover and not distil:
+        leave_but_what_is_measured(context, overrides, "without --recover")
     if steps is not None and not distil:
         raise click.UsageError(
             "--steps is how long a student learns; give --distil, or --recover STEPS", context

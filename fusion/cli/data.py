@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, recipe_argument
-from fusion.cli.show import json_option, print_json, registry_argument, table
+from fusion.cli.arguments import html_option, overrides_argument, recipe_argument
+from fusion.cli.show import json_option, print_json, registry_argument, table, written
 from fusion.registry import Registry
 
 
@@ -15,11 +15,7 @@ from fusion.registry import Registry
 @click.option(
     "--sample", default=200, show_default=True, type=click.IntRange(1), help="Rows of each source to read."
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with pictures, sounds and texts, as they are and as training varies them.",
-)
+@html_option("Write a page with pictures, sounds and texts, as they are and as training varies them.")
 @click.option("--tiny", is_flag=True, help="Tiny encoders: look at the rows without the weights.")
 @json_option
 @registry_argument
@@ -40,7 +36,6 @@ def command(
     \b
     fusion data bind_digits --html data.html
     """
-    from fusion.errors import DataError
     from fusion.picks import complete, shrink
     from fusion.recipe.file import read_recipe
     from fusion.report.preview import render, told
@@ -50,10 +45,8 @@ def command(
     chosen = (shrink if tiny else complete)(wanted, registry)
     found = preview(chosen, registry, sample)
     if html is not None:
-        try:
+        with written(html):
             render(chosen.name, found, chosen.classes, html)
-        except OSError as error:
-            raise DataError(f"cannot write {html}: {error}") from error
     if as_json:
         print_json([_plain(part._asdict()) for part in found])
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import launch_option, measured_argument, run_argument
+from fusion.cli.arguments import launch_option, measured_argument, run_argument, source_option
 from fusion.cli.show import registry_argument, warn
 from fusion.launch.start import start as become
 from fusion.registry import Registry
@@ -17,10 +17,7 @@ PRECISIONS = ("float32", "float16", "int8", "binary")
 @click.command("embed", short_help="Write the vectors of a source to parquet.")
 @run_argument
 @measured_argument
-@click.option(
-    "--source",
-    help="A source by its name in `evaluate.sources` or `sources` of the recipe; by default the first.",
-)
+@source_option
 @click.option(
     "-o",
     "--out",

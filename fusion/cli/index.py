@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusion.cli.arguments import launch_option, measured_argument, rows, run_argument
+from fusion.cli.arguments import launch_option, measured_argument, rows, run_argument, source_option
 from fusion.cli.show import json_option, print_json, registry_argument, table, warn
 from fusion.launch.start import start as become
 from fusion.registry import Registry
@@ -21,10 +21,7 @@ KINDS = ("auto", "exact", "int8", "ivf", "hnsw")
 @click.command("index", short_help="Keep the vectors of a source, to search.")
 @run_argument
 @measured_argument
-@click.option(
-    "--source",
-    help="A source by its name in `evaluate.sources` or `sources` of the recipe; by default the first.",
-)
+@source_option
 @click.option("--name", help="Of the index; by default that of the source.")
 @click.option(
     "--remove", callback=rows, metavar="ROWS", help="Rows to leave out from now on, such as 3,10-12."

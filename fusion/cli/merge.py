@@ -4,11 +4,9 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import leave_what_was_trained, numbers
+from fusion.cli.arguments import leave_but_what_is_measured, leave_what_was_trained, numbers, out_option
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, tables
 from fusion.registry import Registry
-
-MEASURED = ("evaluate", "classes")  # sections that say what is measured
 
 
 def _parts(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, list[float]]:
@@ -40,7 +38,7 @@ def _parts(ctx: click.Context, param: click.Parameter, text: str | None) -> dict
     metavar="KEY KEY",
     help="Also measure --weights 0, 0.1 ... 1, and draw the second metric against the first in the report.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@out_option
 @json_option
 @registry_argument
 @click.pass_context
@@ -78,13 +76,7 @@ def command(
     folders = [text for text in given if "=" not in text]
     overrides = tuple(text for text in given if "=" in text)
     leave_what_was_trained(context, context.command.params[0], overrides)
-    for override in overrides:
-        if override.partition("=")[0].partition(".")[0] not in MEASURED:
-            raise click.UsageError(
-                f"{override!r}: a merged run has the recipe of the first; only what is "
-                f"measured can change: {', '.join(MEASURED)}",
-                context,
-            )
+    leave_but_what_is_measured(context, overrides, "a merged run has the recipe of the first;")
     chosen = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

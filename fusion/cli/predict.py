@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusion.cli.arguments import RunPlace, row_of
-from fusion.cli.show import json_option, print_json, registry_argument, table, tables, warn
-from fusion.errors import DataError
+from fusion.cli.arguments import TAKES_A_ROW, asked_argument, html_option, row_of
+from fusion.cli.show import json_option, print_json, registry_argument, table, tables, warn, written
 from fusion.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
 @click.command(
     "predict",
     short_help="Answer for one row, given as files or text.",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    context_settings=TAKES_A_ROW,
 )
-@click.argument("run", type=RunPlace(), metavar="RUN [--MODALITY VALUE]...")
+@asked_argument
 @click.option(
     "--zero-shot", is_flag=True, help="Also classify by distance to the names of the recipe's classes."
 )
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also tell what each modality contributes, and what the fuser takes of it.",
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="With --explain: write a page, also with what speaks for the answer in each input (needs captum).",
+@html_option(
+    "With --explain: write a page, also with what speaks for the answer in each input (needs captum)."
 )
 @click.option(
     "--nearest",
@@ -94,33 +91,25 @@ def command(
         for name, found in predictor.zero_shot(row, recipe.classes, templates, modality).items():
             score = found.probabilities[0].tolist()
             answers[f"zero-shot {name}"] = {"value": found.labels[0], "score": score}
-    written = {name: _written(**answer) for name, answer in answers.items()}
+    said = {name: _said(**answer) for name, answer in answers.items()}
     explained = None
     if explain:
         explained = predictor.explain(
             row, attribute=html is not None, nearest=nearest, source=source, embedded=embedded
         )
         if html is not None:
-            _write(html, recipe.name, row, explained, {name: " ".join(written[name]) for name in tasks})
+            from fusion.report.explained import render
+
+            with written(html):
+                render(recipe.name, row, explained, {name: " ".join(said[name]) for name in tasks}, html)
     if as_json:
         print_json(answers if explained is None else _joined(answers, explained))
         return
-    table(("task", "answer", "score"), [(name, *words) for name, words in written.items()])
+    table(("task", "answer", "score"), [(name, *words) for name, words in said.items()])
     if explained is not None:
-        _print(explained, {name: words[0] for name, words in written.items()})
+        _print(explained, {name: words[0] for name, words in said.items()})
     if html is not None:
         click.echo(f"page  {html}")
-
-
-def _write(
-    html: Path, name: str, row: dict[str, Any], explained: "Explanation", answers: dict[str, str]
-) -> None:
-    from fusion.report.explained import render
-
-    try:
-        render(name, row, explained, answers, html)
-    except OSError as error:
-        raise DataError(f"cannot write {html}: {error}") from error
 
 
 def _print(explained: "Explanation", answers: dict[str, str]) -> None:
@@ -149,7 +138,7 @@ def _joined(answers: dict[str, dict[str, Any]], explained: "Explanation") -> dic
     return joined
 
 
-def _written(value: Any, score: Any) -> tuple[str, str]:
+def _said(value: Any, score: Any) -> tuple[str, str]:
     """Say an answer and how sure it is: a class, numbers (which are their own score), or flags."""
     match value:
         case float():

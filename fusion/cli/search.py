@@ -4,18 +4,17 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import RunPlace, listed, row_of
-from fusion.cli.show import json_option, print_json, registry_argument, table
-from fusion.errors import DataError
+from fusion.cli.arguments import TAKES_A_ROW, asked_argument, html_option, listed, row_of
+from fusion.cli.show import json_option, print_json, registry_argument, table, written
 from fusion.registry import Registry
 
 
 @click.command(
     "search",
     short_help="Find rows by a text, an image, a sound.",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    context_settings=TAKES_A_ROW,
 )
-@click.argument("run", type=RunPlace(), metavar="RUN [--MODALITY VALUE]...")
+@asked_argument
 @click.option(
     "--in",
     "within",
@@ -25,11 +24,7 @@ from fusion.registry import Registry
 )
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="How many to find.")
 @click.option("--index", "name", help="Which, where RUN has several.")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with the pictures, sounds and texts that were found.",
-)
+@html_option("Write a page with the pictures, sounds and texts that were found.")
 @json_option
 @click.pass_context
 @registry_argument
@@ -65,11 +60,9 @@ def command(
         from fusion.report.found import render
 
         samples = [index.sample(hit) for hit in hits]
-        try:
+        with written(html):
             found = list(zip(hits, samples, strict=True))
             render(predictor.recipe.name, row, found, predictor.model.modalities, html)
-        except OSError as error:
-            raise DataError(f"cannot write {html}: {error}") from error
     if as_json:
         print_json(
             {"index": index.name, "within": index.within(within), "hits": [hit._asdict() for hit in hits]}

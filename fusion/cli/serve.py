@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import host_option, names_option, port_option, run_argument
+from fusion.cli.arguments import host_option, megabytes_option, names_option, port_option, run_argument
 from fusion.cli.show import registry_argument
 from fusion.errors import RunError
 from fusion.registry import Registry
@@ -45,13 +45,7 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
     type=click.FloatRange(0.01),
     help="Seconds for a request (408, 504).",
 )
-@click.option(
-    "--max-mb",
-    default=8.0,
-    show_default=True,
-    type=click.FloatRange(0.001),
-    help="Megabytes of a request (413).",
-)
+@megabytes_option("Megabytes of a request (413).")
 @click.option(
     "--max-rows", default=64, show_default=True, type=click.IntRange(1), help="Rows of a request (422)."
 )

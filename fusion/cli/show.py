@@ -5,12 +5,14 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusion.errors import DataError
 from fusion.registry import Registry
 
 if TYPE_CHECKING:
@@ -99,6 +101,15 @@ def tables(parts: "Iterable[Table]") -> None:
         hidden = part.columns[kept:]
         caption = part.caption + (f" (without {', '.join(hidden)}: the terminal is narrow)" if hidden else "")
         table(part.columns[:kept], [row[:kept] for row in part.rows], caption)
+
+
+@contextmanager
+def written(page: Path) -> Iterator[None]:
+    """Raise DataError where the page that is asked for cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write {page}: {error}") from error
 
 
 def findings(found: "Findings | Tuned", page: Path, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.arguments import overrides_argument, recipe_argument, tiny_option
 from fusion.cli.show import findings, json_option, registry_argument
 from fusion.registry import Registry
 
@@ -22,7 +22,7 @@ from fusion.registry import Registry
 )
 @click.option("--baseline", metavar="NAME", help="The version over which gains are told.")
 @click.option("--retention/--no-retention", default=True, help="Measure what was kept of earlier runs.")
-@click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
+@tiny_option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; by default runs/studies/NAME.")
 @json_option
 @click.pass_context

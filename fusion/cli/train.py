@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import launch_option, overrides_argument, recipe_argument
+from fusion.cli.arguments import launch_option, out_option, overrides_argument, recipe_argument, tiny_option
 from fusion.cli.show import json_option, metrics, print_json, registry_argument, warn
 from fusion.launch.start import start
 from fusion.registry import Registry
@@ -15,12 +15,12 @@ from fusion.registry import Registry
 @click.command("train", short_help="Train a recipe, evaluate it, write its report.")
 @recipe_argument
 @overrides_argument
-@click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
+@tiny_option
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in --out, or with the newest of this recipe."
 )
 @click.option("--profile", is_flag=True, help="Write a trace of some steps, and say where their time goes.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder; by default a new one in runs/.")
+@out_option
 @launch_option
 @json_option
 @registry_argument

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fusion.cli.arguments import overrides_argument, recipe_argument
+from fusion.cli.arguments import overrides_argument, recipe_argument, tiny_option
 from fusion.cli.show import findings, json_option, registry_argument
 from fusion.registry import Registry
 
@@ -29,7 +29,7 @@ from fusion.registry import Registry
     help="Trainings, those there included.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the search.")
-@click.option("--tiny", is_flag=True, help="Tiny components and a few steps: does it run at all?")
+@tiny_option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; by default runs/tunes/NAME.")
 @json_option
 @click.pass_context

@@ -42,7 +42,6 @@ def push(
     branch: str | None = None,
     private: bool = False,
     licence: str | None = None,
-    message: str | None = None,
 ) -> Pushed:
     """Write a run and its card to the repository `name`, "org/name", which is made where there is none.
 
@@ -64,7 +63,7 @@ def push(
                 CommitOperationAdd(README, text.encode()),
                 *(CommitOperationAdd(path.relative_to(run.folder).as_posix(), path) for path in given),
             ],
-            commit_message=message or f"{run.recipe.name}, by fusion {run.manifest['fusion']}",
+            commit_message=f"{run.recipe.name}, by fusion {run.manifest['fusion']}",
             revision=branch,
         )
     except failures() as error:

@@ -7,7 +7,7 @@ from fusion.report.figures import Chart
 from fusion.report.numbers import brief, is_share
 from fusion.studies import matrix, words
 from fusion.studies.amounts import lines
-from fusion.studies.compare import Comparison
+from fusion.studies.compare import Comparison, Spread
 
 
 def values(found: Comparison) -> list[Chart]:
@@ -15,14 +15,7 @@ def values(found: Comparison) -> list[Chart]:
     measure = found.deciding
     losing = {name for name, gain in found.gains.items() if measure in gain and gain[measure].mean < 0}
     rows = [
-        Dot(
-            name,
-            value.mean,
-            value.deviation,
-            list(value.by_seed.values()),
-            words.spread(measure, value),
-            name in losing,
-        )
+        _dot(name, value, words.spread(measure, value), name in losing)
         for name in found.compared
         if (value := found.values[name].get(measure)) is not None
     ]
@@ -35,14 +28,7 @@ def gains(found: Comparison) -> list[Chart]:
     """Return the gain of every version over its baseline."""
     measure = found.deciding
     rows = [
-        Dot(
-            name,
-            value.mean,
-            value.deviation,
-            list(value.by_seed.values()),
-            words.gain(measure, value),
-            value.mean < 0,
-        )
+        _dot(name, value, words.gain(measure, value), value.mean < 0)
         for name, of in found.gains.items()
         if (value := of.get(measure)) is not None
     ]
@@ -112,6 +98,10 @@ def transfer(found: Comparison) -> list[Chart]:
 def ticks(measure: str) -> Callable[[float], str]:
     """Return how the numbers of an axis of this measure are written."""
     return (lambda value: f"{100 * value:g} %") if is_share(measure) else brief
+
+
+def _dot(name: str, value: Spread, written: str, worse: bool) -> Dot:
+    return Dot(name, value.mean, value.deviation, list(value.by_seed.values()), written, worse)
 
 
 def _signed(value: float) -> str:

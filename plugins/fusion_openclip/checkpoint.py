@@ -1,6 +1,5 @@
 """Find what an open_clip model is made of: its configuration, preprocessing and the file of its weights."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
+from fusion_timm.pretrained import file_of, origin, refuse
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
@@ -21,7 +21,6 @@ PREFERRED = (
     "model.safetensors",
     "pytorch_model.bin",
 )
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 OWN = {path.stem: path for path in (Path(__file__).parent / "architectures").glob("*.json")}
 
 
@@ -51,12 +50,16 @@ def find(model: str, pretrained: bool | str | None, revision: str | None) -> Che
     if model in OWN or model in open_clip.list_models():
         return _registered(model, pretrained, revision)
     if path.suffix == ".json" and path.is_file():
-        _refuse(revision, model)
-        return _with(read(path, model), _given(pretrained), f"{model}:{pretrained}")
+        refuse(revision, model)
+        if pretrained is True:
+            raise ValueError(
+                "an architecture has no weights of its own; set pretrained to their path, or to false"
+            )
+        return _with(read(path, model), file_of(pretrained, PREFERRED), f"{model}:{pretrained}")
     if model.startswith(FOLDER) or path.is_dir():
-        _refuse(revision, model)
+        refuse(revision, model)
         checkpoint = read(path / CONFIG, model, tokenizer=path)
-        return _with(checkpoint, weights_in(path) if pretrained is True else _given(pretrained), model)
+        return _with(checkpoint, file_of(path if pretrained is True else pretrained, PREFERRED), model)
     close = get_close_matches(model, open_clip.list_models(), 3)
     hint = f"did you mean {', '.join(close)}?" if close else "open_clip.list_models() names them all."
     raise ValueError(
@@ -85,18 +88,6 @@ def read(path: Path, name: str, tokenizer: Path | None = None) -> Checkpoint:
     return Checkpoint(name, config, preprocessing, Tokenizer(named) if named else None)
 
 
-def weights_in(folder: Path) -> Path:
-    """Return the file of the weights in a folder; the names that open_clip writes come first."""
-    for name in PREFERRED:
-        if (folder / name).is_file():
-            return folder / name
-    found = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-    if len(found) == 1:
-        return found[0]
-    holds = f"holds {', '.join(path.name for path in found)}" if found else "holds no weights"
-    raise ValueError(f"{folder} {holds}; say which file with pretrained: PATH, or pretrained: false for none")
-
-
 def _registered(model: str, pretrained: bool | str | None, revision: str | None) -> Checkpoint:
     config = read(OWN[model], model).config if model in OWN else open_clip.get_model_config(model)
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -118,7 +109,7 @@ def _registered(model: str, pretrained: bool | str | None, revision: str | None)
     checkpoint = Checkpoint(model, config, preprocessing, Tokenizer(named) if named else None)
     if tag:
         return _with(checkpoint, _tagged(tag, revision), f"{model}:{pretrained}")
-    _refuse(revision, "a file" if pretrained else "an architecture with random weights")
+    refuse(revision, "a file" if pretrained else "an architecture with random weights")
     if pretrained and not Path(pretrained).expanduser().exists():
         close = get_close_matches(pretrained, tags, 1)
         hint = f"did you mean {close[0]}? " if close else ""
@@ -126,7 +117,7 @@ def _registered(model: str, pretrained: bool | str | None, revision: str | None)
             f"pretrained is {pretrained!r}, which is neither a file nor weights of {model}; {hint}known: "
             f"{', '.join(tags) or 'none'}"
         )
-    weights = _given(pretrained)
+    weights = file_of(pretrained, PREFERRED)
     beside = weights.parent / CONFIG if weights else None
     if beside and beside.is_file() and _quick(read(beside, model).config) != _quick(config):
         raise ValueError(
@@ -145,23 +136,8 @@ def _on_hub(name: str, pretrained: bool | str | None, revision: str | None) -> C
     checkpoint = read(config, f"{HUB}{name}")
     if checkpoint.tokenizer == Tokenizer(name):
         checkpoint = checkpoint._replace(tokenizer=Tokenizer(name, revision))
-    weights = _download(name, None, revision) if pretrained is True else _given(pretrained)
-    return _with(checkpoint, weights, f"{HUB}{name}")
-
-
-def _given(pretrained: bool | str | None) -> Path | None:
-    if not pretrained:
-        return None
-    if pretrained is True:
-        raise ValueError(
-            "an architecture has no weights of its own; set pretrained to their path, or to false"
-        )
-    path = Path(pretrained).expanduser()
-    if path.is_dir():
-        return weights_in(path)
-    if not path.is_file():
-        raise ValueError(f"pretrained: there is no file {pretrained!r}")
-    return path
+    meant = _download(name, None, revision) if pretrained is True else pretrained
+    return _with(checkpoint, file_of(meant, PREFERRED), f"{HUB}{name}")
 
 
 def _tagged(tag: Mapping[str, Any], revision: str | None) -> Path:
@@ -169,7 +145,7 @@ def _tagged(tag: Mapping[str, Any], revision: str | None) -> Path:
     repository, filename = os.path.split(tag.get("hf_hub", ""))
     if repository:
         return _download(repository, filename or None, revision)
-    _refuse(revision, "this tag")
+    refuse(revision, "this tag")
     try:
         return Path(download_pretrained(dict(tag)))
     except (OSError, RuntimeError) as error:
@@ -192,17 +168,4 @@ def _download(repository: str, filename: str | None, revision: str | None) -> Pa
 
 
 def _with(checkpoint: Checkpoint, weights: Path | None, model: str) -> Checkpoint:
-    """Return the checkpoint with these weights, and where they come from."""
-    if weights is None:
-        return checkpoint
-    origin = {"model": model}
-    if weights.parent.parent.name == "snapshots":  # the Hub's cache: snapshots/COMMIT/FILE
-        origin["revision"] = weights.parent.name
-    with weights.open("rb") as file:
-        origin["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return checkpoint._replace(weights=weights, origin=origin)
-
-
-def _refuse(revision: str | None, what: str) -> None:
-    if revision:
-        raise ValueError(f"revision is {revision!r}, but {what} has none; only models on the Hub do")
+    return checkpoint._replace(weights=weights, origin=origin(weights, model))

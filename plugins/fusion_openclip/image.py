@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Self
 
+from fusion_timm.pretrained import hold_statistics
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
@@ -64,9 +65,7 @@ class OpenClipImage(Encoder):
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self.frozen_statistics:
-            for module in self.modules():
-                if "running_var" in dict(module.named_buffers(recurse=False)):
-                    module.eval()
+            hold_statistics(self)
         return self
 
     def layer_groups(self) -> list[list[nn.Parameter]]:

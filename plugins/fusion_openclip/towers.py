@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from fusion_timm.pretrained import first
 from torch import nn
 
 from fusion import shared
@@ -75,17 +76,12 @@ def _build(checkpoint: Checkpoint) -> nn.Module:
             f"`hf download {text_model} config.json`"
         ) from error
     except Exception as error:  # whatever the parts make of a configuration that is not for them
-        raise ValueError(f"open_clip cannot build {checkpoint.name}: {_first(error)}") from error
+        raise ValueError(f"open_clip cannot build {checkpoint.name}: {first(error)}") from error
     if checkpoint.weights is not None:
         try:
             open_clip.load_checkpoint(model, str(checkpoint.weights), strict=True, weights_only=True)
         except Exception as error:  # SafetensorError, UnpicklingError, RuntimeError for other shapes ...
             raise ValueError(
-                f"cannot load the weights {checkpoint.weights} into {checkpoint.name}: {_first(error)}"
+                f"cannot load the weights {checkpoint.weights} into {checkpoint.name}: {first(error)}"
             ) from error
     return model
-
-
-def _first(error: Exception) -> str:
-    """Return the start of what an error says, on one line."""
-    return " ".join(str(error).split())[:300] or repr(error)

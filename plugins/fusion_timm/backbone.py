@@ -6,6 +6,7 @@ import timm
 from torch import Tensor, nn
 
 from fusion_timm.checkpoint import Checkpoint
+from fusion_timm.pretrained import first
 
 
 def build(checkpoint: Checkpoint, size: int | None) -> nn.Module:
@@ -19,7 +20,7 @@ def build(checkpoint: Checkpoint, size: int | None) -> nn.Module:
         try:
             model = timm.create_model(architecture, pretrained_cfg=config, **arguments)
         except Exception as error:  # of a thousand architectures, each refuses in its own way
-            raise ValueError(f"timm cannot build {architecture} with {arguments}: {_first(error)}") from error
+            raise ValueError(f"timm cannot build {architecture} with {arguments}: {first(error)}") from error
     model.reset_classifier(0)
     return model
 
@@ -30,7 +31,7 @@ def _load(checkpoint: Checkpoint, arguments: dict[str, Any]) -> Any:
     try:
         state = timm.models.load_state_dict(str(weights), weights_only=True)
     except Exception as error:  # OSError, RuntimeError, SafetensorError, UnpicklingError ...
-        raise ValueError(f"cannot read the weights {weights}: {_first(error)}") from error
+        raise ValueError(f"cannot read the weights {weights}: {first(error)}") from error
     tag = config.get("tag")
     registered = timm.models.is_model_pretrained(f"{architecture}.{tag}")
     reasons = []
@@ -47,7 +48,7 @@ def _load(checkpoint: Checkpoint, arguments: dict[str, Any]) -> Any:
             continue
         del model.pretrained_cfg["state_dict"]  # or the weights stay in memory twice
         return model
-    raise ValueError(f"the weights {weights} do not fit {architecture}: {_first(reasons[0])}") from reasons[0]
+    raise ValueError(f"the weights {weights} do not fit {architecture}: {first(reasons[0])}") from reasons[0]
 
 
 def _classes(state: dict[str, Tensor], config: dict[str, Any]) -> list[int]:
@@ -97,8 +98,3 @@ def _leaves(outputs: tuple[Tensor, ...]) -> set[Tensor]:
         seen |= following
         todo += following
     return leaves
-
-
-def _first(error: Exception) -> str:
-    """Return the start of what an error says, on one line."""
-    return " ".join(str(error).split())[:300] or repr(error)

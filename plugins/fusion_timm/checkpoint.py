@@ -1,7 +1,6 @@
 """Find what a timm model is made of: its architecture, its configuration and the file of its weights."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,11 +13,12 @@ from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from timm.models import PretrainedCfg
 
+from fusion_timm.pretrained import file_of, origin, refuse
+
 HUB, FOLDER = "hf-hub:", "local-dir:"
 CONFIG = "config.json"
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 PREFERRED = (SAFE, PICKLED, "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 PLACES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load")
 NOT_OF_MODELS = {  # what timm.create_model takes for itself, or what changes more than the model
     *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path"),
@@ -46,9 +46,9 @@ def find(model: str, pretrained: bool | str | None, revision: str | None) -> Che
     if timm.is_model(architecture):
         return _registered(model, pretrained, revision)
     if model.startswith(FOLDER) or folder.is_dir():
-        _refuse(revision, model)
+        refuse(revision, model)
         checkpoint = read(folder)
-        return _with(checkpoint, weights_in(folder) if pretrained is True else _given(pretrained), model)
+        return _with(checkpoint, file_of(folder if pretrained is True else pretrained, PREFERRED), model)
     close = get_close_matches(architecture, timm.list_models(), 3)
     hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() names them all."
     raise ValueError(
@@ -89,18 +89,6 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / CONFIG).write_text(json.dumps(said, indent=2) + "\n", "utf-8")
 
 
-def weights_in(folder: Path) -> Path:
-    """Return the file of the weights in a folder; the names that timm writes come first."""
-    for name in PREFERRED:
-        if (folder / name).is_file():
-            return folder / name
-    found = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-    if len(found) == 1:
-        return found[0]
-    holds = f"holds {', '.join(path.name for path in found)}" if found else "holds no weights"
-    raise ValueError(f"{folder} {holds}; say which file with pretrained: PATH, or pretrained: false for none")
-
-
 def _registered(model: str, pretrained: bool | str | None, revision: str | None) -> Checkpoint:
     architecture, _ = timm.models.split_model_name_tag(model)
     tags = ", ".join(timm.list_models(f"{architecture}.*", pretrained=True)) or "none"
@@ -110,13 +98,13 @@ def _registered(model: str, pretrained: bool | str | None, revision: str | None)
         raise ValueError(f"timm has no weights {model!r}; it has: {tags}") from error
     checkpoint = Checkpoint(architecture, _plain(found.to_dict()), {})
     if pretrained is not True:
-        _refuse(revision, "a file" if pretrained else "random weights")
-        return _with(checkpoint, _given(pretrained), f"{architecture}:{pretrained}")
+        refuse(revision, "a file" if pretrained else "random weights")
+        return _with(checkpoint, file_of(pretrained, PREFERRED), f"{architecture}:{pretrained}")
     name = f"{architecture}.{found.tag}" if found.tag else architecture
     if found.hf_hub_id:
         weights = _download(found.hf_hub_id, found.hf_hub_filename or PICKLED, revision)
     elif found.url:
-        _refuse(revision, f"{name}, whose weights are at {found.url},")
+        refuse(revision, f"{name}, whose weights are at {found.url},")
         weights = _fetch(found.url, name)
     else:
         raise ValueError(
@@ -132,22 +120,8 @@ def _on_hub(name: str, pretrained: bool | str | None, revision: str | None) -> C
         raise ValueError(f"model says revision {at} and revision says {revision}; give one of them")
     revision = revision or at or None
     checkpoint = read(_download(repository, CONFIG, revision).parent)
-    weights = _download(repository, PICKLED, revision) if pretrained is True else _given(pretrained)
-    return _with(checkpoint, weights, f"{HUB}{repository}")
-
-
-def _given(pretrained: bool | str | None) -> Path | None:
-    if not pretrained:
-        return None
-    path = Path(str(pretrained)).expanduser()
-    if path.is_dir():
-        return weights_in(path)
-    if not path.is_file():
-        raise ValueError(
-            f"pretrained: there is no file {pretrained!r}; give a weights file, true for the model's own "
-            "weights, or false for random ones"
-        )
-    return path
+    meant = _download(repository, PICKLED, revision) if pretrained is True else pretrained
+    return _with(checkpoint, file_of(meant, PREFERRED), f"{HUB}{repository}")
 
 
 def _download(repository: str, filename: str, revision: str | None) -> Path:
@@ -183,20 +157,7 @@ def _fetch(url: str, name: str) -> Path:
 
 
 def _with(checkpoint: Checkpoint, weights: Path | None, name: str) -> Checkpoint:
-    """Return the checkpoint with these weights, and where they come from."""
-    if weights is None:
-        return checkpoint
-    origin = {"model": name}
-    if weights.parent.parent.name == "snapshots":  # the Hub's cache: snapshots/COMMIT/FILE
-        origin["revision"] = weights.parent.name
-    with weights.open("rb") as file:
-        origin["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return checkpoint._replace(weights=weights, origin=origin)
-
-
-def _refuse(revision: str | None, what: str) -> None:
-    if revision:
-        raise ValueError(f"revision is {revision!r}, but {what} has none; only models on the Hub do")
+    return checkpoint._replace(weights=weights, origin=origin(weights, name))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

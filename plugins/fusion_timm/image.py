@@ -12,6 +12,7 @@ from fusion import Encoder, Encoding
 from fusion_timm.backbone import build, flatten, prune
 from fusion_timm.checkpoint import find, read, write
 from fusion_timm.preprocessing import ImageProcessor
+from fusion_timm.pretrained import hold_statistics
 
 
 class TimmImage(Encoder):
@@ -75,9 +76,7 @@ class TimmImage(Encoder):
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self.frozen_statistics:
-            for module in self.modules():
-                if "running_var" in dict(module.named_buffers(recurse=False)):
-                    module.eval()
+            hold_statistics(self)
         return self
 
     def save_assets(self, folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
+from fusion_timm.pretrained import hold_statistics
 from pydantic import Field
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -17,7 +18,7 @@ from fusion.buckets import pack, plan, restore, unpack
 from fusion_transformers.configuration import describe
 from fusion_transformers.frontend import Frontend
 from fusion_transformers.frontends import frontend_of
-from fusion_transformers.loading import class_of, hold_statistics, load
+from fusion_transformers.loading import class_of, load
 from fusion_transformers.pooling import mean
 from fusion_transformers.preprocessing import preprocessor_of
 from fusion_transformers.towers import AUDIO, UNKNOWN, tower_of

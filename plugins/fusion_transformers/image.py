@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from fusion_timm.pretrained import hold_statistics
 from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel, ViTImageProcessor
 
 from fusion import Encoder, Encoding, Processor, Signal, decode
 from fusion_transformers.configuration import describe
-from fusion_transformers.loading import class_of, hold_statistics, load
+from fusion_transformers.loading import class_of, load
 from fusion_transformers.preprocessing import preprocessor_of
 from fusion_transformers.towers import IMAGE, UNKNOWN, tower_of
 from fusion_transformers.unused import freeze_unused

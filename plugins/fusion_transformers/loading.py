@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import transformers
-from torch import nn
 from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
@@ -70,16 +69,6 @@ def load(
         described, kind, sorted(name for name in missing & named.keys() if id(named[name]) in used)
     )
     return Loaded(model, origin)
-
-
-def hold_statistics(model: nn.Module) -> None:
-    """Keep batch normalisation at its pretrained statistics, in training too.
-
-    In training mode a row would depend on the others of its batch, and processes would come to differ.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def _class(described: Described, tower: Tower, config: PretrainedConfig) -> type[PreTrainedModel]:

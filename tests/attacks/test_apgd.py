@@ -1,13 +1,11 @@
 """Auto-PGD: its check points, its halving, and that it keeps the best it has seen."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from fusion.attack import Delta, Region, ascend
+from fusion.attack import Delta, ascend
 from fusion.attacks.apgd import apgd, check_points
-from tests.attacks.conftest import AUDIO, IMAGE
+from tests.attacks.toys import AUDIO, IMAGE, make
 
 
 def test_the_check_points_of_a_hundred_steps_are_those_of_the_paper() -> None:
@@ -15,7 +13,7 @@ def test_the_check_points_of_a_hundred_steps_are_those_of_the_paper() -> None:
     assert sorted(check_points(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
 
 
-def test_steps_are_halved_so_that_a_narrow_top_is_found(make: Callable[..., Region]) -> None:
+def test_steps_are_halved_so_that_a_narrow_top_is_found() -> None:
     def narrow(delta: Delta) -> Tensor:
         return -(delta[AUDIO] - 0.123).abs().sum(dim=1)
 
@@ -26,7 +24,7 @@ def test_steps_are_halved_so_that_a_narrow_top_is_found(make: Callable[..., Regi
     assert (many > narrow(plain)).all()
 
 
-def test_the_best_point_of_each_row_is_kept(make: Callable[..., Region]) -> None:
+def test_the_best_point_of_each_row_is_kept() -> None:
     seen: list[Tensor] = []
 
     def watched(delta: Delta) -> Tensor:

@@ -1,17 +1,16 @@
 """On a linear model the worst is known in closed form, and every attack finds it."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from fusion import Registry
-from fusion.attack import Attack, Delta, Norm, Region
+from fusion.attack import Attack, Delta, Norm
 from fusion.build import build_attack
 from fusion.recipe.picks import AttackPick
-from tests.attacks.conftest import AUDIO, IMAGE
+from tests.attacks.toys import AUDIO, IMAGE, make
 
 REGISTRY = Registry()
 TWENTY = [AttackPick(name=name, steps=20) for name in ("pgd", "apgd")]  # their own step sizes
@@ -53,43 +52,39 @@ def test_all_builtin_attacks_are_tested_here() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", STEPS)
-def test_a_linear_model_is_shifted_by_the_radius_times_the_dual_norm(
-    name: str, norm: Norm, make: Callable[..., Region]
-) -> None:
+def test_a_linear_model_is_shifted_by_the_radius_times_the_dual_norm(name: str, norm: Norm) -> None:
     found = linear(attack(name)(linear, make(norm, 0.1, 0.3)))
     torch.testing.assert_close(found, worst(norm, 0.1, 0.3), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_under_linf_the_range_of_samples_bounds_every_number(name: str, make: Callable[..., Region]) -> None:
+def test_under_linf_the_range_of_samples_bounds_every_number(name: str) -> None:
     found = linear(attack(name)(linear, make("linf", 0.1, 0.3, bound=0.2)))
     torch.testing.assert_close(found, worst("linf", 0.1, 0.2), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", STEPS)
-def test_a_radius_of_zero_changes_no_bit(name: str, norm: Norm, make: Callable[..., Region]) -> None:
+def test_a_radius_of_zero_changes_no_bit(name: str, norm: Norm) -> None:
     found = attack(name)(linear, make(norm, 0.0, 0.0))
     assert all(not part.any() for part in found.values())
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd"])
-def test_no_steps_change_no_bit(name: str, make: Callable[..., Region]) -> None:
+def test_no_steps_change_no_bit(name: str) -> None:
     found = attack(name, steps=0)(linear, make("linf"))
     assert all(not part.any() for part in found.values())
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd"])
-def test_another_seed_starts_elsewhere(name: str, make: Callable[..., Region]) -> None:
+def test_another_seed_starts_elsewhere(name: str) -> None:
     first, second = (attack(name, steps=1)(hilly, make("linf", seed=seed)) for seed in (0, 1))
     assert not torch.equal(first[AUDIO], second[AUDIO])
 
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("radius", [0.1, 0.5, 1.0])
-def test_the_one_that_adapts_is_at_least_as_strong_at_equal_steps(
-    norm: Norm, radius: float, make: Callable[..., Region]
-) -> None:
+def test_the_one_that_adapts_is_at_least_as_strong_at_equal_steps(norm: Norm, radius: float) -> None:
     """On a small network that is not linear, in the mean over ten starts of four rows."""
     gains = []
     for seed in range(10):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fusion import decode
 from fusion.augmentations.audio import AudioCrop, AudioGain, AudioMask, AudioNoise, AudioPosition, AudioSpeed
+from tests.augmentations.toys import vary
 
 RATE = 16_000
 Wave = NDArray[np.float32]
@@ -37,7 +38,7 @@ def mel(hertz: Any) -> Any:
 
 
 @pytest.mark.parametrize("hertz", [440, 3000])
-def test_a_faster_sound_is_shorter_and_higher(hertz: float, vary: Any) -> None:
+def test_a_faster_sound_is_shorter_and_higher(hertz: float) -> None:
     speeds = []
     for seed in range(40):
         wave, rate = vary(AudioSpeed(strength=0.2), tone(hertz), seed)
@@ -48,7 +49,7 @@ def test_a_faster_sound_is_shorter_and_higher(hertz: float, vary: Any) -> None:
     assert 1.17 < max(speeds) < 1.2 + 1e-3
 
 
-def test_a_faster_sound_has_no_aliases(vary: Any) -> None:
+def test_a_faster_sound_has_no_aliases() -> None:
     """A tone that would lie above half the rate is gone, and not folded back."""
     for seed in range(40):
         wave, _ = vary(AudioSpeed(strength=0.5), tone(7000), seed)
@@ -58,7 +59,7 @@ def test_a_faster_sound_has_no_aliases(vary: Any) -> None:
     pytest.fail("no draw was fast enough")
 
 
-def test_a_sound_starts_late_after_silence(vary: Any) -> None:
+def test_a_sound_starts_late_after_silence() -> None:
     wave, _ = hiss(1000)
     delays = []
     for seed in range(300):
@@ -71,7 +72,7 @@ def test_a_sound_starts_late_after_silence(vary: Any) -> None:
     assert 195 < max(delays) <= 200
 
 
-def test_a_sound_starts_early_without_its_start(vary: Any) -> None:
+def test_a_sound_starts_early_without_its_start() -> None:
     wave, _ = hiss(1000)
     lengths = []
     for seed in range(300):
@@ -82,7 +83,7 @@ def test_a_sound_starts_early_without_its_start(vary: Any) -> None:
     assert max(lengths) > 980
 
 
-def test_gain_is_one_factor_within_its_decibels(vary: Any) -> None:
+def test_gain_is_one_factor_within_its_decibels() -> None:
     wave, _ = hiss()
     gains = []
     for seed in range(200):
@@ -94,7 +95,7 @@ def test_gain_is_one_factor_within_its_decibels(vary: Any) -> None:
     assert np.mean(gains) == pytest.approx(0, abs=1)  # uniform in decibels: 4 standard errors
 
 
-def test_noise_is_white_and_measured_against_the_loudness(vary: Any) -> None:
+def test_noise_is_white_and_measured_against_the_loudness() -> None:
     wave, _ = tone(440)
     shares = []
     for seed in range(300):
@@ -107,12 +108,12 @@ def test_noise_is_white_and_measured_against_the_loudness(vary: Any) -> None:
     assert max(quarters) / min(quarters) < 1.2
 
 
-def test_silence_stays_silent_under_noise_and_gain(vary: Any) -> None:
+def test_silence_stays_silent_under_noise_and_gain() -> None:
     for augmentation in (AudioNoise(strength=1), AudioGain(decibels=60)):
         assert not vary(augmentation, (np.zeros(100), RATE))[0].any()
 
 
-def test_a_mask_of_time_silences_one_span_and_nothing_else(vary: Any) -> None:
+def test_a_mask_of_time_silences_one_span_and_nothing_else() -> None:
     wave, _ = hiss(1000)
     spans, starts = [], []
     for seed in range(300):
@@ -128,7 +129,7 @@ def test_a_mask_of_time_silences_one_span_and_nothing_else(vary: Any) -> None:
     assert np.mean(starts) == pytest.approx(0.5, abs=0.07)  # anywhere alike: 4 standard errors
 
 
-def test_several_masks_of_time_silence_several_spans(vary: Any) -> None:
+def test_several_masks_of_time_silence_several_spans() -> None:
     wave, _ = hiss(1000)
     counts = {
         int(np.diff(vary(AudioMask(times=3, time=0.1, bands=0), (wave, RATE), seed)[0] == 0).sum())
@@ -138,7 +139,7 @@ def test_several_masks_of_time_silence_several_spans(vary: Any) -> None:
     assert counts <= set(range(7))
 
 
-def test_a_mask_of_frequency_removes_one_band_and_leaves_the_others(vary: Any) -> None:
+def test_a_mask_of_frequency_removes_one_band_and_leaves_the_others() -> None:
     wave, _ = hiss(1 << 14)  # as long as its transform, so that frequencies do not mix
     before = np.fft.rfft(wave)
     hertz = np.fft.rfftfreq(len(wave), 1 / RATE)
@@ -158,7 +159,7 @@ def test_a_mask_of_frequency_removes_one_band_and_leaves_the_others(vary: Any) -
     assert max(centres) > 0.85
 
 
-def test_a_tone_is_gone_when_its_band_is_masked_and_untouched_otherwise(vary: Any) -> None:
+def test_a_tone_is_gone_when_its_band_is_masked_and_untouched_otherwise() -> None:
     shares = []
     for seed in range(200):
         wave, _ = vary(AudioMask(times=0, bands=2, band=0.3), tone(1000, 1.024), seed)
@@ -169,7 +170,7 @@ def test_a_tone_is_gone_when_its_band_is_masked_and_untouched_otherwise(vary: An
 
 
 @pytest.mark.parametrize("samples", [1, 2, 15, 17, 1000, 15_991, 44_101])
-def test_sounds_of_any_length_keep_it_under_a_mask(samples: int, vary: Any) -> None:
+def test_sounds_of_any_length_keep_it_under_a_mask(samples: int) -> None:
     mask = AudioMask(times=0, bands=1, band=0.001)  # so little that it shows whether the rest comes back
     masked, _ = vary(mask, hiss(samples), 1)
     assert masked.dtype == np.float32
@@ -195,7 +196,7 @@ EVERYTHING = [
 
 
 @pytest.mark.parametrize("augmentation", NOTHING, ids=str)
-def test_a_strength_of_zero_leaves_a_sound_as_it_is(augmentation: Any, vary: Any) -> None:
+def test_a_strength_of_zero_leaves_a_sound_as_it_is(augmentation: Any) -> None:
     for samples in (1, 999):
         wave, rate = vary(augmentation, hiss(samples, 11_025), 1)
         assert rate == 11_025
@@ -215,7 +216,7 @@ def test_every_strength_gives_a_finite_sound(augmentation: Any, samples: int, ra
     assert np.isfinite(varied).all()
 
 
-def test_a_crop_is_from_anywhere_in_the_sound(vary: Any) -> None:
+def test_a_crop_is_from_anywhere_in_the_sound() -> None:
     ramp = np.arange(1000, dtype=np.float32) / 1000, 1000  # a sample's value is when it comes, in seconds
     starts = []
     for seed in range(200):
@@ -228,14 +229,12 @@ def test_a_crop_is_from_anywhere_in_the_sound(vary: Any) -> None:
     assert np.mean(starts) == pytest.approx(0.375, abs=0.05)
 
 
-def test_a_sound_shorter_than_a_crop_stays_as_it_is(vary: Any) -> None:
+def test_a_sound_shorter_than_a_crop_stays_as_it_is() -> None:
     wave, _ = hiss(1000)
     np.testing.assert_array_equal(vary(AudioCrop(seconds=1.0), (wave, RATE), 0)[0], wave)
 
 
-def test_a_crop_of_a_file_reads_nothing_else(
-    vary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crop_of_a_file_reads_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(RATE * 60, np.int16), RATE)
     read, whole = [], soundfile.SoundFile.read

@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 from fusion.augmentations.colour import ImageBlend, ImageColor, ImageInvert, ImageNoise
+from tests.augmentations.toys import vary
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -39,9 +40,7 @@ def chroma(pixels: NDArray[np.float64]) -> NDArray[np.complex128]:
         ("saturation", F.adjust_saturation, lambda x: (x - (x @ LUMA)[..., None]).std()),
     ],
 )
-def test_light_contrast_and_saturation_are_torchvisions(
-    name: str, adjust: Any, measure: Any, vary: Any
-) -> None:
+def test_light_contrast_and_saturation_are_torchvisions(name: str, adjust: Any, measure: Any) -> None:
     picture = Image.fromarray(muted())
     factors = []
     for seed in range(40):
@@ -53,7 +52,7 @@ def test_light_contrast_and_saturation_are_torchvisions(
     assert 1.25 < max(factors) < 1.3 + 0.01
 
 
-def test_hue_turns_colours_and_keeps_their_brightness(vary: Any) -> None:
+def test_hue_turns_colours_and_keeps_their_brightness() -> None:
     before = floats(muted())
     angles = []
     for seed in range(40):
@@ -68,17 +67,17 @@ def test_hue_turns_colours_and_keeps_their_brightness(vary: Any) -> None:
     assert min(angles) < 0 < max(angles)
 
 
-def test_gray_has_no_hue_and_no_saturation(vary: Any) -> None:
+def test_gray_has_no_hue_and_no_saturation() -> None:
     gray = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
     assert np.array_equal(np.asarray(vary(only(hue=0.5, saturation=1), gray))[..., 0], gray)
 
 
-def test_a_picture_without_saturation_is_gray(vary: Any) -> None:
+def test_a_picture_without_saturation_is_gray() -> None:
     spread = [np.ptp(floats(vary(only(saturation=1), muted(), s)), axis=-1).max() for s in range(200)]
     assert min(spread) <= 2  # the factor is in 0..2, and the least of 200 about 0.01
 
 
-def test_noise_has_a_random_deviation_up_to_its_strength(vary: Any) -> None:
+def test_noise_has_a_random_deviation_up_to_its_strength() -> None:
     gray = np.full((64, 64), 128, np.uint8)
     added = [floats(vary(ImageNoise(strength=0.1), gray, seed)) - 128 for seed in range(300)]
     deviations = np.array([noise.std() for noise in added]) / 255
@@ -88,7 +87,7 @@ def test_noise_has_a_random_deviation_up_to_its_strength(vary: Any) -> None:
     assert np.corrcoef(added[1][..., 0].ravel(), added[1][..., 1].ravel())[0, 1] < 0.1
 
 
-def test_noise_stays_within_the_range_of_a_pixel(vary: Any) -> None:
+def test_noise_stays_within_the_range_of_a_pixel() -> None:
     halves = np.repeat(np.array([[0, 255]], np.uint8), 32, axis=0)
     noisy = np.asarray(vary(ImageNoise(strength=1), halves, 1))
     assert noisy[:, 0].max() < 255 or noisy[:, 0].min() == 0
@@ -96,19 +95,19 @@ def test_noise_stays_within_the_range_of_a_pixel(vary: Any) -> None:
     assert (noisy[:, 1] == 255).any()
 
 
-def test_a_negative_of_a_negative_is_the_picture(vary: Any) -> None:
+def test_a_negative_of_a_negative_is_the_picture() -> None:
     negative = vary(ImageInvert(share=1), muted())
     assert np.array_equal(np.asarray(negative), 255 - muted())
     assert np.array_equal(np.asarray(vary(ImageInvert(share=1), negative)), muted())
 
 
-def test_a_share_of_the_pictures_becomes_negatives(vary: Any) -> None:
+def test_a_share_of_the_pictures_becomes_negatives() -> None:
     black = np.zeros((2, 2), np.uint8)
     inverted = [np.asarray(vary(ImageInvert(share=0.3), black, seed)).max() == 255 for seed in range(1000)]
     assert 0.24 < np.mean(inverted) < 0.36  # 4 standard errors
 
 
-def test_mixing_with_one_colour_keeps_a_share_of_every_difference(vary: Any) -> None:
+def test_mixing_with_one_colour_keeps_a_share_of_every_difference() -> None:
     halves = np.repeat(np.array([[0, 200]], np.uint8), 2, axis=0)
     shares = []
     for seed in range(100):
@@ -120,7 +119,7 @@ def test_mixing_with_one_colour_keeps_a_share_of_every_difference(vary: Any) -> 
     assert min(shares) < 0.05
 
 
-def test_the_difference_to_black_is_the_background_and_to_white_its_negative(vary: Any) -> None:
+def test_the_difference_to_black_is_the_background_and_to_white_its_negative() -> None:
     blend = ImageBlend(strength=0.5, cells=3, how="difference")
     for seed in range(20):
         black = floats(vary(blend, np.zeros((9, 9), np.uint8), seed))
@@ -129,7 +128,7 @@ def test_the_difference_to_black_is_the_background_and_to_white_its_negative(var
         assert black.max() <= 127
 
 
-def test_cells_are_spread_over_the_picture(vary: Any) -> None:
+def test_cells_are_spread_over_the_picture() -> None:
     black = np.zeros((40, 60), np.uint8)
     for cells in (1, 2, 5):
         ground = vary(ImageBlend(strength=1, cells=cells, how="difference"), black, 2)

@@ -13,6 +13,7 @@ from scipy.stats import beta
 
 from fusion import Augmentation, DataError
 from fusion.augmentations.mixing import AudioMixup, ImageCutmix, ImageMixup
+from tests.augmentations.toys import vary
 
 SIDE = 32
 LEVELS = (0, 85, 170, 255)  # of four pictures or sounds, each of one level; the label is its number
@@ -125,7 +126,7 @@ def _own_outside(own: int, theirs: int, alpha: float, rng: np.random.Generator) 
     return [LEVELS[theirs] if inner else LEVELS[own] for inner in within]
 
 
-def test_cutmix_shows_a_box_of_one_picture_in_the_other(vary: Any) -> None:
+def test_cutmix_shows_a_box_of_one_picture_in_the_other() -> None:
     sizes = []
     for seed in range(200):
         shown = np.asarray(vary(ImageCutmix(), plain(0), seed, plain(255)))[..., 0] == 255
@@ -139,7 +140,7 @@ def test_cutmix_shows_a_box_of_one_picture_in_the_other(vary: Any) -> None:
     assert max(sizes) > 0.5  # but not always
 
 
-def test_a_partner_is_brought_to_the_size_of_the_picture(vary: Any) -> None:
+def test_a_partner_is_brought_to_the_size_of_the_picture() -> None:
     wide = np.full((3, 70), 255, np.uint8)
     for augmentation in (ImageMixup(alpha=1), ImageCutmix()):
         found = [vary(augmentation, np.zeros((9, 5), np.uint8), seed, wide) for seed in range(30)]
@@ -147,7 +148,7 @@ def test_a_partner_is_brought_to_the_size_of_the_picture(vary: Any) -> None:
         assert any(np.asarray(picture).any() for picture in found)
 
 
-def test_a_partner_is_brought_to_the_rate_and_the_length_of_the_sound(vary: Any) -> None:
+def test_a_partner_is_brought_to_the_rate_and_the_length_of_the_sound() -> None:
     t = np.arange(4000) / 8000
     theirs = (np.sin(2 * np.pi * 300 * np.arange(44_100) / 44_100), 44_100)
     mixed, rate = vary(AudioMixup(alpha=1), (np.zeros(4000), 8000), 0, theirs)
@@ -157,7 +158,7 @@ def test_a_partner_is_brought_to_the_rate_and_the_length_of_the_sound(vary: Any)
     np.testing.assert_allclose(mixed[middle], share * np.sin(2 * np.pi * 300 * t)[middle], atol=1e-2)
 
 
-def test_behind_a_shorter_partner_the_sound_goes_on_alone(vary: Any) -> None:
+def test_behind_a_shorter_partner_the_sound_goes_on_alone() -> None:
     mixed, _ = vary(AudioMixup(alpha=1), (np.full(100, 0.5), 8000), 0, (np.full(30, -0.5), 8000))
     own = mixed[50] / 0.5
     np.testing.assert_allclose(mixed[30:], 0.5 * own, rtol=1e-6)
@@ -190,7 +191,7 @@ def test_a_fault_of_the_source_is_not_hidden() -> None:
         ImageMixup()(plain(0), np.random.default_rng(0), broken)
 
 
-def test_a_partner_is_left_as_it_was(vary: Any) -> None:
+def test_a_partner_is_left_as_it_was() -> None:
     theirs, wave = Image.fromarray(plain(255)).convert("RGB"), np.ones(50, np.float32)
     for augmentation in (ImageMixup(), ImageCutmix()):
         for seed in range(20):

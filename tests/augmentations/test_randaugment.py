@@ -1,7 +1,5 @@
 """RandAugment, against torchvision's."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from PIL import Image
 from torchvision.transforms.v2 import RandAugment
 
 from fusion.augmentations.randaugment import ImageRandAugment
+from tests.augmentations.toys import vary
 
 SEEDS = 400  # to meet each of 14 operations in both directions
 
@@ -19,7 +18,7 @@ def picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("magnitude", [0, 9, 13, 30])
-def test_the_operations_are_those_of_torchvision(magnitude: int, vary: Any) -> None:
+def test_the_operations_are_those_of_torchvision(magnitude: int) -> None:
     ours = {
         vary(ImageRandAugment(operations=1, magnitude=magnitude), picture(), seed).tobytes()
         for seed in range(SEEDS)
@@ -32,7 +31,7 @@ def test_the_operations_are_those_of_torchvision(magnitude: int, vary: Any) -> N
     assert len(ours) == (3 if magnitude == 0 else 23)  # nine have two directions, five have one
 
 
-def test_operations_follow_one_another(vary: Any) -> None:
+def test_operations_follow_one_another() -> None:
     once = {vary(ImageRandAugment(operations=1), picture(), seed).tobytes() for seed in range(SEEDS)}
     thrice = [vary(ImageRandAugment(operations=3), picture(), seed).tobytes() for seed in range(50)]
     assert sum(found not in once for found in thrice) > 25

@@ -99,7 +99,7 @@ def test_without_arguments_it_shows_the_help(fusion: Fusion) -> None:
 HEAVY = ("torch", "pydantic", "accelerate", "numpy", "pyarrow", "sklearn", "matplotlib")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins", "ls"], ["recipes", "ls"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["plugins", "ls"], ["recipes", "ls"]])
 def test_what_only_lists_imports_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys, fusion.cli\n"

@@ -1,7 +1,6 @@
 """Rows become a batch: what is present, what is missing, what is equal."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ import torch
 from fusion import DataError, Processor, Target
 from fusion.data.collate import UNREADABLE, Collator
 from fusion.data.order import Slots
-
-Build = Callable[..., Collator]
+from tests.data.toys import collator
 
 LABEL = Target(torch.long, below=10)
 AGE = Target(torch.float32)
@@ -30,7 +28,7 @@ def unnumbered(count: int) -> Slots:
     return Slots.unnumbered(count)
 
 
-def test_presence_follows_the_keys_of_the_rows(collator: Build) -> None:
+def test_presence_follows_the_keys_of_the_rows() -> None:
     samples = [
         collator().decode(row)
         for row in ({"image": [1, 2], "text": [3, 4]}, {"audio": [5, 6], "text": None}, {"image": [7, 8]}, {})
@@ -52,25 +50,25 @@ def test_presence_follows_the_keys_of_the_rows(collator: Build) -> None:
     }
 
 
-def test_a_modality_that_no_row_has_has_no_inputs(collator: Build) -> None:
+def test_a_modality_that_no_row_has_has_no_inputs() -> None:
     batch = collator().stack([collator().decode({"text": [1, 2]})], unnumbered(1))
     assert list(batch.inputs) == ["text"]
     assert list(batch.present) == ["image", "text", "audio"]
 
 
-def test_keys_that_no_encoder_reads_are_left_alone(collator: Build) -> None:
+def test_keys_that_no_encoder_reads_are_left_alone() -> None:
     sample = collator().decode({"image": [1, 2], "depth": object(), "title": "x"})
     assert list(sample.decoded) == ["image"]
 
 
-def test_a_batch_knows_where_its_rows_are_from(collator: Build) -> None:
+def test_a_batch_knows_where_its_rows_are_from() -> None:
     slots = Slots(np.array([2, 0]), np.array([7, 10**12]), np.array([0, 3]))
     batch = collator().stack([UNREADABLE, UNREADABLE], slots)
     assert batch.source.tolist() == [2, 0]
     assert batch.row.tolist() == [7, 10**12]
 
 
-def test_a_missing_target_is_marked_and_not_guessed(collator: Build) -> None:
+def test_a_missing_target_is_marked_and_not_guessed() -> None:
     build = collator(label=LABEL, age=AGE, box=BOX)
     rows: list[dict[str, Any]] = [
         {"label": 3, "age": 0.5, "box": [1, 2, 3, 4]},
@@ -86,7 +84,7 @@ def test_a_missing_target_is_marked_and_not_guessed(collator: Build) -> None:
     torch.testing.assert_close(targets["box"], expected, equal_nan=True)
 
 
-def test_targets_of_all_rows_are_missing_in_a_batch_of_unreadable_rows(collator: Build) -> None:
+def test_targets_of_all_rows_are_missing_in_a_batch_of_unreadable_rows() -> None:
     batch = collator(label=LABEL, age=AGE).stack([UNREADABLE] * 2, unnumbered(2))
     assert batch.targets["label"].tolist() == [-100, -100]
     assert batch.targets["age"].isnan().all()
@@ -95,18 +93,18 @@ def test_targets_of_all_rows_are_missing_in_a_batch_of_unreadable_rows(collator:
 
 
 @pytest.mark.parametrize("label", [7, True, np.int64(7), np.uint8(7), np.uint64(7), torch.tensor(7)])
-def test_a_whole_number_of_any_type_is_a_label(collator: Build, label: Any) -> None:
+def test_a_whole_number_of_any_type_is_a_label(label: Any) -> None:
     assert collator(label=LABEL).decode({"label": label}).targets["label"].item() == int(label)
 
 
 @pytest.mark.parametrize("age", [2, 2.0, np.float16(2), np.float64(2), torch.tensor(2.0), False])
-def test_a_number_of_any_type_is_a_float_target(collator: Build, age: Any) -> None:
+def test_a_number_of_any_type_is_a_float_target(age: Any) -> None:
     target = collator(age=AGE).decode({"age": age}).targets["age"]
     assert target.dtype == torch.float32
     assert target.item() == float(age)
 
 
-def test_a_target_that_cannot_be_written_to_is_read(collator: Build) -> None:
+def test_a_target_that_cannot_be_written_to_is_read() -> None:
     box = np.arange(4, dtype=np.float32)
     box.flags.writeable = False  # arrays out of Arrow are like that
     assert collator(box=BOX).decode({"box": box}).targets["box"].tolist() == [0, 1, 2, 3]
@@ -131,12 +129,12 @@ def test_a_target_that_cannot_be_written_to_is_read(collator: Build) -> None:
         ({"box": [1, [2], 3, 4]}, r"target 'box' is \[1, \[2\], 3, 4\], not a number"),
     ],
 )
-def test_a_target_that_does_not_fit_is_refused(collator: Build, row: dict[str, Any], message: str) -> None:
+def test_a_target_that_does_not_fit_is_refused(row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=f"^{message}$"):
         collator(label=LABEL, age=AGE, box=BOX).decode(row)
 
 
-def test_a_sample_that_cannot_be_read_names_its_modality(collator: Build) -> None:
+def test_a_sample_that_cannot_be_read_names_its_modality() -> None:
     with pytest.raises(DataError, match=r"^audio: no such file$"):
         collator().decode({"image": [1, 2], "audio": "no such file"})
 

@@ -13,8 +13,7 @@ from fusion import Augmentation, Choices, DataError
 from fusion.augmentation import Chance
 from fusion.data.collate import Collator
 from fusion.data.draw import Draw, Turn, survivors
-
-Make = Callable[..., Any]
+from tests.data.toys import MIXING, collator, noisy
 
 NAMES = ("image", "text", "audio")
 ROW = {"image": [1, 2], "text": [3, 4], "audio": [5, 6]}
@@ -64,7 +63,7 @@ def test_modality_dropout_hides_at_its_rate(dropout: float) -> None:
         assert abs(hidden - rate * rows) < 5 * (rate * (1 - rate) * rows) ** 0.5
 
 
-def test_modality_dropout_changes_only_what_is_shown(collator: Make, noisy: Make) -> None:
+def test_modality_dropout_changes_only_what_is_shown() -> None:
     read: Collator = collator()
     hidden = 0
     for row in range(20):
@@ -79,7 +78,7 @@ def test_modality_dropout_changes_only_what_is_shown(collator: Make, noisy: Make
     assert hidden > 0
 
 
-def test_the_augmentation_of_one_modality_changes_no_draw_of_another(noisy: Make, collator: Make) -> None:
+def test_the_augmentation_of_one_modality_changes_no_draw_of_another() -> None:
     every: Draw = noisy(3, 0.5)
     fewer = Draw({name: every.augmentations[name] for name in ("image", "audio")}, 0.5, 3)
     for row in range(10):
@@ -90,7 +89,7 @@ def test_the_augmentation_of_one_modality_changes_no_draw_of_another(noisy: Make
         assert one.shown == two.shown
 
 
-def test_equal_samples_are_told_before_they_are_varied(noisy: Make, collator: Make) -> None:
+def test_equal_samples_are_told_before_they_are_varied() -> None:
     one, two = (
         collator().draw(ROW | {"image": np.ones(2)}, noisy(), Turn(0, 0, 0, n), alone) for n in (1, 2)
     )
@@ -111,9 +110,9 @@ def test_what_an_augmentation_cannot_read_names_its_modality() -> None:
         Draw({"audio": [Chance(Torn(), 1.0)]}, 0.0, 0)(ROW, NAMES, Turn(0, 0, 0, 0), alone)
 
 
-def test_a_sample_is_mixed_with_one_of_another_row(mixing: Any) -> None:
+def test_a_sample_is_mixed_with_one_of_another_row() -> None:
     rows = {n % 4: {"image": [n, 0], "text": Choices([[10 + n, 0], [20 + n, 0]])} for n in range(4)}
-    draw, found = Draw(mixing, 0.0, 0), set()
+    draw, found = Draw(MIXING, 0.0, 0), set()
     for n in range(50):
         drawn = draw(rows[0], NAMES, Turn(0, 0, 0, n), lambda other: rows[other % 4])
         found.add(("image", drawn.varied["image"][1]))
@@ -122,8 +121,8 @@ def test_a_sample_is_mixed_with_one_of_another_row(mixing: Any) -> None:
     assert {number for name, number in found if name == "text"} == {10, 11, 12, 13, 20, 21, 22, 23}
 
 
-def test_a_row_without_the_modality_is_no_partner(mixing: Any) -> None:
-    drawn = Draw(mixing, 0.0, 0)(ROW, NAMES, Turn(0, 0, 0, 0), lambda other: {"text": None})
+def test_a_row_without_the_modality_is_no_partner() -> None:
+    drawn = Draw(MIXING, 0.0, 0)(ROW, NAMES, Turn(0, 0, 0, 0), lambda other: {"text": None})
     assert drawn.varied == ROW
 
 
@@ -144,13 +143,13 @@ def test_rows_take_their_choices_in_orders_of_their_own() -> None:
     assert all(230 < first[number] < 370 for number in (1, 2, 3))
 
 
-def test_no_choice_is_an_absent_modality(collator: Make) -> None:
+def test_no_choice_is_an_absent_modality() -> None:
     drawn = Draw({}, 0.0, 0)({"text": Choices(), "image": [1, 2]}, NAMES, Turn(0, 0, 0, 0), alone)
     assert list(drawn.chosen) == ["image"]
     assert list(collator().decode({"text": Choices(), "image": [1, 2]}).decoded) == ["image"]
 
 
-def test_all_choices_are_read_the_first_with_everything_else(collator: Make) -> None:
+def test_all_choices_are_read_the_first_with_everything_else() -> None:
     row = {"image": [7, 8], "text": CAPTIONS, "audio": Choices([[4, 4], [5, 5]])}
     views = [
         {name: value.tolist() for name, value in sample.decoded.items()}

@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from fusion import Batch, Target
-from fusion.data.collate import BadRow, Collator
+from fusion.data.collate import BadRow
 from fusion.data.loader import Reader, Steps, Sweep, load
 from fusion.data.order import Order, Slots
-
-Build = Callable[..., Collator]
-Make = Callable[..., Any]
+from tests.data.toys import Table, collator, noisy
 
 LABEL = Target(torch.long)
 
@@ -43,13 +41,13 @@ def slots(*rows: tuple[int, int, int]) -> Slots:
 
 
 @pytest.fixture
-def steps(collator: Build, table: Make, noisy: Make) -> Callable[..., Steps]:
+def steps() -> Callable[..., Steps]:
     def build(
         rank: int = 0, ranks: int = 1, seed: int = 0, dropout: float = 0.5, micro: int | None = None
     ) -> Steps:
         sources = {
-            "seen": table({3: {"image": "torn", "text": [1, 1]}}, length=9),
-            "heard": table({n: {"audio": [n, 0], "label": n} for n in range(7)}),
+            "seen": Table({3: {"image": "torn", "text": [1, 1]}}, length=9),
+            "heard": Table({n: {"audio": [n, 0], "label": n} for n in range(7)}),
         }
         order = Order({"seen": 9, "heard": 7}, {"seen": 2, "heard": 1}, 6, seed)
         return Steps(Reader(sources, collator(label=LABEL), noisy(seed, dropout)), order, rank, ranks, micro)
@@ -57,13 +55,13 @@ def steps(collator: Build, table: Make, noisy: Make) -> Callable[..., Steps]:
     return build
 
 
-def test_a_bad_row_is_listed_and_leaves_its_place_empty(collator: Build, table: Make) -> None:
+def test_a_bad_row_is_listed_and_leaves_its_place_empty() -> None:
     rows = {
         0: {"image": [1, 2], "text": [3, 4], "label": 1},
         1: {"image": "cannot read", "text": [5, 6], "label": 2},
         2: {"text": [7, 8], "audio": [9, 0], "label": 3},
     }
-    reader = Reader({"photos": table(rows)}, collator(label=LABEL))
+    reader = Reader({"photos": Table(rows)}, collator(label=LABEL))
     loaded = reader(slots((0, 0, 0), (0, 1, 0), (0, 2, 0)))
     assert loaded.bad == [BadRow("photos", 1, "image: cannot read")]
     batch = loaded.batch
@@ -78,10 +76,10 @@ def test_a_bad_row_is_listed_and_leaves_its_place_empty(collator: Build, table: 
     assert batch.row.tolist() == [0, 1, 2]
 
 
-def test_a_bad_row_changes_no_bit_of_the_others(collator: Build, table: Make, noisy: Make) -> None:
+def test_a_bad_row_changes_no_bit_of_the_others() -> None:
     where, draw = slots((0, 0, 4), (0, 1, 4), (0, 2, 4)), noisy(1, 0.5)
-    good = Reader({"photos": table(length=3)}, collator(), draw)(where)
-    bad = Reader({"photos": table({1: {"image": "torn"}}, length=3)}, collator(), draw)(where)
+    good = Reader({"photos": Table(length=3)}, collator(), draw)(where)
+    bad = Reader({"photos": Table({1: {"image": "torn"}}, length=3)}, collator(), draw)(where)
     assert (len(good.bad), len(bad.bad)) == (0, 1)
     for name in ("image", "text", "audio"):
         assert torch.equal(bad.batch.inputs[name]["x"], good.batch.inputs[name]["x"][[0, 2]])
@@ -89,7 +87,7 @@ def test_a_bad_row_changes_no_bit_of_the_others(collator: Build, table: Make, no
         assert bad.batch.content[name].tolist()[1] == 0
 
 
-def test_a_file_that_cannot_be_opened_is_a_bad_row(collator: Build) -> None:
+def test_a_file_that_cannot_be_opened_is_a_bad_row() -> None:
     class Gone:
         def __len__(self) -> int:
             return 1
@@ -101,18 +99,16 @@ def test_a_file_that_cannot_be_opened_is_a_bad_row(collator: Build) -> None:
     assert loaded.bad == [BadRow("gone", 0, "[Errno 2] No such file: '0.parquet'")]
 
 
-def test_a_batch_in_which_no_row_can_be_read_is_still_a_batch(collator: Build, table: Make) -> None:
+def test_a_batch_in_which_no_row_can_be_read_is_still_a_batch() -> None:
     broken = {n: {"audio": "torn"} for n in range(3)}
-    loaded = Reader({"clips": table(broken)}, collator(label=LABEL))(slots((0, 0, 0), (0, 2, 0)))
+    loaded = Reader({"clips": Table(broken)}, collator(label=LABEL))(slots((0, 0, 0), (0, 2, 0)))
     assert [row.row for row in loaded.bad] == [0, 2]
     assert loaded.batch.inputs == {}
     assert len(loaded.batch.present["audio"]) == 2
 
 
-def test_augmentation_depends_on_seed_epoch_source_and_row_alone(
-    collator: Build, table: Make, noisy: Make
-) -> None:
-    sources = {"a": table(length=9), "b": table(length=9)}
+def test_augmentation_depends_on_seed_epoch_source_and_row_alone() -> None:
+    sources = {"a": Table(length=9), "b": Table(length=9)}
 
     def image(place: tuple[int, int, int], seed: int, among: tuple[int, int, int]) -> list[float]:
         reader = Reader(sources, collator(), noisy(seed))
@@ -131,8 +127,8 @@ def test_augmentation_depends_on_seed_epoch_source_and_row_alone(
     assert all(first != second for first, second in itertools.combinations([one, *others], 2))
 
 
-def test_rows_that_are_not_drawn_are_read_as_they_are(collator: Build, table: Make) -> None:
-    batch = Reader({"a": table(length=9)}, collator())(slots((0, 3, 0), (0, 4, 1))).batch
+def test_rows_that_are_not_drawn_are_read_as_they_are() -> None:
+    batch = Reader({"a": Table(length=9)}, collator())(slots((0, 3, 0), (0, 4, 1))).batch
     assert batch.inputs["audio"]["x"].tolist() == [[3, 2], [4, 2]]
 
 
@@ -182,8 +178,8 @@ def test_ranks_read_the_rows_that_one_rank_would(steps: Callable[..., Steps], ra
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_sweep_reads_every_row_once(collator: Build, table: Make, ranks: int, workers: int) -> None:
-    sources = {"a": table(length=10), "b": table(length=1), "c": table(length=7)}
+def test_a_sweep_reads_every_row_once(ranks: int, workers: int) -> None:
+    sources = {"a": Table(length=10), "b": Table(length=1), "c": Table(length=7)}
     read = []
     for rank in range(ranks):
         sweep = Sweep(Reader(sources, collator()), 4, rank, ranks)
@@ -196,16 +192,16 @@ def test_a_sweep_reads_every_row_once(collator: Build, table: Make, ranks: int, 
         assert read == expected
 
 
-def test_a_sweep_reads_at_most_as_many_rows_of_each_source_as_its_limit(collator: Build, table: Make) -> None:
-    sources = {"a": table(length=10), "b": table(length=2)}
+def test_a_sweep_reads_at_most_as_many_rows_of_each_source_as_its_limit() -> None:
+    sources = {"a": Table(length=10), "b": Table(length=2)}
     sweep = Sweep(Reader(sources, collator()), 4, limit=5)
     rows = [(sweep[n].batch.source.tolist(), sweep[n].batch.row.tolist()) for n in range(len(sweep))]
     assert rows == [([0] * 4, [0, 1, 2, 3]), ([0], [4]), ([1, 1], [0, 1])]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_chosen_rows_keep_their_numbers(collator: Build, table: Make, ranks: int) -> None:
-    sources = {"a": table(length=10), "b": table(length=5), "c": table(length=9)}
+def test_chosen_rows_keep_their_numbers(ranks: int) -> None:
+    sources = {"a": Table(length=10), "b": Table(length=5), "c": Table(length=9)}
     chosen = [np.array(rows, dtype=np.int64) for rows in ([1, 4, 9], [], [0, 8])]
     read = []
     for rank in range(ranks):
@@ -217,8 +213,8 @@ def test_chosen_rows_keep_their_numbers(collator: Build, table: Make, ranks: int
     assert sorted(read) == [([0], [9]), ([0, 0], [1, 4]), ([2, 2], [0, 8])]
 
 
-def test_a_rank_for_which_no_batch_is_left_reads_nothing(collator: Build, table: Make) -> None:
-    sweep = Sweep(Reader({"a": table(length=3)}, collator()), 4, rank=1, ranks=2)
+def test_a_rank_for_which_no_batch_is_left_reads_nothing() -> None:
+    sweep = Sweep(Reader({"a": Table(length=3)}, collator()), 4, rank=1, ranks=2)
     assert len(sweep) == 0
     assert list(load(sweep, range(0), 0)) == []
 
@@ -226,7 +222,7 @@ def test_a_rank_for_which_no_batch_is_left_reads_nothing(collator: Build, table:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_sources_of_different_modalities_mix_exactly_and_no_row_is_lost_or_read_twice(
-    collator: Build, table: Make, noisy: Make, ranks: int, workers: int
+    ranks: int, workers: int
 ) -> None:
     sizes, weights = {"a": 311, "b": 90, "c": 1000}, {"a": 5.0, "b": 1.5, "c": 3.5}
     rows: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -234,7 +230,7 @@ def test_sources_of_different_modalities_mix_exactly_and_no_row_is_lost_or_read_
         "b": lambda n: {"audio": [n, 2]} if n % 2 else {"audio": [n, 2], "text": [n, 1]},
         "c": lambda n: {"text": [n, 1]},
     }
-    sources = {name: table({n: rows[name](n) for n in range(size)}) for name, size in sizes.items()}
+    sources = {name: Table({n: rows[name](n) for n in range(size)}) for name, size in sizes.items()}
     order = Order(sizes, weights, 50, 3)
     read: list[tuple[int, int]] = []
     for step, batches in enumerate(

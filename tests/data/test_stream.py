@@ -10,6 +10,7 @@ from fusion import DataError, Row, Stream
 from fusion.data.loader import Reader, Steps, load
 from fusion.data.order import Order
 from fusion.data.stream import Tap
+from tests.data.toys import MIXING, collator, noisy
 
 Make = Callable[..., Any]
 
@@ -27,7 +28,7 @@ class Counted(Stream):
             yield {"image": [number, seed], "text": None if number % 2 else [number, 0]}
 
 
-def steps(collator: Make, noisy: Make, rank: int = 0, ranks: int = 1, size: int = 24) -> Steps:
+def steps(rank: int = 0, ranks: int = 1, size: int = 24) -> Steps:
     sources = {"stream": Counted(size), "table": [{"audio": [n, n]} for n in range(8)]}
     order = Order({"stream": None, "table": 8}, {"stream": 3, "table": 1}, 8, 0)
     return Steps(Reader(sources, collator(), noisy(augmentations={})), order, rank, ranks)
@@ -59,39 +60,35 @@ def test_a_part_without_a_row_is_an_error() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_ranks_and_workers_share_a_stream_without_reading_a_row_twice(
-    collator: Make, noisy: Make, ranks: int, workers: int
-) -> None:
+def test_ranks_and_workers_share_a_stream_without_reading_a_row_twice(ranks: int, workers: int) -> None:
     numbers: list[int] = []
     for rank in range(ranks):
-        batches = list(load(steps(collator, noisy, rank, ranks), range(4), workers))
+        batches = list(load(steps(rank, ranks), range(4), workers))
         numbers += seen(batches)
         for item in batches:
             assert Counter(item.batch.source.tolist()) == {0: 6 // ranks, 1: 2 // ranks}
     assert sorted(numbers) == list(range(24))  # 4 steps of 6 rows: one pass
 
 
-def test_rows_of_a_stream_are_numbered_as_they_are_drawn(collator: Make, noisy: Make) -> None:
-    rows = [
-        item.batch.row[item.batch.source == 0].tolist() for item in load(steps(collator, noisy), range(3), 0)
-    ]
+def test_rows_of_a_stream_are_numbered_as_they_are_drawn() -> None:
+    rows = [item.batch.row[item.batch.source == 0].tolist() for item in load(steps(), range(3), 0)]
     assert rows == [list(range(0, 6)), list(range(6, 12)), list(range(12, 18))]
 
 
-def test_after_a_resume_a_stream_goes_on_where_it_was(collator: Make, noisy: Make) -> None:
-    whole = seen(list(load(steps(collator, noisy), range(6), 0)))
-    resumed = seen(list(load(steps(collator, noisy), range(2, 6), 0)))
+def test_after_a_resume_a_stream_goes_on_where_it_was() -> None:
+    whole = seen(list(load(steps(), range(6), 0)))
+    resumed = seen(list(load(steps(), range(2, 6), 0)))
     assert resumed == whole[12:]
 
 
-def test_a_modality_that_a_row_of_a_stream_lacks_is_absent(collator: Make, noisy: Make) -> None:
-    batch = steps(collator, noisy)[0].batch
+def test_a_modality_that_a_row_of_a_stream_lacks_is_absent() -> None:
+    batch = steps()[0].batch
     assert batch.present["text"].tolist() == [n % 2 == 0 and source == 0 for n, source in _numbered(batch)]
 
 
-def test_a_stream_mixes_with_the_row_that_was_read_before(collator: Make, noisy: Make, mixing: Any) -> None:
+def test_a_stream_mixes_with_the_row_that_was_read_before() -> None:
     sources = {"stream": Counted(10)}
-    reader = Reader(sources, collator(), noisy(augmentations=mixing))
+    reader = Reader(sources, collator(), noisy(augmentations=MIXING))
     x = Steps(reader, Order({"stream": None}, {"stream": 1}, 5, 0), 0, 1)[0].batch.inputs["image"]["x"]
     assert x.tolist() == [[0, 0], [1, 0], [2, 1], [3, 2], [4, 3]]
 

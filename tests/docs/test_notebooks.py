@@ -1,26 +1,16 @@
 """The notebooks run, and what they show is what they give now, but for the digits of measured numbers."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
 import pytest
 
+from docs.notebooks.run import run
+
 NOTEBOOKS = Path(__file__).parents[2] / "docs/notebooks"
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-
-
-@pytest.fixture(scope="module")
-def runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_notebooks", NOTEBOOKS / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[list[str]]:
@@ -44,12 +34,12 @@ def test_there_are_two() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jupyter_client and zmq
 @pytest.mark.parametrize("name", NAMES)
-def test_it_gives_what_it_shows(name: str, runner: ModuleType) -> None:
+def test_it_gives_what_it_shows(name: str) -> None:
     path = NOTEBOOKS / f"{name}.ipynb"
     shown = outputs(nbformat.read(path, as_version=4))
     assert sum(text == "picture" for cell in shown for text in cell) == 2
     assert any("True" in text for cell in shown for text in cell)
-    assert outputs(runner.run(path)) == shown
+    assert outputs(run(path)) == shown
 
 
 @pytest.mark.parametrize("name", NAMES)

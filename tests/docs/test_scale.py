@@ -1,33 +1,21 @@
 """docs/scale.md holds what benchmarks/scale.py computes, and that is right in small."""
 
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
 import open_clip
 import pytest
 import torch
 
+from benchmarks import scale
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/scale.md").read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def scale() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scale", ROOT / "benchmarks/scale.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
-def test_the_tables_of_the_page_are_those_of_the_script(
-    scale: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_tables_of_the_page_are_those_of_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     scale.main()
     tables = capsys.readouterr().out.strip().split("\n\n")
     assert [len(table.splitlines()) for table in tables] == [2 + 6, 2 + 12]
@@ -35,7 +23,7 @@ def test_the_tables_of_the_page_are_those_of_the_script(
         assert table in PAGE
 
 
-def test_parameters_are_those_of_open_clip(scale: ModuleType) -> None:
+def test_parameters_are_those_of_open_clip() -> None:
     found = scale.count("ViT-B-16")
     with torch.device("meta"):
         whole = open_clip.create_model("ViT-B-16", pretrained=None, device="meta")
@@ -45,7 +33,7 @@ def test_parameters_are_those_of_open_clip(scale: ModuleType) -> None:
     assert (found.outside, found.width) == (found.parameters - blocks, 512)
 
 
-def test_the_formulas_give_what_is_counted_by_hand(scale: ModuleType) -> None:
+def test_the_formulas_give_what_is_counted_by_hand() -> None:
     towers = scale.Towers(parameters=100, layer=10, outside=5, width=3)
     assert scale.ddp_state(towers) == 400 + 400 + 400 + 800
     assert scale.fsdp_state(towers, 4) == 100 + 100 + 200 + 3 * 40 + 2 * 20

@@ -1,9 +1,6 @@
 """What is measured, over which rows, on sources in which modalities and labels are absent."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +11,7 @@ from accelerate import Accelerator
 from fusion import DataError, Model, Predictor, Recipe, Registry, Run, load
 from fusion.evaluation.evaluate import Evaluation, evaluate
 from tests.evaluation.toys import COLOURS, toy_rows
+from tests.processes import start
 
 MakeRecipe, MakeModel = Callable[..., Recipe], Callable[[Recipe], Model]
 Measure = Callable[..., Evaluation]
@@ -248,16 +246,7 @@ def test_details_are_json_and_have_no_label_where_there_is_none(
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [12, 256])  # of 32 rows; with 256 the second rank has none
 def test_two_ranks_measure_what_one_does(tiny_run: Run, registry: Registry, batch: int) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "fusion", "evaluate", str(tiny_run.folder), "--json", f"evaluate.batch={batch}"]
-    two = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
+    two = start(2, "fusion", "evaluate", str(tiny_run.folder), "--json", f"evaluate.batch={batch}")
     assert two.returncode == 0, two.stderr
     section = tiny_run.recipe.evaluate.model_copy(update={"batch": batch})
     recipe = tiny_run.recipe.model_copy(update={"evaluate": section})

@@ -1,46 +1,28 @@
 """One, two and three processes measure and write the same, also after one was killed."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.evaluation.toys import toy_rows
-
-Launch = Callable[..., subprocess.CompletedProcess[str]]
+from tests.processes import start
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def launch() -> Launch:
-    def run(processes: int, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable]
-        if processes > 1:
-            command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            [*command, "-m", "tests.evaluation.launched", str(folder)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
-        )
-
-    return run
+def launch(processes: int, folder: Path, **environment: str) -> CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    return start(processes, "tests.evaluation.launched", str(folder), **environment)
 
 
 @pytest.fixture(scope="module")
-def one(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process leaves, the first of which was killed when it read row 7."""
     folder: Path = tmp_path_factory.mktemp("ranks") / "one"
     assert launch(1, folder, KILL="7").returncode == -signal.SIGKILL
@@ -69,9 +51,7 @@ def test_what_a_killed_process_left_is_kept_and_the_rest_added(one: Path) -> Non
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_do_what_one_does(
-    processes: int, one: Path, launch: Launch, tmp_path: Path
-) -> None:
+def test_several_processes_do_what_one_does(processes: int, one: Path, tmp_path: Path) -> None:
     folder = tmp_path / "several"
     begun = processes == 3  # three go on where one was killed
     if begun:

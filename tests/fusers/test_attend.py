@@ -1,13 +1,11 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 
-from fusion import Embeddings, RecipeError
+from fusion import RecipeError
 from fusion.fusers.attend import Attend
-
-Build = Callable[..., Embeddings]
+from tests.fusers.toys import literal, random
 
 NAMES = ("image", "text", "audio")
 
@@ -17,7 +15,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
         Attend(NAMES, 64, heads=5)
 
 
-def test_one_head_by_hand(literal: Build) -> None:
+def test_one_head_by_hand() -> None:
     """Projections set to identities and no feed-forward leave softmax(q k / sqrt(w)) v, residual, norm."""
     attend = Attend(NAMES, 2, heads=1, layers=1)
     layer = attend.blocks[0]
@@ -38,14 +36,14 @@ def test_one_head_by_hand(literal: Build) -> None:
     torch.testing.assert_close(fused, expected)
 
 
-def test_tokens_are_read(random: Build) -> None:
+def test_tokens_are_read() -> None:
     torch.manual_seed(0)
     attend, present = Attend(NAMES, 8), [(True, True, True)]
     with_tokens, without = attend(random(present)), attend(random(present, tokens=()))
     assert (with_tokens - without).abs().max() > 1e-3
 
 
-def test_the_order_of_tokens_is_of_no_account(random: Build) -> None:
+def test_the_order_of_tokens_is_of_no_account() -> None:
     attend, embeddings = Attend(NAMES, 8), random([(True, True, True)] * 2)
     turned = embeddings._replace(
         tokens={name: x.flip(1) for name, x in embeddings.tokens.items()},
@@ -54,21 +52,21 @@ def test_the_order_of_tokens_is_of_no_account(random: Build) -> None:
     torch.testing.assert_close(attend(turned), attend(embeddings), atol=1e-5, rtol=0)
 
 
-def test_modalities_are_told_apart(literal: Build) -> None:
+def test_modalities_are_told_apart() -> None:
     attend = Attend(NAMES, 4)
     vector = [0.5, -0.5, 0.5, 0.5]
     fused = attend(literal(image=[vector, None], text=[None, vector], audio=[None, None]))
     assert (fused[0] - fused[1]).abs().max() > 1e-3
 
 
-def test_dropout_acts_in_training_only(random: Build) -> None:
+def test_dropout_acts_in_training_only() -> None:
     attend, embeddings = Attend(NAMES, 8, dropout=0.5), random([(True, True, True)])
     assert not torch.equal(attend(embeddings), attend(embeddings))
     attend.eval()
     assert torch.equal(attend(embeddings), attend(embeddings))
 
 
-def test_shares_count_tokens_where_attention_is_even(random: Build) -> None:
+def test_shares_count_tokens_where_attention_is_even() -> None:
     """Without weights every token is attended to as much as any other, in each of two layers."""
     fuser = Attend(NAMES, 8, heads=2, layers=2).eval()
     for block in fuser.blocks:
@@ -82,7 +80,7 @@ def test_shares_count_tokens_where_attention_is_even(random: Build) -> None:
     assert not shares[2].any()
 
 
-def test_shares_follow_attention_from_the_last_layer_to_the_first(random: Build) -> None:
+def test_shares_follow_attention_from_the_last_layer_to_the_first() -> None:
     """Against the product of whole matrices, as the paper writes it."""
     torch.manual_seed(0)
     fuser = Attend(NAMES, 8, heads=2, layers=3).eval()

@@ -1,13 +1,10 @@
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fusion import Embeddings, RecipeError
 from fusion.fusers.bottleneck import Bottleneck
-
-Build = Callable[..., Embeddings]
+from tests.fusers.toys import literal, random
 
 NAMES = ("image", "text", "audio")
 
@@ -28,7 +25,7 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
         Bottleneck(NAMES, 8, heads=3)
 
 
-def test_two_layers_by_hand(literal: Build) -> None:
+def test_two_layers_by_hand() -> None:
     fuser = Bottleneck(NAMES, 1, bottlenecks=1, heads=1, layers=2)
     for layer in fuser.blocks:
         for name, gain in zip(NAMES, [1.0, 2.0, 3.0], strict=True):
@@ -43,7 +40,7 @@ def test_two_layers_by_hand(literal: Build) -> None:
     torch.testing.assert_close(fused, torch.tensor([[(51.5 + 133) / 2], [45.0]]))
 
 
-def test_modalities_exchange_from_the_second_layer_on(random: Build) -> None:
+def test_modalities_exchange_from_the_second_layer_on() -> None:
     torch.manual_seed(0)
     embeddings = random([(True, True, True)])
     other = embeddings._replace(pooled=embeddings.pooled | {"text": embeddings.pooled["text"].flip(1)})
@@ -59,6 +56,6 @@ def test_modalities_exchange_from_the_second_layer_on(random: Build) -> None:
     assert (image_part(two, embeddings) - image_part(two, other)).abs().max() > 1e-5
 
 
-def test_a_row_with_nothing_is_zeros(random: Build) -> None:
+def test_a_row_with_nothing_is_zeros() -> None:
     fused = Bottleneck(NAMES, 8)(random([(False, False, False), (True, False, False)]))
     assert fused[0].tolist() == [0.0] * 8

@@ -1,15 +1,11 @@
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
-from fusion import Embeddings
 from fusion.fusers.concat import Concat
+from tests.fusers.toys import literal
 
-Build = Callable[..., Embeddings]
 
-
-def test_pooled_vectors_come_before_flags_in_recipe_order(literal: Build) -> None:
+def test_pooled_vectors_come_before_flags_in_recipe_order() -> None:
     concat = Concat(("text", "image", "audio"), 2)
     concat.mlp = nn.Identity()
     embeddings = literal(image=[[1.0, 2.0], None], text=[[3.0, 4.0], None], audio=[None, [5.0, 6.0]])
@@ -27,7 +23,7 @@ def test_the_hidden_layer_is_twice_the_width_unless_given() -> None:
     ]
 
 
-def test_a_present_zero_vector_is_not_absence(literal: Build) -> None:
+def test_a_present_zero_vector_is_not_absence() -> None:
     torch.manual_seed(0)
     concat = Concat(("image", "text", "audio"), 2)
     fused = concat(literal(image=[[0.0, 0.0], None], text=[[1.0, 0.0]] * 2, audio=[[0.0, 1.0]] * 2))

@@ -1,7 +1,6 @@
 """What holds for every fuser, whoever wrote it."""
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,13 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fusion import Embeddings, Fuser, Registry
+from tests.fusers.toys import random
 
 NAMES = ("image", "text", "audio")
 WIDTH = 8
 SUBSETS = [subset for subset in itertools.product([False, True], repeat=3) if any(subset)]
 REGISTRY = Registry()
 FUSERS = REGISTRY.names("fuser")
-Build = Callable[..., Embeddings]
 Run = tuple[Tensor, dict[str, Tensor]]
 
 presence = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=4)
@@ -59,11 +58,7 @@ def test_there_are_fusers() -> None:
 @settings(max_examples=30, deadline=None)
 @given(present=presence, tokens=with_tokens, garbage=garbage)
 def test_garbage_in_absent_slots_changes_no_bit(
-    name: str,
-    random: Build,
-    present: list[tuple[bool, ...]],
-    tokens: set[str],
-    garbage: float,
+    name: str, present: list[tuple[bool, ...]], tokens: set[str], garbage: float
 ) -> None:
     fuser = make(name)
     fused, gradients = run(fuser, random(present, tokens))
@@ -82,7 +77,7 @@ def test_garbage_in_absent_slots_changes_no_bit(
 @settings(max_examples=15, deadline=None)
 @given(present=presence, tokens=with_tokens)
 def test_a_batch_equals_its_rows_one_by_one(
-    name: str, random: Build, present: list[tuple[bool, ...]], tokens: set[str]
+    name: str, present: list[tuple[bool, ...]], tokens: set[str]
 ) -> None:
     fuser, embeddings = make(name), random(present, tokens)
     rows = [
@@ -93,7 +88,7 @@ def test_a_batch_equals_its_rows_one_by_one(
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_permuted_rows_give_permuted_vectors(name: str, random: Build) -> None:
+def test_permuted_rows_give_permuted_vectors(name: str) -> None:
     fuser, embeddings = make(name), random(SUBSETS)
     order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
     permuted = Embeddings(
@@ -103,7 +98,7 @@ def test_permuted_rows_give_permuted_vectors(name: str, random: Build) -> None:
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_every_subset_gives_a_vector_of_its_own(name: str, random: Build) -> None:
+def test_every_subset_gives_a_vector_of_its_own(name: str) -> None:
     # seven rows of the same content, of which each shows another subset
     everything = random([(True, True, True)])
     rows = Embeddings(
@@ -117,7 +112,7 @@ def test_every_subset_gives_a_vector_of_its_own(name: str, random: Build) -> Non
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_every_parameter_learns_when_all_modalities_are_present(name: str, random: Build) -> None:
+def test_every_parameter_learns_when_all_modalities_are_present(name: str) -> None:
     fuser = make(name)
     _, gradients = run(fuser, random([(True, True, True)] * 3))
     for parameter, _ in fuser.named_parameters():
@@ -125,7 +120,7 @@ def test_every_parameter_learns_when_all_modalities_are_present(name: str, rando
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_every_parameter_is_in_the_graph_when_nothing_is_present(name: str, random: Build) -> None:
+def test_every_parameter_is_in_the_graph_when_nothing_is_present(name: str) -> None:
     # ranks that use other parameters than their peers make DDP hang
     fuser = make(name)
     fused, gradients = run(fuser, random([(False, False, False)] * 2, tokens=()))
@@ -134,9 +129,7 @@ def test_every_parameter_is_in_the_graph_when_nothing_is_present(name: str, rand
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_a_batch_without_tokens_of_a_modality_equals_one_that_masks_them_all(
-    name: str, random: Build
-) -> None:
+def test_a_batch_without_tokens_of_a_modality_equals_one_that_masks_them_all(name: str) -> None:
     fuser, embeddings = make(name), random(SUBSETS)
     masked = embeddings._replace(mask=embeddings.mask | {"text": torch.zeros(7, 3, dtype=torch.bool)})
     without = embeddings._replace(
@@ -147,7 +140,7 @@ def test_a_batch_without_tokens_of_a_modality_equals_one_that_masks_them_all(
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_hidden_modalities_are_as_good_as_absent(name: str, random: Build) -> None:
+def test_hidden_modalities_are_as_good_as_absent(name: str) -> None:
     fuser, everything = make(name), random([(True, True, True)] * 2)
     hidden = everything.show({k: torch.tensor([True, k != "image"]) for k in NAMES})
     absent = random([(True, True, True), (False, True, True)], garbage=float("nan"))
@@ -155,7 +148,7 @@ def test_hidden_modalities_are_as_good_as_absent(name: str, random: Build) -> No
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_evaluation_gives_what_training_gives(name: str, random: Build) -> None:
+def test_evaluation_gives_what_training_gives(name: str) -> None:
     # torch takes other kernels in evaluation, when no gradient is asked for
     fuser, embeddings = make(name), random([*SUBSETS, (False, False, False)], garbage=float("nan"))
     trained = fuser(embeddings)
@@ -166,7 +159,7 @@ def test_evaluation_gives_what_training_gives(name: str, random: Build) -> None:
 
 @pytest.mark.parametrize("name", FUSERS)
 @pytest.mark.parametrize("training", [True, False])
-def test_bf16_is_close_to_fp32(name: str, training: bool, random: Build) -> None:
+def test_bf16_is_close_to_fp32(name: str, training: bool) -> None:
     fuser, embeddings = make(name).train(training), random([*SUBSETS, (False, False, False)])
     half = embeddings._replace(tokens={k: v.bfloat16() for k, v in embeddings.tokens.items()})
     with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16):
@@ -175,7 +168,7 @@ def test_bf16_is_close_to_fp32(name: str, training: bool, random: Build) -> None
 
 
 @pytest.mark.parametrize("name", FUSERS)
-def test_weights_survive_a_state_dict(name: str, random: Build) -> None:
+def test_weights_survive_a_state_dict(name: str) -> None:
     fuser, embeddings = make(name), random(SUBSETS)
     other = make(name, seed=1)
     other.load_state_dict(fuser.state_dict())

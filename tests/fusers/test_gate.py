@@ -1,12 +1,9 @@
 import math
-from collections.abc import Callable
 
 import torch
 
-from fusion import Embeddings
 from fusion.fusers.gate import Gate
-
-Build = Callable[..., Embeddings]
+from tests.fusers.toys import literal
 
 NAMES = ("image", "text", "audio")
 
@@ -15,7 +12,7 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def test_gates_and_features_by_hand(literal: Build) -> None:
+def test_gates_and_features_by_hand() -> None:
     gate = Gate(NAMES, 1)
     with torch.no_grad():
         for name, weight, row in [
@@ -33,7 +30,7 @@ def test_gates_and_features_by_hand(literal: Build) -> None:
     torch.testing.assert_close(fused, torch.tensor([[everything], [without_audio]]))
 
 
-def test_the_gates_of_an_absent_modality_are_exactly_zero(literal: Build) -> None:
+def test_the_gates_of_an_absent_modality_are_exactly_zero() -> None:
     gates = Gate(NAMES, 2).weigh(
         literal(image=[[1.0, 0.0], None], text=[None, [0.0, 1.0]], audio=[[0.6, 0.8], None])
     )
@@ -42,12 +39,12 @@ def test_the_gates_of_an_absent_modality_are_exactly_zero(literal: Build) -> Non
     assert all(((gate >= 0) & (gate < 1)).all() for gate in gates.values())
 
 
-def test_a_row_with_nothing_is_zeros(literal: Build) -> None:
+def test_a_row_with_nothing_is_zeros() -> None:
     fused = Gate(NAMES, 2)(literal(image=[None, [1.0, 0.0]], text=[None, None], audio=[None, None]))
     assert fused[0].tolist() == [0.0, 0.0]
 
 
-def test_shares_are_what_gates_let_through_of_all_that_is_let_through(literal: Build) -> None:
+def test_shares_are_what_gates_let_through_of_all_that_is_let_through() -> None:
     gate = Gate(NAMES, 1)
     with torch.no_grad():
         for name, row in [("image", [1, 2, 3]), ("text", [0, 1, 0]), ("audio", [-1, 0, 1])]:

@@ -1,16 +1,12 @@
-from collections.abc import Callable
-
 import torch
 
-from fusion import Embeddings
 from fusion.fusers.lowrank import LowRank
-
-Build = Callable[..., Embeddings]
+from tests.fusers.toys import literal, random
 
 NAMES = ("image", "text", "audio")
 
 
-def test_it_equals_the_contraction_of_the_full_outer_product(random: Build) -> None:
+def test_it_equals_the_contraction_of_the_full_outer_product() -> None:
     torch.manual_seed(0)
     fuser = LowRank(NAMES, 8, rank=3)
     embeddings = random([(True, True, True), (True, False, True), (False, False, False)])
@@ -21,7 +17,7 @@ def test_it_equals_the_contraction_of_the_full_outer_product(random: Build) -> N
     torch.testing.assert_close(fuser(embeddings).double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_rank_one_by_hand(literal: Build) -> None:
+def test_rank_one_by_hand() -> None:
     fuser = LowRank(NAMES, 1, rank=1)
     with torch.no_grad():
         for name, weights in [("image", [2.0, 1.0]), ("text", [3.0, -1.0]), ("audio", [1.0, 0.5])]:
@@ -31,7 +27,7 @@ def test_rank_one_by_hand(literal: Build) -> None:
     torch.testing.assert_close(fused, torch.tensor([[-12.0], [-6.0]]))
 
 
-def test_an_absent_modality_starts_as_a_factor_of_one(literal: Build) -> None:
+def test_an_absent_modality_starts_as_a_factor_of_one() -> None:
     torch.manual_seed(0)
     three, two = LowRank(NAMES, 4), LowRank(("image", "text"), 4)
     two.load_state_dict({key: value for key, value in three.state_dict().items() if "audio" not in key})

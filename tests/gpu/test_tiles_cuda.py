@@ -6,10 +6,8 @@ from accelerate.utils import send_to_device
 from torch import Tensor
 
 from fusion.objectives import tiles
-from tests.objectives.conftest import random
-from tests.objectives.test_tiles import MAKE, Build, given, measured
+from tests.objectives.test_tiles import MAKE, given, measured
 
-__all__ = ["random"]
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
@@ -20,7 +18,7 @@ pytestmark = [
 @pytest.mark.parametrize("name", MAKE)
 @pytest.mark.parametrize("whole", [0, 4096])
 def test_a_loss_has_the_gradients_of_a_cpu_and_never_waits(
-    name: str, whole: int, random: Build, monkeypatch: pytest.MonkeyPatch
+    name: str, whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tensor, "float", Tensor.double)
     monkeypatch.setattr(tiles, "WHOLE", {"cpu": whole, "cuda": whole})
@@ -28,7 +26,7 @@ def test_a_loss_has_the_gradients_of_a_cpu_and_never_waits(
     monkeypatch.setattr(tiles, "MOST", 64)
     tiles._fitting.cache_clear()
     objective, _ = MAKE[name]()
-    rows = given(random, 300)
+    rows = given(300)
     expected = measured(objective, rows, objective)
     objective, rows = objective.cuda(), send_to_device(rows, "cuda")
     measured(objective, rows, objective)  # the first step may set things up

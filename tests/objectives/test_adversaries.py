@@ -1,7 +1,6 @@
 """Adversarial and cdan against their definitions, and the reversed gradient against finite differences."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,16 @@ from fusion.objectives import cdan as cdan_module
 from fusion.objectives.adversarial import Adversarial
 from fusion.objectives.cdan import Cdan
 from fusion.objectives.discriminator import Discriminator
+from tests.objectives.toys import random
 
 NAMES, SOURCES = ("image", "text", "audio"), ("scans", "photos", "drawings")
 TWO = ("scans", "photos")
-Build = Callable[..., Embeddings]
 
 SOURCE = [0, 2, 0, 0, 2, 2, 0, 0]  # no row is a photo
 PRESENT = [(True, True, True)] * 5 + [(False, True, False), (True, False, True), (False, False, False)]
 
 
-def given(random: Build) -> tuple[Embeddings, Tensor]:
+def given() -> tuple[Embeddings, Tensor]:
     embeddings = random(PRESENT)._replace(source=torch.tensor(SOURCE))
     return embeddings, torch.randn(len(SOURCE), 4, generator=torch.Generator().manual_seed(3))
 
@@ -44,8 +43,8 @@ def cross_entropy(of: NDArray[np.float64], label: int) -> float:
 
 
 @pytest.mark.parametrize("modality", [None, *NAMES])
-def test_every_source_that_is_there_weighs_the_same(modality: str | None, random: Build) -> None:
-    embeddings, fused = given(random)
+def test_every_source_that_is_there_weighs_the_same(modality: str | None) -> None:
+    embeddings, fused = given()
     adversarial = Adversarial(NAMES, 4, SOURCES, modality=modality, hidden=5)
     x = fused if modality is None else embeddings.pooled[modality]
     some = torch.tensor([any(row) for row in PRESENT])
@@ -117,8 +116,8 @@ def test_the_features_learn_that_the_sources_cannot_be_told_apart() -> None:
 
 
 @pytest.mark.parametrize("entropy", [True, False])
-def test_cdan_is_its_definition(entropy: bool, random: Build) -> None:
-    embeddings, fused = given(random)
+def test_cdan_is_its_definition(entropy: bool) -> None:
+    embeddings, fused = given()
     label = torch.tensor([0, -100, 2, 1, -100, -100, 0, -100])  # of one source only
     cdan = Cdan(NAMES, 4, SOURCES, classes=3, hidden=5, strength=0.7, entropy=entropy)
     probability = cdan.predict(fused).score.detach()
@@ -137,7 +136,7 @@ def test_cdan_is_its_definition(entropy: bool, random: Build) -> None:
     torch.testing.assert_close(found.item(), classify + 0.7 * float(np.mean(parts)), atol=1e-5, rtol=1e-5)
 
 
-def test_cdan_projects_many_products_at_random(monkeypatch: Any, random: Build) -> None:
+def test_cdan_projects_many_products_at_random(monkeypatch: Any) -> None:
     monkeypatch.setattr(cdan_module, "LARGEST", 3000)
     torch.manual_seed(0)
     cdan = Cdan(NAMES, 64, SOURCES, classes=50)

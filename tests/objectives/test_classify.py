@@ -1,15 +1,12 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from fusion import Embeddings
 from fusion.objectives.classify import Classify
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
-Build = Callable[..., Embeddings]
 PRESENT = [(True, False, True), (False, False, False), (True, True, True), (False, True, False)]
 
 
@@ -21,7 +18,7 @@ def with_logits_of(fused: torch.Tensor, **options: float) -> Classify:
     return task
 
 
-def test_rows_without_the_label_do_not_count(random: Build) -> None:
+def test_rows_without_the_label_do_not_count() -> None:
     fused = torch.tensor([[2.0, 0.0, 0.0], [9.0, 9.0, 0.0], [0.0, 0.0, 0.0], [5.0, 1.0, 1.0]])
     loss = with_logits_of(fused)(random(PRESENT), fused, {"label": torch.tensor([0, -100, 2, -100])})
     # -log(e^2 / (e^2 + 2)) and -log(1/3)
@@ -29,7 +26,7 @@ def test_rows_without_the_label_do_not_count(random: Build) -> None:
     torch.testing.assert_close(loss, torch.tensor(expected))
 
 
-def test_smoothing_mixes_the_label_with_all_classes(random: Build) -> None:
+def test_smoothing_mixes_the_label_with_all_classes() -> None:
     fused, label = torch.randn(4, 3), torch.tensor([0, -100, 2, 1])
     loss = with_logits_of(fused, smoothing=0.3)(random(PRESENT), fused, {"label": label})
     known = label != -100
@@ -57,7 +54,7 @@ def test_the_target_is_the_one_that_is_named() -> None:
     assert (name, target.dtype, target.shape) == ("digit", torch.long, ())
 
 
-def test_it_learns_classes_that_can_be_told_apart(random: Build) -> None:
+def test_it_learns_classes_that_can_be_told_apart() -> None:
     torch.manual_seed(0)
     task = Classify(NAMES, 4, classes=3)
     fused, targets = torch.eye(4)[:3], {"label": torch.tensor([2, 0, 1])}

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -7,10 +6,7 @@ import torch.nn.functional as F
 
 from fusion import Embeddings, Objective, RecipeError
 from fusion.objectives.contrastive import Contrastive
-
-NAMES = ("image", "text", "audio")
-Build = Callable[..., Embeddings]
-SOME = [(True, True, True), (True, True, False), (True, False, True), (False, True, True), (True, True, True)]
+from tests.objectives.toys import MATCHES, NAMES, PAIRS, SOME, matches, random
 
 
 def loop(
@@ -30,13 +26,7 @@ def loop(
             for i in rows:
                 score = {j: sum(p * q for p, q in zip(x[i], y[j], strict=True)) / temperature for j in rows}
                 log_total = math.log(sum(math.exp(score[j]) for j in rows))
-                own = [
-                    j
-                    for j in rows
-                    if i == j
-                    or (labels[i] == labels[j] != -100)
-                    or any(embeddings.content[m][i] == embeddings.content[m][j] != 0 for m in pair)
-                ]
+                own = [j for j in rows if matches(embeddings, pair, labels, i, j)]
                 anchored.append(sum(log_total - score[j] for j in own) / len(own))
             directions.append(sum(anchored) / len(rows))
         losses.append(sum(directions) / 2)
@@ -49,19 +39,10 @@ def loss_of(objective: Objective, embeddings: Embeddings, labels: list[int]) -> 
     return loss
 
 
-@pytest.mark.parametrize(
-    ("labels", "content"),
-    [
-        ([-100] * 5, {}),
-        ([0, 1, 0, 1, 1], {}),
-        ([0, -100, 0, -100, 0], {"image": [4, 4, 5, 0, 0], "audio": [0, 9, 9, 9, 8]}),
-    ],
-)
-@pytest.mark.parametrize(
-    "pairs", [[("image", "text")], [("audio", "text"), ("image", "audio"), ("text", "image")]]
-)
+@MATCHES
+@PAIRS
 def test_it_equals_a_loop_over_rows(
-    random: Build, labels: list[int], content: dict[str, list[int]], pairs: list[tuple[str, str]]
+    labels: list[int], content: dict[str, list[int]], pairs: list[tuple[str, str]]
 ) -> None:
     embeddings = random(SOME, content)
     objective = Contrastive(NAMES, 4, pairs=pairs, temperature=0.2)
@@ -69,7 +50,7 @@ def test_it_equals_a_loop_over_rows(
     assert loss_of(objective, embeddings, labels).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_it_is_clips_cross_entropy_when_every_row_differs(random: Build) -> None:
+def test_it_is_clips_cross_entropy_when_every_row_differs() -> None:
     embeddings = random([(True, True, True)] * 6)
     logits = embeddings.pooled["image"] @ embeddings.pooled["text"].T / 0.07
     own = torch.arange(6)
@@ -78,7 +59,7 @@ def test_it_is_clips_cross_entropy_when_every_row_differs(random: Build) -> None
     torch.testing.assert_close(loss_of(objective, embeddings, list(range(6))), expected)
 
 
-def test_two_rows_by_hand(random: Build) -> None:
+def test_two_rows_by_hand() -> None:
     embeddings = random([(True, True, True)] * 2)
     embeddings.pooled["image"][:] = embeddings.pooled["text"][:] = torch.eye(2, 4)
     objective = Contrastive(NAMES, 4, pairs=[("image", "text")], temperature=0.5)
@@ -88,12 +69,12 @@ def test_two_rows_by_hand(random: Build) -> None:
     torch.testing.assert_close(loss_of(objective, embeddings, [0, 0]), torch.tensor(apart + 1))
 
 
-def test_a_single_row_has_nothing_to_be_told_from(random: Build) -> None:
+def test_a_single_row_has_nothing_to_be_told_from() -> None:
     embeddings = random([(True, True, False), (True, False, False)])
     assert loss_of(Contrastive(NAMES, 4), embeddings, [0, 1]) == 0
 
 
-def test_pairs_without_a_row_do_not_dilute_the_mean(random: Build) -> None:
+def test_pairs_without_a_row_do_not_dilute_the_mean() -> None:
     embeddings = random([(True, True, False)] * 3)
     everything = Contrastive(NAMES, 4)
     only = Contrastive(NAMES, 4, pairs=[("image", "text")])
@@ -101,14 +82,14 @@ def test_pairs_without_a_row_do_not_dilute_the_mean(random: Build) -> None:
     assert torch.equal(loss_of(everything, embeddings, labels), loss_of(only, embeddings, labels))
 
 
-def test_a_hub_compares_what_its_pairs_compare(random: Build) -> None:
+def test_a_hub_compares_what_its_pairs_compare() -> None:
     embeddings, labels = random(SOME), [0, 1, 2, 3, 4]
     hub = Contrastive(NAMES, 4, hub="text")
     pairs = Contrastive(NAMES, 4, pairs=[("image", "text"), ("audio", "text")])
     torch.testing.assert_close(loss_of(hub, embeddings, labels), loss_of(pairs, embeddings, labels))
 
 
-def test_without_same_no_target_is_read(random: Build) -> None:
+def test_without_same_no_target_is_read() -> None:
     objective = Contrastive(NAMES, 4, same=None)
     assert objective.targets == {}
     loss = objective(random(SOME), torch.zeros(5, 4), {})
@@ -125,7 +106,7 @@ def test_an_unknown_modality_is_refused() -> None:
         Contrastive(NAMES, 4, pairs=[("imag", "text")])
 
 
-def test_gradients_are_exact_in_float64(random: Build) -> None:
+def test_gradients_are_exact_in_float64() -> None:
     embeddings = random(SOME, {"image": [4, 4, 5, 0, 0]}, dtype=torch.float64)
     objective = Contrastive(NAMES, 4, temperature=0.5).double()
     labels = {"label": torch.tensor([0, -100, 0, -100, 0])}
@@ -138,7 +119,7 @@ def test_gradients_are_exact_in_float64(random: Build) -> None:
     assert torch.autograd.gradcheck(loss, leaves)
 
 
-def test_the_temperature_falls_while_pairs_match_and_stays_above_a_hundredth(random: Build) -> None:
+def test_the_temperature_falls_while_pairs_match_and_stays_above_a_hundredth() -> None:
     embeddings = random([(True, True, True)] * 4)
     embeddings.pooled["text"][:] = embeddings.pooled["audio"][:] = embeddings.pooled["image"]
     objective = Contrastive(NAMES, 4, temperature=0.5)
@@ -156,7 +137,7 @@ def test_the_temperature_falls_while_pairs_match_and_stays_above_a_hundredth(ran
     assert objective.log_of_scale.exp().item() == pytest.approx(100, rel=1e-5)
 
 
-def test_a_temperature_beyond_its_limit_can_come_back(random: Build) -> None:
+def test_a_temperature_beyond_its_limit_can_come_back() -> None:
     objective = Contrastive(NAMES, 4)
     with torch.no_grad():
         objective.log_scale.fill_(5.0)
@@ -165,7 +146,7 @@ def test_a_temperature_beyond_its_limit_can_come_back(random: Build) -> None:
     assert objective.log_scale.grad.item() > 1
 
 
-def test_large_scales_stay_finite(random: Build) -> None:
+def test_large_scales_stay_finite() -> None:
     objective = Contrastive(NAMES, 4, temperature=0.01)
     embeddings = random(SOME)
     for name in NAMES:

@@ -1,6 +1,5 @@
 """What a student learns of a teacher, against the papers written out in float64, and by hand."""
 
-from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -10,18 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusion import Embeddings, Objective
+from fusion import Objective
 from fusion.objectives.distill import Distill
 from fusion.objectives.distill_contrast import DistillContrast
 from fusion.objectives.distill_labels import DistillLabels
 from fusion.objectives.distill_relations import DistillRelations
 from fusion.testing import check_objective
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
 WIDTH = 4
 VECTORS: list[Any] = [Distill, DistillRelations, DistillContrast]
 NAN = float("nan")
-Build = Callable[..., Embeddings]
 Vectors = NDArray[np.float64]
 
 PRESENT = [(True, True, True)] * 5 + [(True, False, True), (False, True, True), (True, True, False)] * 2
@@ -79,7 +77,7 @@ REFERENCE = {Distill: cosine, DistillRelations: relations, DistillContrast: cont
 
 
 @pytest.mark.parametrize("kind", VECTORS)
-def test_of_two_modalities_the_rows_that_have_both_take_part(kind: Any, random: Build) -> None:
+def test_of_two_modalities_the_rows_that_have_both_take_part(kind: Any) -> None:
     embeddings = random(PRESENT, garbage=NAN)
     student, teacher = (embeddings.pooled[name][BOTH].double().numpy() for name in ("audio", "image"))
     found = kind(NAMES, WIDTH, teacher="image", student="audio")(embeddings, noise(len(PRESENT), WIDTH), {})
@@ -88,7 +86,7 @@ def test_of_two_modalities_the_rows_that_have_both_take_part(kind: Any, random: 
 
 
 @pytest.mark.parametrize("kind", VECTORS)
-def test_of_an_earlier_run_the_rows_that_it_answered_take_part(kind: Any, random: Build) -> None:
+def test_of_an_earlier_run_the_rows_that_it_answered_take_part(kind: Any) -> None:
     fused, given = noise(len(PRESENT), WIDTH), noise(len(PRESENT), WIDTH, seed=4)
     given[[1, 6, 7]] = NAN
     left = [row for row in range(len(PRESENT)) if row not in (1, 6, 7)]
@@ -98,7 +96,7 @@ def test_of_an_earlier_run_the_rows_that_it_answered_take_part(kind: Any, random
 
 
 @pytest.mark.parametrize("kind", VECTORS)
-def test_the_teacher_may_have_another_width(kind: Any, random: Build) -> None:
+def test_the_teacher_may_have_another_width(kind: Any) -> None:
     torch.manual_seed(0)
     objective = kind(NAMES, WIDTH, target="there", dim=6)
     assert objective.targets["there"].shape == (6,)
@@ -116,7 +114,7 @@ def test_the_teacher_may_have_another_width(kind: Any, random: Build) -> None:
 
 
 @pytest.mark.parametrize("kind", VECTORS)
-def test_no_gradient_reaches_the_teacher(kind: Any, random: Build) -> None:
+def test_no_gradient_reaches_the_teacher(kind: Any) -> None:
     embeddings = random([(True, True, True)] * 5)
     pooled = {name: x.clone().requires_grad_() for name, x in embeddings.pooled.items()}
     fused, given = noise(5, WIDTH).requires_grad_(), noise(5, WIDTH, seed=4).requires_grad_()
@@ -132,14 +130,14 @@ def test_no_gradient_reaches_the_teacher(kind: Any, random: Build) -> None:
 
 
 @pytest.mark.parametrize("kind", [Distill, DistillRelations])
-def test_a_student_that_equals_its_teacher_has_nothing_to_learn(kind: Any, random: Build) -> None:
+def test_a_student_that_equals_its_teacher_has_nothing_to_learn(kind: Any) -> None:
     fused = noise(5, WIDTH)
     found = kind(NAMES, WIDTH)(random([(True, True, True)] * 5), fused, {"teacher/fused": fused})
     assert abs(found) < 1e-6
 
 
 @pytest.mark.parametrize("kind", VECTORS)
-def test_learning_leads_to_the_teacher(kind: Any, random: Build) -> None:
+def test_learning_leads_to_the_teacher(kind: Any) -> None:
     embeddings, given = random([(True, True, True)] * 12), noise(12, WIDTH, seed=4)
     fused = noise(12, WIDTH).requires_grad_()
     adam = torch.optim.Adam([fused], lr=0.05)
@@ -172,7 +170,7 @@ def test_wrong_sides_are_told(kind: Any) -> None:
 # cosine, by hand
 
 
-def test_cosine_of_two_rows_by_hand(random: Build) -> None:
+def test_cosine_of_two_rows_by_hand() -> None:
     fused = torch.tensor([[3.0, 0.0], [0.0, 2.0]])
     given = torch.tensor([[1.0, 0.0], [4.0, 3.0]])  # cosines 1 and 3/5
     found = Distill(NAMES, 2)(random([(True, True, True)] * 2), fused, {"teacher/fused": given})
@@ -182,7 +180,7 @@ def test_cosine_of_two_rows_by_hand(random: Build) -> None:
 # relations
 
 
-def test_relations_of_three_rows_by_hand(random: Build) -> None:
+def test_relations_of_three_rows_by_hand() -> None:
     fused = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])  # a right angle
     given = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])  # a line
     embeddings, targets = random([(True, True, True)] * 3), {"teacher/fused": given}
@@ -199,7 +197,7 @@ def test_relations_of_three_rows_by_hand(random: Build) -> None:
         torch.testing.assert_close(found, torch.tensor(far + angle * bent))
 
 
-def test_relations_are_the_same_for_a_space_that_is_turned_moved_and_stretched(random: Build) -> None:
+def test_relations_are_the_same_for_a_space_that_is_turned_moved_and_stretched() -> None:
     fused = noise(9, WIDTH)
     turn, _ = torch.linalg.qr(noise(WIDTH, WIDTH, seed=5))
     targets = {"teacher/fused": 7 * fused @ turn + 3}
@@ -207,7 +205,7 @@ def test_relations_are_the_same_for_a_space_that_is_turned_moved_and_stretched(r
 
 
 @pytest.mark.parametrize("neighbours", [2, 3, 5])
-def test_fewer_neighbours_are_those_that_come_next_and_take_part(neighbours: int, random: Build) -> None:
+def test_fewer_neighbours_are_those_that_come_next_and_take_part(neighbours: int) -> None:
     embeddings = random(PRESENT)
     student, teacher = (embeddings.pooled[name][BOTH].double().numpy() for name in ("audio", "image"))
     n = len(BOTH)
@@ -222,7 +220,7 @@ def test_fewer_neighbours_are_those_that_come_next_and_take_part(neighbours: int
     assert found(embeddings, noise(len(PRESENT), WIDTH), {}).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_equal_samples_have_no_direction_and_no_endless_gradient(random: Build) -> None:
+def test_equal_samples_have_no_direction_and_no_endless_gradient() -> None:
     x = noise(5, WIDTH)
     fused = torch.stack([x[0], x[0], x[1], x[1] + 1e-7, x[2]]).requires_grad_()
     targets = {"teacher/fused": x}
@@ -240,14 +238,14 @@ def test_equal_samples_have_no_direction_and_no_endless_gradient(random: Build) 
 # contrast
 
 
-def test_contrast_of_two_rows_by_hand(random: Build) -> None:
+def test_contrast_of_two_rows_by_hand() -> None:
     fused = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     targets = {"teacher/fused": fused}  # cosines 1 and 0: log(1 + e^-1/t) each way
     found = DistillContrast(NAMES, 2, temperature=0.5)(random([(True, True, True)] * 2), fused, targets)
     torch.testing.assert_close(found, torch.tensor(1 + np.exp(-2)).log().float())
 
 
-def test_equal_samples_and_equal_labels_are_not_told_apart(random: Build) -> None:
+def test_equal_samples_and_equal_labels_are_not_told_apart() -> None:
     embeddings = random([(True, True, True)] * 4, content={"audio": [5, 5, 6, 7]})
     label = {"label": torch.tensor([-100, -100, 1, 1])}
     student, teacher = (embeddings.pooled[name].double().numpy() for name in ("audio", "image"))
@@ -273,7 +271,7 @@ def divergence(p: Vectors, q: Vectors) -> float:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_soft_labels_are_those_of_the_paper(share: float, temperature: float, random: Build) -> None:
+def test_soft_labels_are_those_of_the_paper(share: float, temperature: float) -> None:
     torch.manual_seed(0)
     objective = DistillLabels(NAMES, WIDTH, classes=3, share=share, temperature=temperature)
     embeddings = random([(True, True, True)] * 5 + [(False, False, False)])
@@ -290,14 +288,14 @@ def test_soft_labels_are_those_of_the_paper(share: float, temperature: float, ra
     assert found.item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_teacher_of_the_same_mind_leaves_nothing_to_learn(random: Build) -> None:
+def test_a_teacher_of_the_same_mind_leaves_nothing_to_learn() -> None:
     objective = DistillLabels(NAMES, WIDTH, classes=3, share=1.0)
     fused = noise(4, WIDTH)
     targets = {"label": torch.tensor([0, 1, 2, 0]), "soft": objective.predict(fused).score.detach()}
     assert abs(objective(random([(True, True, True)] * 4), fused, targets)) < 1e-6
 
 
-def test_a_teacher_that_is_certain_is_a_label(random: Build) -> None:
+def test_a_teacher_that_is_certain_is_a_label() -> None:
     objective = DistillLabels(NAMES, WIDTH, classes=3, share=1.0, temperature=1.0)
     fused, label = noise(3, WIDTH), torch.tensor([2, 0, 1])
     soft = torch.eye(3)[label]  # zeros have no logarithm
@@ -309,7 +307,7 @@ def test_a_teacher_that_is_certain_is_a_label(random: Build) -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_a_modality_teaches_through_a_head_of_its_own(random: Build) -> None:
+def test_a_modality_teaches_through_a_head_of_its_own() -> None:
     torch.manual_seed(0)
     objective: Any = DistillLabels(NAMES, WIDTH, classes=3, teacher="image", share=0.5, temperature=2.0)
     assert "soft" not in objective.targets
@@ -330,7 +328,7 @@ def test_a_modality_teaches_through_a_head_of_its_own(random: Build) -> None:
     assert len(check_objective(DistillLabels, teacher="image", classes=3)) >= 4
 
 
-def test_only_its_label_teaches_the_head_of_the_teacher(random: Build) -> None:
+def test_only_its_label_teaches_the_head_of_the_teacher() -> None:
     objective: Any = DistillLabels(NAMES, WIDTH, classes=3, teacher="image", share=1.0)
     missing = {"label": torch.full((3,), -100)}
     objective(random([(True, True, True)] * 3), noise(3, WIDTH), missing).backward()

@@ -1,6 +1,6 @@
 """Coral, MMD and moments against their definitions, written out source by source in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,9 +14,8 @@ from fusion import Embeddings
 from fusion.objectives.coral import Coral
 from fusion.objectives.mmd import Mmd
 from fusion.objectives.moments import Moments
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
-Build = Callable[..., Embeddings]
 Rows = NDArray[np.float64]
 
 SOURCES = [0, 2, 1, 0, 2, 2, 1, 0, 1, 4]  # the fourth has no row, and the last only one
@@ -64,14 +63,14 @@ def grouped(x: Tensor, rows: Tensor, least: int) -> list[Rows]:
     return [part for part in parts if len(part) >= least]
 
 
-def given(random: Build) -> tuple[Embeddings, Tensor]:
+def given() -> tuple[Embeddings, Tensor]:
     embeddings = random(PRESENT)._replace(source=torch.tensor(SOURCES))
     return embeddings, torch.randn(len(SOURCES), 4, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize("modality", [None, *NAMES])
-def test_coral_is_the_mean_over_pairs_of_sources(modality: str | None, random: Build) -> None:
-    embeddings, fused = given(random)
+def test_coral_is_the_mean_over_pairs_of_sources(modality: str | None) -> None:
+    embeddings, fused = given()
     rows = torch.ones(len(SOURCES), dtype=torch.bool) if modality is None else embeddings.present[modality]
     x = fused if modality is None else embeddings.pooled[modality]
     parts = grouped(x, rows, least=2)  # one row has no covariance
@@ -83,10 +82,8 @@ def test_coral_is_the_mean_over_pairs_of_sources(modality: str | None, random: B
 
 @pytest.mark.parametrize("modality", [None, *NAMES])
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 8.0)])
-def test_mmd_is_the_mean_over_pairs_of_sources(
-    scales: tuple[float, ...], modality: str | None, random: Build
-) -> None:
-    embeddings, fused = given(random)
+def test_mmd_is_the_mean_over_pairs_of_sources(scales: tuple[float, ...], modality: str | None) -> None:
+    embeddings, fused = given()
     rows = torch.ones(len(SOURCES), dtype=torch.bool) if modality is None else embeddings.present[modality]
     x = fused if modality is None else embeddings.pooled[modality]
     together = x[rows].double().numpy()
@@ -99,8 +96,8 @@ def test_mmd_is_the_mean_over_pairs_of_sources(
 
 
 @pytest.mark.parametrize("modality", [None, *NAMES])
-def test_moments_is_the_mean_over_pairs_of_sources(modality: str | None, random: Build) -> None:
-    embeddings, fused = given(random)
+def test_moments_is_the_mean_over_pairs_of_sources(modality: str | None) -> None:
+    embeddings, fused = given()
     rows = torch.ones(len(SOURCES), dtype=torch.bool) if modality is None else embeddings.present[modality]
     x = fused if modality is None else embeddings.pooled[modality]
     parts = grouped(x, rows, least=1)
@@ -111,7 +108,7 @@ def test_moments_is_the_mean_over_pairs_of_sources(modality: str | None, random:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_sources_are_at_no_distance(kind: Any, random: Build) -> None:
+def test_equal_sources_are_at_no_distance(kind: Any) -> None:
     half = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
     embeddings = random([(True, True, True)] * 8)._replace(source=torch.tensor([0] * 4 + [1] * 4))
     found = kind(NAMES, 4)(embeddings, torch.cat([half, half]), {})
@@ -121,7 +118,7 @@ def test_equal_sources_are_at_no_distance(kind: Any, random: Build) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sources", [[4] * 8, [0] * 8, [0, 1, 2, 3, 4, 4, 3, 3]])
-def test_a_single_source_or_single_rows_are_no_error(kind: Any, sources: list[int], random: Build) -> None:
+def test_a_single_source_or_single_rows_are_no_error(kind: Any, sources: list[int]) -> None:
     embeddings = random([(True, True, True)] * 8)._replace(source=torch.tensor(sources))
     fused = torch.randn(8, 4, requires_grad=True)
     loss = kind(NAMES, 4)(embeddings, fused, {})
@@ -133,14 +130,14 @@ def test_a_single_source_or_single_rows_are_no_error(kind: Any, sources: list[in
         assert not fused.grad.any()
 
 
-def test_coral_worked_out_by_hand(random: Build) -> None:
+def test_coral_worked_out_by_hand() -> None:
     # variances 2 and 8 along the first axis, nothing along the other: (8 - 2)^2 / (4 * 2^2)
     fused = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [3.0, 0.0], [7.0, 0.0]])
     embeddings = random([(True, True, True)] * 4)._replace(source=torch.tensor([0, 0, 1, 1]))
     torch.testing.assert_close(Coral(NAMES, 2, FIVE)(embeddings, fused, {}), torch.tensor(36 / 16))
 
 
-def test_minimising_brings_sources_together(random: Build) -> None:
+def test_minimising_brings_sources_together() -> None:
     generator = torch.Generator().manual_seed(0)
     source = torch.arange(40) % 2
     fused = torch.randn(40, 4, generator=generator) + 2.0 * source[:, None]

@@ -1,6 +1,6 @@
 """What holds for every objective, whoever wrote it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fusion import Embeddings, Objective, Registry, Task
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
 WIDTH = 4
 NEEDED: dict[str, dict[str, Any]] = {
     "classify": {"classes": 3},
@@ -28,7 +28,6 @@ NEEDED: dict[str, dict[str, Any]] = {
 SOURCES = ("first", "second", "third")
 REGISTRY = Registry()
 OBJECTIVES = REGISTRY.names("objective")
-Build = Callable[..., Embeddings]
 Row = tuple[bool, ...]
 
 presence = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=5)
@@ -77,7 +76,7 @@ def test_there_are_objectives() -> None:
 @settings(max_examples=30, deadline=None)
 @given(present=presence, garbage=garbage, seed=st.integers(0, 99))
 def test_garbage_in_absent_slots_changes_no_bit(
-    name: str, random: Build, present: list[Row], garbage: float, seed: int
+    name: str, present: list[Row], garbage: float, seed: int
 ) -> None:
     objective = make(name)
     clean, dirty = random(present), random(present, garbage=garbage)
@@ -100,7 +99,7 @@ def test_garbage_in_absent_slots_changes_no_bit(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_loss_is_an_attached_zero_when_no_row_takes_part(name: str, random: Build) -> None:
+def test_the_loss_is_an_attached_zero_when_no_row_takes_part(name: str) -> None:
     objective = make(name)
     targets = some_targets(objective, 3, [False] * 3)
     with torch.autograd.set_detect_anomaly(True):  # raises on a NaN that is masked later on
@@ -114,7 +113,7 @@ def test_the_loss_is_an_attached_zero_when_no_row_takes_part(name: str, random: 
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_parameter_learns_when_all_modalities_are_present(name: str, random: Build) -> None:
+def test_every_parameter_learns_when_all_modalities_are_present(name: str) -> None:
     objective = make(name)
     loss, gradients = run(objective, random([(True, True, True)] * 4), some_targets(objective, 4))
     assert loss > 0
@@ -130,7 +129,7 @@ def test_no_parameter_is_a_scalar_because_fsdp_takes_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_order_of_rows_is_of_no_account(name: str, random: Build) -> None:
+def test_the_order_of_rows_is_of_no_account(name: str) -> None:
     objective = make(name)
     embeddings = random([(True, True, True), (True, True, False), (True, False, True), (False, True, True)])
     targets, fused = some_targets(objective, 4), torch.randn(4, WIDTH)
@@ -143,7 +142,7 @@ def test_the_order_of_rows_is_of_no_account(name: str, random: Build) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_loss_is_fp32_and_close_to_itself_under_autocast(name: str, random: Build) -> None:
+def test_the_loss_is_fp32_and_close_to_itself_under_autocast(name: str) -> None:
     objective = make(name)
     embeddings, targets = random([(True, True, True)] * 4), some_targets(objective, 4)
     fused = torch.randn(4, WIDTH)

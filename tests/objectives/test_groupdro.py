@@ -1,21 +1,18 @@
 """Group DRO against algorithm 1 of its paper, run step by step in numpy."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from fusion import Embeddings
 from fusion.objectives.classify import Classify
 from fusion.objectives.groupdro import Groupdro
+from tests.objectives.toys import random
 
 NAMES, SOURCES = ("image", "text", "audio"), ("scans", "photos", "drawings")
-Build = Callable[..., Embeddings]
 
 
-def test_the_weights_follow_the_losses_from_step_to_step(random: Build) -> None:
+def test_the_weights_follow_the_losses_from_step_to_step() -> None:
     torch.manual_seed(0)
     groupdro = Groupdro(NAMES, 4, SOURCES, classes=3, rate=0.5)
     q = np.full(3, 1 / 3)
@@ -35,14 +32,14 @@ def test_the_weights_follow_the_losses_from_step_to_step(random: Build) -> None:
     assert groupdro.next.tolist() == pytest.approx(q.tolist(), rel=1e-5)
 
 
-def test_evaluation_leaves_the_weights_alone(random: Build) -> None:
+def test_evaluation_leaves_the_weights_alone() -> None:
     groupdro = Groupdro(NAMES, 4, SOURCES, classes=3).eval()
     groupdro(random([(True, True, True)] * 2), torch.randn(2, 4), {"label": torch.tensor([0, 1])})
     groupdro.start_step(1, 2)
     assert groupdro.weights.tolist() == pytest.approx([1 / 3] * 3)
 
 
-def test_one_source_is_plain_classification(random: Build) -> None:
+def test_one_source_is_plain_classification() -> None:
     torch.manual_seed(0)
     groupdro = Groupdro(NAMES, 4, ("only",), classes=3, smoothing=0.1)
     classify = Classify(NAMES, 4, classes=3, smoothing=0.1)
@@ -54,7 +51,7 @@ def test_one_source_is_plain_classification(random: Build) -> None:
     )
 
 
-def test_a_new_training_begins_with_equal_weights_whatever_it_starts_from(random: Build) -> None:
+def test_a_new_training_begins_with_equal_weights_whatever_it_starts_from() -> None:
     groupdro = Groupdro(NAMES, 4, SOURCES, classes=3, rate=5.0)
     for step in range(3):
         groupdro.start_step(step, 3)

@@ -1,20 +1,17 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from fusion import Embeddings
 from fusion.objectives.multilabel import Multilabel
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
 NAN = math.nan
-Build = Callable[..., Embeddings]
 
 
-def test_labels_that_are_not_known_do_not_count(random: Build) -> None:
+def test_labels_that_are_not_known_do_not_count() -> None:
     task = Multilabel(NAMES, 2, classes=2)
     task.head = nn.Identity()
     fused = torch.tensor([[0.0, 5.0], [math.log(3), 5.0], [-math.log(3), 0.0]], requires_grad=True)

@@ -1,13 +1,10 @@
-from collections.abc import Callable
-
 import pytest
 import torch
 
 from fusion import Embeddings, RecipeError
 from fusion.objectives.pairs import choose_pairs, cut_out, left_out, mean_of_pairs, positives, taking_part
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
-Build = Callable[..., Embeddings]
 ALL = [(True, True, True)]
 
 
@@ -51,7 +48,7 @@ def test_no_pair_at_all_is_refused(modalities: list[str], pairs: list[tuple[str,
         choose_pairs(modalities, pairs, hub)
 
 
-def test_rows_take_part_where_both_modalities_are_present(random: Build) -> None:
+def test_rows_take_part_where_both_modalities_are_present() -> None:
     embeddings = random([(True, True, False), (True, False, True), (False, True, True), (True, True, True)])
     assert taking_part(embeddings, ("image", "audio")).tolist() == [False, True, False, True]
 
@@ -66,41 +63,41 @@ def belong(
     return found.int().tolist()
 
 
-def test_a_row_is_its_own_positive(random: Build) -> None:
+def test_a_row_is_its_own_positive() -> None:
     assert belong(random(ALL * 3)) == torch.eye(3).int().tolist()
 
 
-def test_without_anything_to_compare_a_row_is_its_own_positive(random: Build) -> None:
+def test_without_anything_to_compare_a_row_is_its_own_positive() -> None:
     found = positives(random(ALL * 3), (), None, torch.ones(3, dtype=torch.bool))
     assert found(slice(0, 3), slice(0, 3)).tolist() == torch.eye(3).bool().tolist()
 
 
-def test_equal_known_content_of_either_modality_makes_positives(random: Build) -> None:
+def test_equal_known_content_of_either_modality_makes_positives() -> None:
     content = {"image": [7, 0, 7, 0], "text": [5, 6, 8, 6], "audio": [9, 9, 9, 9]}
     # rows 0 and 2 share the image, rows 1 and 3 the text; 0 is not known to equal 0; audio is not asked
     expected = [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
     assert belong(random(ALL * 4, content)) == expected
 
 
-def test_equal_targets_that_are_not_missing_make_positives(random: Build) -> None:
+def test_equal_targets_that_are_not_missing_make_positives() -> None:
     found = belong(random(ALL * 4), torch.tensor([-100, 0, -100, 0]))
     assert found == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 1, 0, 1]]
 
 
-def test_content_as_large_and_as_small_as_a_fingerprint_is_told_apart(random: Build) -> None:
+def test_content_as_large_and_as_small_as_a_fingerprint_is_told_apart() -> None:
     content = {"image": [2**63 - 1, 2**63 - 2, -(2**63), 2**63 - 1]}
     found = belong(random(ALL * 4, content))
     assert found == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]
 
 
-def test_a_row_that_does_not_take_part_is_nobodys_positive(random: Build) -> None:
+def test_a_row_that_does_not_take_part_is_nobodys_positive() -> None:
     embeddings = random([(True, True, True), (True, False, True), (True, True, True)], {"image": [3, 3, 3]})
     rows = taking_part(embeddings, ("image", "text"))
     found = belong(embeddings, torch.tensor([1, 1, 1]), rows)
     assert found == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]  # it stays its own, and does not count
 
 
-def test_positives_of_some_rows_are_a_part_of_all(random: Build) -> None:
+def test_positives_of_some_rows_are_a_part_of_all() -> None:
     content = {"image": [7, 0, 7, 0, 7], "text": [5, 6, 8, 6, 5]}
     rows = torch.tensor([True, True, True, True, False])
     found = positives(random(ALL * 5, content), ("image", "text"), torch.tensor([1, 2, 1, -100, 1]), rows)
@@ -108,7 +105,7 @@ def test_positives_of_some_rows_are_a_part_of_all(random: Build) -> None:
     assert torch.equal(found(slice(1, 3), slice(2, 5)), every[1:3, 2:5])
 
 
-def test_how_many_belong_together_and_what_each_has_of_it(random: Build) -> None:
+def test_how_many_belong_together_and_what_each_has_of_it() -> None:
     content = {"image": [7, 0, 7, 0], "text": [5, 6, 8, 9]}
     found = positives(random(ALL * 4, content), ("image", "text"), None, torch.ones(4, dtype=torch.bool))
     each = torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -125,7 +122,7 @@ def test_how_many_belong_together_and_what_each_has_of_it(random: Build) -> None
     assert found.shares(first, last, each) is None
 
 
-def test_rows_that_all_differ_have_shares_on_the_diagonal_alone(random: Build) -> None:
+def test_rows_that_all_differ_have_shares_on_the_diagonal_alone() -> None:
     label = torch.tensor([0, 1, -100, -100])  # unknown ones differ
     found = positives(random(ALL * 4), ("image", "text"), label, torch.ones(4, dtype=torch.bool))
     each = torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -136,7 +133,7 @@ def test_rows_that_all_differ_have_shares_on_the_diagonal_alone(random: Build) -
     assert found.shares(slice(0, 2), slice(1, 4), each).tolist() == [[0, 0, 0], [4, 0, 0]]
 
 
-def test_rows_that_do_not_take_part_are_cut_out(random: Build) -> None:
+def test_rows_that_do_not_take_part_are_cut_out() -> None:
     rows = torch.tensor([True, False, True, True])
     x, y = torch.eye(4), 2 * torch.eye(4)
     positive = positives(random(ALL * 4), ("image", "text"), torch.tensor([1, 1, 1, 2]), rows)
@@ -147,7 +144,7 @@ def test_rows_that_do_not_take_part_are_cut_out(random: Build) -> None:
     assert (found.rows.tolist(), found.everyone) == ([True] * 3, True)
 
 
-def test_without_any_row_that_takes_part_none_is_cut_out(random: Build) -> None:
+def test_without_any_row_that_takes_part_none_is_cut_out() -> None:
     rows = torch.zeros(2, dtype=torch.bool)
     given = torch.eye(2), torch.eye(2), positives(random(ALL * 2), ("image", "text"), None, rows)
     assert cut_out(*given)[0] is given[0]

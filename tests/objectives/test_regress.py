@@ -1,23 +1,20 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
-from fusion import Embeddings
 from fusion.objectives.regress import Regress
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
 NAN = math.nan
-Build = Callable[..., Embeddings]
 PRESENT = [(True, False, True), (False, False, False), (True, True, True)]
 
 
 @pytest.mark.parametrize(
     ("loss", "expected"), [("mse", (1 + 9) / 2), ("l1", (1 + 3) / 2), ("huber", (0.5 + 2.5) / 2)]
 )
-def test_rows_without_a_number_do_not_count(random: Build, loss: str, expected: float) -> None:
+def test_rows_without_a_number_do_not_count(loss: str, expected: float) -> None:
     task = Regress(NAMES, 1, target="age", loss=loss)  # type: ignore[arg-type]
     task.head = nn.Identity()
     given = task(
@@ -26,7 +23,7 @@ def test_rows_without_a_number_do_not_count(random: Build, loss: str, expected: 
     torch.testing.assert_close(given, torch.tensor(expected))
 
 
-def test_a_missing_number_does_not_take_its_row_along(random: Build) -> None:
+def test_a_missing_number_does_not_take_its_row_along() -> None:
     task = Regress(NAMES, 2, target="place", outputs=2)
     task.head = nn.Identity()
     fused = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], requires_grad=True)

@@ -1,15 +1,11 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 
 from fusion import Embeddings, RecipeError
 from fusion.objectives.sigmoid import Sigmoid
-
-NAMES = ("image", "text", "audio")
-Build = Callable[..., Embeddings]
-SOME = [(True, True, True), (True, True, False), (True, False, True), (False, True, True), (True, True, True)]
+from tests.objectives.toys import MATCHES, NAMES, PAIRS, SOME, matches, random
 
 
 def loop(
@@ -23,11 +19,7 @@ def loop(
         total = 0.0
         for i in rows:
             for j in rows:
-                match = (
-                    i == j
-                    or (labels[i] == labels[j] != -100)
-                    or any(embeddings.content[m][i] == embeddings.content[m][j] != 0 for m in pair)
-                )
+                match = matches(embeddings, pair, labels, i, j)
                 logit = scale * sum(p * q for p, q in zip(x[i], y[j], strict=True)) + bias
                 total += math.log(1 + math.exp(-logit if match else logit))
         if rows:
@@ -35,19 +27,10 @@ def loop(
     return sum(losses) / len(losses)
 
 
-@pytest.mark.parametrize(
-    ("labels", "content"),
-    [
-        ([-100] * 5, {}),
-        ([0, 1, 0, 1, 1], {}),
-        ([0, -100, 0, -100, 0], {"image": [4, 4, 5, 0, 0], "audio": [0, 9, 9, 9, 8]}),
-    ],
-)
-@pytest.mark.parametrize(
-    "pairs", [[("image", "text")], [("audio", "text"), ("image", "audio"), ("text", "image")]]
-)
+@MATCHES
+@PAIRS
 def test_it_equals_a_loop_over_every_two_rows(
-    random: Build, labels: list[int], content: dict[str, list[int]], pairs: list[tuple[str, str]]
+    labels: list[int], content: dict[str, list[int]], pairs: list[tuple[str, str]]
 ) -> None:
     embeddings = random(SOME, content)
     objective = Sigmoid(NAMES, 4, pairs=pairs, scale=5.0, bias=-2.0)
@@ -55,14 +38,14 @@ def test_it_equals_a_loop_over_every_two_rows(
     assert loss.item() == pytest.approx(loop(embeddings, pairs, labels, 5.0, -2.0), rel=1e-5)
 
 
-def test_one_row_starts_at_log_two_when_it_matches(random: Build) -> None:
+def test_one_row_starts_at_log_two_when_it_matches() -> None:
     embeddings = random([(True, True, False)])
     embeddings.pooled["text"][:] = embeddings.pooled["image"]
     loss = Sigmoid(NAMES, 4, same=None)(embeddings, torch.zeros(1, 4), {})
     torch.testing.assert_close(loss, torch.tensor([math.log(2)])[0])  # 10 * 1 - 10 = 0
 
 
-def test_scale_and_bias_learn(random: Build) -> None:
+def test_scale_and_bias_learn() -> None:
     embeddings, targets = random([(True, True, True)] * 4), {"label": torch.arange(4)}
     objective = Sigmoid(NAMES, 4)
     optimizer = torch.optim.SGD(objective.parameters(), lr=0.05)

@@ -19,10 +19,9 @@ from fusion.objectives.sigmoid import Sigmoid
 from tests.objectives import plain
 from tests.objectives.test_every_objective import OBJECTIVES, make, some_targets
 from tests.objectives.test_every_objective import run as run_all
+from tests.objectives.toys import NAMES, random
 
-NAMES = ("image", "text", "audio")
 ROWS, WIDTH = 23, 4
-Build = Callable[..., Embeddings]
 Loss = Callable[[Embeddings, Tensor, Mapping[str, Tensor]], Tensor]
 
 
@@ -33,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "EDGE", 4)
 
 
-def given(random: Build, rows: int = ROWS, dtype: torch.dtype = torch.float64) -> Any:
+def given(rows: int = ROWS, dtype: torch.dtype = torch.float64) -> Any:
     """Return rows of which some lack a modality, some share a sample or a label, and labels are missing."""
     place = torch.arange(rows)
     present = torch.stack([place % 5 > 0, place % 7 > 0, place % 4 < 3], dim=1)
@@ -123,11 +122,11 @@ def both_ways(request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("name", MAKE)
 @pytest.mark.usefixtures("both_ways")
 def test_loss_and_gradients_are_those_of_a_plain_implementation(
-    name: str, random: Build, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tensor, "float", Tensor.double)
     objective, loss = MAKE[name]()
-    rows = given(random)
+    rows = given()
     expected, found = measured(loss, rows, objective), measured(objective, rows, objective)
     assert sum(bool(value.any()) for value in expected.values()) >= 2
     for part, value in expected.items():
@@ -137,11 +136,9 @@ def test_loss_and_gradients_are_those_of_a_plain_implementation(
 
 @pytest.mark.parametrize("name", ["contrastive", "distill-contrast", "sigmoid"])
 @pytest.mark.usefixtures("both_ways")
-def test_a_device_that_would_be_waited_for_gives_the_same(
-    name: str, random: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_would_be_waited_for_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = MAKE[name]()[0].float()
-    rows = given(random, dtype=torch.float32)
+    rows = given(dtype=torch.float32)
     expected = measured(objective, rows, objective)
     for module in (peek, pairs, softmax):
         monkeypatch.setattr(module, "near", lambda numbers: False)
@@ -151,10 +148,8 @@ def test_a_device_that_would_be_waited_for_gives_the_same(
 
 @pytest.mark.parametrize("pair", [("image", "audio"), ("audio", "text")])
 @pytest.mark.usefixtures("both_ways")
-def test_rows_whose_logits_are_all_far_below_those_of_others_are_exact(
-    pair: tuple[str, str], random: Build
-) -> None:
-    embeddings, _, _ = given(random, dtype=torch.float32)
+def test_rows_whose_logits_are_all_far_below_those_of_others_are_exact(pair: tuple[str, str]) -> None:
+    embeddings, _, _ = given(dtype=torch.float32)
     x = F.normalize(1 + 0.1 * embeddings.pooled["text"], dim=1)
     signs = torch.where(torch.arange(ROWS) % 2 > 0, 1.0, -1.0).unsqueeze(1)
     present = dict.fromkeys(NAMES, torch.ones(ROWS, dtype=torch.bool))
@@ -176,9 +171,9 @@ def test_rows_whose_logits_are_all_far_below_those_of_others_are_exact(
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_both_ways_give_the_same_in_fp32(name: str, random: Build, request: pytest.FixtureRequest) -> None:
+def test_both_ways_give_the_same_in_fp32(name: str, request: pytest.FixtureRequest) -> None:
     objective = MAKE[name]()[0].float()
-    rows = given(random, dtype=torch.float32)
+    rows = given(dtype=torch.float32)
     whole = measured(objective, rows, objective)
     request.getfixturevalue("small")
     for part, value in measured(objective, rows, objective).items():
@@ -187,8 +182,8 @@ def test_both_ways_give_the_same_in_fp32(name: str, random: Build, request: pyte
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("temperature", [0.01, 0.5])
-def test_logits_at_both_ends_of_the_range_stay_finite(temperature: float, random: Build) -> None:
-    embeddings, fused, targets = given(random, dtype=torch.float32)
+def test_logits_at_both_ends_of_the_range_stay_finite(temperature: float) -> None:
+    embeddings, fused, targets = given(dtype=torch.float32)
     x = F.normalize(torch.ones(ROWS, WIDTH), dim=1)
     opposed = embeddings._replace(
         pooled={"image": x, "text": -x, "audio": x * embeddings.pooled["audio"][:, :1].sign()}
@@ -200,7 +195,7 @@ def test_logits_at_both_ends_of_the_range_stay_finite(temperature: float, random
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_garbage_in_absent_slots_changes_no_bit_of_any_tile(name: str, random: Build) -> None:
+def test_garbage_in_absent_slots_changes_no_bit_of_any_tile(name: str) -> None:
     objective = make(name)
     present = [(row % 5 > 0, row % 7 > 0, row % 4 < 3) for row in range(ROWS)]
     targets = some_targets(objective, ROWS, [row % 3 > 0 for row in range(ROWS)])
@@ -214,7 +209,7 @@ def test_garbage_in_absent_slots_changes_no_bit_of_any_tile(name: str, random: B
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("name", MAKE)
-def test_where_no_row_takes_part_tiles_give_an_attached_zero(name: str, random: Build) -> None:
+def test_where_no_row_takes_part_tiles_give_an_attached_zero(name: str) -> None:
     objective = make(name)
     targets = some_targets(objective, 9, [False] * 9)
     with torch.autograd.set_detect_anomaly(True):
@@ -224,8 +219,8 @@ def test_where_no_row_takes_part_tiles_give_an_attached_zero(name: str, random: 
 
 
 @pytest.mark.usefixtures("small")
-def test_a_loss_without_gradient_is_the_same(random: Build) -> None:
-    embeddings, fused, targets = given(random)
+def test_a_loss_without_gradient_is_the_same() -> None:
+    embeddings, fused, targets = given()
     objective = Contrastive(NAMES, WIDTH).double()
     with torch.no_grad():
         loss = objective(embeddings, fused, targets)
@@ -234,8 +229,8 @@ def test_a_loss_without_gradient_is_the_same(random: Build) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_second_backward_is_refused(random: Build) -> None:
-    embeddings, fused, targets = given(random)
+def test_a_second_backward_is_refused() -> None:
+    embeddings, fused, targets = given()
     embeddings.pooled["text"].requires_grad_()
     loss = Contrastive(NAMES, WIDTH).double()(embeddings, fused, targets)
     loss.backward(retain_graph=True)
@@ -258,15 +253,15 @@ class Largest(TorchDispatchMode):
         return made
 
 
-def test_the_largest_tensor_of_a_plain_loss_is_found(random: Build) -> None:
+def test_the_largest_tensor_of_a_plain_loss_is_found() -> None:
     with Largest() as largest:
-        embeddings, _, targets = given(random, 200)
+        embeddings, _, targets = given(200)
         plain.contrastive(embeddings, targets, torch.ones(1))
     assert largest.numbers == 200 * 200
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_no_objective_takes_b_x_b_numbers(name: str, random: Build) -> None:
+def test_no_objective_takes_b_x_b_numbers(name: str) -> None:
     rows = 2400
     objective = make(name)
     embeddings, targets = random([(True, True, True)] * rows), some_targets(objective, rows)

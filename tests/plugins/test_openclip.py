@@ -1,16 +1,11 @@
 """The plugin fusion_openclip: the same numbers as open_clip itself, from every place where weights can be."""
 
 import copy
-import hashlib
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
-import huggingface_hub
-import numpy as np
 import open_clip
 import pytest
 import safetensors.torch
@@ -19,14 +14,12 @@ import transformers
 from fusion_openclip import fusion_encoders
 from fusion_openclip.image import OpenClipImage
 from fusion_openclip.text import OpenClipText
-from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from fusion import DataError
 from fusion.sharing import sharing
 from fusion.testing import check_encoder
+from tests.plugins.pretrained import COMMIT, cached, close, encode, offline, photograph, pictures, sha256
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = "a photo of a cat", "b", "naïve 漢字, " + "long " * 40, "!!! a!b ! wow!!", "a picture of a dog"
 
 VIT = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}
@@ -90,22 +83,6 @@ def written(folder, cfg, seed=0, **preprocessing):
     return model
 
 
-def photograph():
-    draw = np.random.default_rng(1)
-    return Image.fromarray(draw.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize((300, 200))
-
-
-def pictures():
-    draw = np.random.default_rng(0)
-    return [draw.integers(0, 256, size, dtype=np.uint8) for size in ((9, 9), (50, 20, 3), (32, 32, 3))]
-
-
-@torch.no_grad()
-def encode(encoder, *samples):
-    encoder.eval()
-    return encoder(**encoder.processor.collate([encoder.processor.decode(raw) for raw in samples]))
-
-
 @torch.no_grad()
 def by_open_clip(name, **how):
     """What open_clip itself makes of the photograph and the texts."""
@@ -116,30 +93,12 @@ def by_open_clip(name, **how):
     return image, model.encode_text(ids, normalize=False)
 
 
-def close(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture(autouse=True)
 def hub(tmp_path_factory, monkeypatch):
     """An empty cache of the Hub, and no network."""
     folder = tmp_path_factory.mktemp("hub")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    offline(monkeypatch, folder)
     return folder
-
-
-def cached(hub, repository, commit=COMMIT):
-    """A folder in the cache of the Hub, as a download of `commit`, the head of main, leaves it."""
-    place = hub / f"models--{repository.replace('/', '--')}"
-    (place / "refs").mkdir(parents=True)
-    (place / "refs" / "main").write_text(commit)
-    (place / "snapshots" / commit).mkdir(parents=True)
-    return place / "snapshots" / commit
 
 
 @pytest.fixture
@@ -680,27 +639,6 @@ def test_a_tower_that_does_not_pool_is_refused(changes, tower, message, tmp_path
         tower(model=json_of(tmp_path, config(**changes)), pretrained=False)
 
 
-class Planted:
-    """What a pickle runs when it is loaded."""
-
-    ran = False
-
-    def __reduce__(self):
-        return setattr, (Planted, "ran", True)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Planted()), "torch"])
-def test_a_file_that_is_damaged_or_holds_code_is_refused_unread(content, tmp_path):
-    path = tmp_path / "weights.pt"
-    if content == "torch":
-        torch.save({"state_dict": {}, "more": Planted()}, path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot load the weights /.*/weights.pt into fusion-tiny: \w+"):
-        OpenClipImage(model="fusion-tiny", pretrained=str(path))
-    assert not Planted.ran
-
-
 # one checkpoint, several encoders
 
 
@@ -845,24 +783,6 @@ def test_tokens_are_not_dropped_at_random(tmp_path):
     cfg = config(text_cfg=TEXT | {"tokenizer_kwargs": {"reduction_mask": "shuffle"}})
     processor = OpenClipText(model=json_of(tmp_path, cfg), pretrained=False).processor
     assert torch.equal(processor.decode(TEXTS[2]), open_clip.SimpleTokenizer(context_length=32)(TEXTS[2])[0])
-
-
-@pytest.mark.parametrize("shape", [(1, 101, 3), (5000, 2, 3)])
-def test_an_image_that_is_a_mere_line_is_a_bad_row(shape):
-    processor = OpenClipImage(model="fusion-tiny", pretrained=False).processor
-    assert processor.decode(np.zeros((1, 100, 3), np.uint8)).shape == (3, 32, 32)
-    with pytest.raises(
-        DataError, match=rf"image of {shape[1]} x {shape[0]} pixels; sides of up to 100 to 1 are read"
-    ):
-        processor.decode(np.zeros(shape, np.uint8))
-
-
-def test_naming_the_plugin_loads_neither_torch_nor_open_clip():
-    code = (
-        "import sys, fusion_openclip; fusion_openclip.fusion_encoders(); "
-        "sys.exit(bool({'torch', 'open_clip'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_projection_of_a_tower_is_its_last_layer():

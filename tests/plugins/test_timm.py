@@ -1,15 +1,11 @@
 """The plugin fusion_timm: the same numbers as timm itself, from every place where weights can be."""
 
-import hashlib
 import json
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 from typing import NamedTuple
 
-import huggingface_hub
 import numpy as np
 import pytest
 import safetensors.torch
@@ -19,10 +15,8 @@ from fusion_timm import fusion_encoders
 from fusion_timm.image import TimmImage
 from PIL import Image
 
-from fusion import DataError
 from fusion.testing import check_encoder
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.plugins.pretrained import COMMIT, cached, close, encode, offline, photograph, pictures, sha256
 
 
 class Family(NamedTuple):
@@ -50,16 +44,6 @@ def cells(features, how):
     d, h, w = (1, 2, 3) if how == MAP else (3, 1, 2)
     places = [(i, j) for i in range(features.shape[h]) for j in range(features.shape[w])]
     return torch.stack([features.movedim((d, h, w), (3, 1, 2))[:, i, j] for i, j in places], 1)
-
-
-def pictures():
-    draw = np.random.default_rng(0)
-    return [draw.integers(0, 256, size, dtype=np.uint8) for size in ((9, 9), (50, 20, 3), (32, 32, 3))]
-
-
-def photograph():
-    draw = np.random.default_rng(1)
-    return Image.fromarray(draw.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize((300, 200))
 
 
 def made(name, classes=10, **options):
@@ -90,37 +74,13 @@ def by_timm(model, image):
         return features, model.forward_head(features, pre_logits=True)
 
 
-@torch.no_grad()
-def encode(encoder, *samples):
-    encoder.eval()
-    return encoder(**encoder.processor.collate([encoder.processor.decode(raw) for raw in samples]))
-
-
-def close(one, other):
-    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture(autouse=True)
 def hub(tmp_path_factory, monkeypatch):
     """An empty cache of the Hub, and no network."""
     folder = tmp_path_factory.mktemp("hub")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    offline(monkeypatch, folder)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
     return folder
-
-
-def cached(hub, repository, commit=COMMIT):
-    """A folder in the cache of the Hub, as a download of `commit`, the head of main, leaves it."""
-    place = hub / f"models--{repository.replace('/', '--')}"
-    (place / "refs").mkdir(parents=True)
-    (place / "refs" / "main").write_text(commit)
-    (place / "snapshots" / commit).mkdir(parents=True)
-    return place / "snapshots" / commit
 
 
 # the same as timm
@@ -379,27 +339,6 @@ def test_weights_of_another_model_are_refused_and_not_left_out(tmp_path):
         TimmImage(model="test_resnet", pretrained=str(tmp_path / "vit.safetensors"))
 
 
-class Planted:
-    """What a pickle runs when it is loaded."""
-
-    ran = False
-
-    def __reduce__(self):
-        return setattr, (Planted, "ran", True)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Planted()), "torch"])
-def test_a_file_that_is_damaged_or_holds_code_is_refused_unread(content, tmp_path):
-    path = tmp_path / "weights.pt"
-    if content == "torch":
-        torch.save({"state_dict": made("test_resnet").state_dict(), "more": Planted()}, path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot read the weights .*weights.pt: \w+"):
-        TimmImage(model="test_resnet", pretrained=str(path))
-    assert not Planted.ran
-
-
 # what an encoder keeps, and what it can be asked for
 
 
@@ -560,21 +499,3 @@ def test_the_processor_is_small_and_gives_the_same_bits_after_pickling():
     pickled = pickle.dumps(processor)
     assert len(pickled) < 1000
     assert torch.equal(pickle.loads(pickled).decode(photograph()), before)
-
-
-@pytest.mark.parametrize("shape", [(1, 101, 3), (5000, 2, 3)])
-def test_an_image_that_is_a_mere_line_is_a_bad_row(shape):
-    processor = TimmImage(model="test_vit", pretrained=False).processor
-    assert processor.decode(np.zeros((1, 100, 3), np.uint8)).shape == (3, 160, 160)
-    with pytest.raises(
-        DataError, match=rf"image of {shape[1]} x {shape[0]} pixels; sides of up to 100 to 1 are read"
-    ):
-        processor.decode(np.zeros(shape, np.uint8))
-
-
-def test_naming_the_plugin_loads_neither_torch_nor_timm():
-    code = (
-        "import sys, fusion_timm; fusion_timm.fusion_encoders(); "
-        "sys.exit(bool({'torch', 'timm'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -15,10 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fusion import DataError
+from tests.plugins.pretrained import COMMIT, cached, offline
 from tests.plugins.transformers_families import encode, saved
 from tests.plugins.transformers_folders import PATCHES, SMALL, TEXTS, pictures, save, save_bert
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODE = """
 import torch
 from torch import nn
@@ -54,20 +55,10 @@ class OwnModel(PreTrainedModel):
 def hub(tmp_path, monkeypatch):
     """An empty cache of the hub, without a network; returns what puts a repository into it."""
     cache = tmp_path / "cache"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    offline(monkeypatch, cache)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-
-    def put(name, commit=COMMIT):
-        repository = cache / f"models--{name.replace('/', '--')}"
-        snapshot = repository / "snapshots" / commit
-        snapshot.mkdir(parents=True)
-        (repository / "refs").mkdir(exist_ok=True)
-        (repository / "refs" / "main").write_text(commit)
-        return snapshot
-
-    return put
+    return partial(cached, cache)
 
 
 # models that are not there

@@ -16,6 +16,7 @@ from fusion_transformers.weights import quiet
 from safetensors.torch import load_file, save_file
 
 from fusion.sharing import sharing
+from tests.plugins.pretrained import sha256
 from tests.plugins.transformers_families import FAMILIES, SOUNDS, encode, saved
 from tests.plugins.transformers_folders import SMALL, TEXTS, bert_words, pictures, shake
 
@@ -28,10 +29,6 @@ class Planted:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def to_pickle(folder):

@@ -1,14 +1,12 @@
 """Two processes divide what is to be encoded, and leave the index that one leaves."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fusion import Registry
+from tests.processes import start
 from tests.search.conftest import make
 
 pytestmark = pytest.mark.slow
@@ -18,17 +16,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path: Path, toy_registry: Regis
     found = []
     for processes in (1, 2):
         run, _ = make(tmp_path / str(processes), toy_registry)
-        command = [sys.executable]
-        if processes > 1:
-            command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        done = subprocess.run(
-            [*command, "-m", "tests.search.launched", str(run.folder)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        )
+        done = start(processes, "tests.search.launched", str(run.folder))
         assert done.returncode == 0, done.stderr
         files = sorted((run.folder / "index" / "test").iterdir())
         told = json.loads((run.folder / "told.json").read_text())

@@ -85,15 +85,17 @@ def test_a_server_that_has_stopped_says_so(start: Start) -> None:
     assert (health.status_code, health.json()["status"]) == (503, "stopped")
 
 
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/encode",
+    "query_string": b"",
+    "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
+}
+
+
 def test_a_body_that_does_not_come_is_408(start: Start) -> None:
     client, said = start(Limits(seconds=0.1)), list[Any]()
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/encode",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
-    }
 
     async def receive() -> dict[str, Any]:
         await anyio.sleep(60)
@@ -103,20 +105,13 @@ def test_a_body_that_does_not_come_is_408(start: Start) -> None:
         said.append(message)
 
     assert client.portal is not None
-    client.portal.call(client.app, scope, receive, send)
+    client.portal.call(client.app, SCOPE, receive, send)
     assert said[0]["status"] == 408
     assert b"did not come in 0.1 s" in said[1]["body"]
 
 
 def test_a_client_that_leaves_is_no_error_of_ours(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     client, said = start(), list[Any]()
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/encode",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"9")],
-    }
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -125,7 +120,7 @@ def test_a_client_that_leaves_is_no_error_of_ours(start: Start, caplog: pytest.L
         said.append(message)
 
     assert client.portal is not None
-    client.portal.call(client.app, scope, receive, send)
+    client.portal.call(client.app, SCOPE, receive, send)
     assert said[0]["status"] == 400
     assert caplog.records == []
     assert client.post("/encode", json={"rows": [sent({"text": "x"})]}).status_code == 200

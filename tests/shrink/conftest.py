@@ -1,6 +1,6 @@
 """A trained toy, and compressions that are easy to follow by hand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion import Component, Compression, Model, Recipe, Registry, Run, hookimpl, train
+from fusion import Component, Compression, Model, Registry, Run, hookimpl, train
 from fusion.compression import replace
 from fusion.shrink import speed
-from tests.training.conftest import recipe, toy
+from tests.training.conftest import toy
+from tests.training.toys import recipe
 
-__all__ = ["recipe", "toy"]
+__all__ = ["toy"]
 
 EVALUATE = {"sources": {"all": {"name": "toy", "view": ["image", "text", "audio"], "rows": 30}}}
 
@@ -103,7 +104,7 @@ def registry(toy: ModuleType, small: ModuleType) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def full(recipe: Callable[..., Recipe], registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def full(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of the toy with three modalities. Do not write into it."""
     made = recipe({"evaluate": EVALUATE, "train.steps": 30})
     return train(made, tmp_path_factory.mktemp("full") / "run", registry=registry)

@@ -16,7 +16,6 @@ from fusion import (
     Component,
     Compression,
     Model,
-    Recipe,
     Registry,
     Run,
     RunError,
@@ -31,8 +30,8 @@ from fusion.recipe.picks import Pick
 from fusion.shrink.rebuild import FILE, rebuild
 from fusion.tensors import write
 from fusion.transfer.initial import weights_of
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 Damage = Callable[[Any], Run]
 
 
@@ -113,7 +112,7 @@ def test_codes_are_not_taken_for_numbers(written: Damage, registry: Registry) ->
 
 
 def test_a_training_starts_from_the_expanded_weights(
-    halved: Run, full: Run, recipe: Make, registry: Registry, tmp_path: Path
+    halved: Run, full: Run, registry: Registry, tmp_path: Path
 ) -> None:
     kept, before = weights_of(halved, registry)[0], load_file(full.model_file)
     assert kept.keys() == before.keys()
@@ -138,9 +137,7 @@ class Bare(Compression):
             part.norm = nn.Identity()
 
 
-def test_a_run_that_cannot_be_expanded_is_refused(
-    full: Run, recipe: Make, toy: ModuleType, tmp_path: Path
-) -> None:
+def test_a_run_that_cannot_be_expanded_is_refused(full: Run, toy: ModuleType, tmp_path: Path) -> None:
     @hookimpl
     def fusion_compressions() -> list[Component]:
         return [Component("bare", Bare)]

@@ -1,7 +1,7 @@
 """A training before a compression prepares for it; a student learns from the run; both may be resumed."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,15 +27,13 @@ from fusion import (
     train,
 )
 from fusion.recipe.picks import Pick
-from fusion.recipe.text import dump
 from fusion.shrink.rebuild import applied
 from fusion.shrink.recipes import distilled
 from tests.training.conftest import Command, installed, python, torchrun
-from tests.training.test_ranks import ALIKE
+from tests.training.toys import ALIKE, recipe, write
 
 __all__ = ["installed", "python", "torchrun"]
 
-Make = Callable[..., Recipe]
 LOW_RANK = Pick.model_validate({"name": "low-rank", "energy": 0.6})
 ASKED: list[tuple[int, int]] = []
 
@@ -95,7 +93,7 @@ class Faulty(Held):
         model.get_submodule("nowhere")
 
 
-def test_a_bug_in_what_prepares_is_told_with_its_name(recipe: Make, toy: ModuleType, tmp_path: Path) -> None:
+def test_a_bug_in_what_prepares_is_told_with_its_name(toy: ModuleType, tmp_path: Path) -> None:
     @hookimpl
     def fusion_compressions() -> list[Component]:
         return [Component("faulty", Faulty)]
@@ -128,7 +126,7 @@ def test_the_factors_learn_that_take_the_place_of_weights(
 
 
 def test_a_training_that_is_resumed_ends_with_the_same_bits(
-    full: Run, recipe: Make, registry: Registry, tmp_path: Path
+    full: Run, registry: Registry, tmp_path: Path
 ) -> None:
     made = recipe({"init": str(full.folder), "train.steps": 8, "train.checkpoint_every": 4})
     whole = train(made, tmp_path / "whole", compress=[LOW_RANK], registry=registry)
@@ -142,10 +140,10 @@ def test_a_training_that_is_resumed_ends_with_the_same_bits(
 
 
 def test_two_processes_end_with_what_one_does(
-    full: Run, recipe: Make, registry: Registry, torchrun: Command, tmp_path: Path
+    full: Run, registry: Registry, torchrun: Command, tmp_path: Path
 ) -> None:
     given = recipe({**ALIKE, "init": str(full.folder)})
-    (tmp_path / "toy.yaml").write_text(dump(given.model_dump(mode="json")))
+    write(given, tmp_path / "toy.yaml")
     done = torchrun(2, str(Path(__file__).with_name("launched.py")), str(tmp_path))
     assert done.returncode == 0, done.stderr
     one, two = train(given, tmp_path / "one", compress=[LOW_RANK], registry=registry), Run(tmp_path / "two")
@@ -166,7 +164,7 @@ def test_shards_are_refused(full: Run, registry: Registry, monkeypatch: pytest.M
 
 
 def test_adapters_are_merged_before_a_compression_and_refused_in_a_training_with_one(
-    full: Run, recipe: Make, registry: Registry, tmp_path: Path
+    full: Run, registry: Registry, tmp_path: Path
 ) -> None:
     adapted = recipe({"train.steps": 3, "evaluate": full.recipe.evaluate.model_dump(mode="json")})
     data = adapted.model_dump(mode="json")

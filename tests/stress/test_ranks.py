@@ -1,29 +1,18 @@
 """Two processes measure under stress what one does."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import start
+
 pytestmark = pytest.mark.slow
 
 
 def launched(processes: int, file: Path) -> Any:
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [*command, "-m", "tests.stress.launched", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
+    done = start(processes, "tests.stress.launched", str(file))
     assert done.returncode == 0, done.stderr
     return json.loads(file.read_text())
 

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from fusion import Recipe, Run
+from fusion import Run
 from fusion.recipe.text import dump
 from fusion.studies.compare import Comparison, Group, compare
 from fusion.studies.names import Version
-from tests.training.conftest import installed, python, recipe, registry, torchrun, toy, weights
+from tests.training.conftest import installed, python, registry, torchrun, toy
+from tests.training.toys import recipe
 
-__all__ = ["installed", "python", "recipe", "registry", "torchrun", "toy", "weights"]
+__all__ = ["installed", "python", "registry", "torchrun", "toy"]
 
-Make = Callable[..., Recipe]
 ACCURACY = "subsets/image/accuracy"
 
 
 @pytest.fixture
-def made(tmp_path: Path, recipe: Make) -> Callable[..., Run]:
+def made(tmp_path: Path) -> Callable[..., Run]:
     """Write a finished run by hand; changes of the recipe are dotted."""
 
     def write(

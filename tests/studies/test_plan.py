@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fusion import Recipe, RecipeError, Registry
+from fusion import RecipeError, Registry
 from fusion.recipe.file import Draft
 from fusion.recipe.schema import Study
 from fusion.studies.plan import Plan, plan
+from tests.training.toys import recipe
 
 Planned = Callable[..., Plan]
 MEASURED = {"sources": {"all": {"name": "toy", "view": ["image", "text", "audio"]}}}
@@ -17,7 +18,7 @@ ELSEWHERE = 'evaluate.sources={other: {name: toy, view: ["image"]}}'
 
 
 @pytest.fixture
-def planned(recipe: Callable[..., Recipe], registry: Registry) -> Planned:
+def planned(registry: Registry) -> Planned:
     def build(overrides: tuple[str, ...] = (), tiny: bool = False, **study: Any) -> Plan:
         data = recipe({"evaluate": MEASURED}).model_dump(mode="json", exclude_unset=True)
         return plan(Draft(data, {}, "toy.yaml"), overrides, Study(**study), Path("out"), registry, tiny)
@@ -167,8 +168,6 @@ def test_tiny_runs_start_from_tiny_runs_of_the_study_only(planned: Planned) -> N
         ({"seeds": 0}, r"study.seeds: 0: "),
     ],
 )
-def test_a_section_that_cannot_be_read_is_a_mistake(
-    recipe: Callable[..., Recipe], section: dict[str, Any], message: str
-) -> None:
+def test_a_section_that_cannot_be_read_is_a_mistake(section: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe({"study": section})

@@ -9,21 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from fusion import DataError, Recipe, RecipeError, Registry, Run, RunError, TrainingError, study
+from fusion import DataError, RecipeError, Registry, Run, RunError, TrainingError, study
 from fusion.recipe.differences import differences
 from fusion.recipe.text import dump
 from fusion.studies.study import Outcome
+from tests.training.toys import recipe, weights
 
-Make = Callable[..., Recipe]
 EVERYTHING = {"sources": {"all": {"name": "toy", "view": ["image", "text", "audio"]}}, "retrieval": []}
 SHORT, LONG = ["train.steps=3"], ["train.steps=8", "width=4"]
 ACCURACY = "subsets/image+text+audio/accuracy"
 
 
 @pytest.fixture
-def started(recipe: Make, tmp_path: Path) -> Callable[..., Path]:
+def started(tmp_path: Path) -> Callable[..., Path]:
     """Write a recipe with a section `study` and return its path."""
 
     def write(changes: dict[str, Any] | None = None, **section: Any) -> Path:
@@ -70,12 +69,7 @@ def test_versions_and_seeds_are_trained_once(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_after_an_interruption_it_goes_on_as_if_there_had_been_none(
-    number: signal.Signals,
-    started: Callable[..., Path],
-    registry: Registry,
-    python: Any,
-    tmp_path: Path,
-    weights: Callable[[Run], dict[str, Tensor]],
+    number: signal.Signals, started: Callable[..., Path], registry: Registry, python: Any, tmp_path: Path
 ) -> None:
     path = started(versions={"short": SHORT, "long": LONG}, seeds=1)
     words = ("-m", "fusion", "study", str(path), "--out", str(tmp_path / "out"))
@@ -188,9 +182,7 @@ def test_two_processes_train_a_study_together(
     assert kept[0] == pytest.approx(kept[1], abs=0.05)
 
 
-def test_from_python_versions_and_values_are_arguments(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_from_python_versions_and_values_are_arguments(registry: Registry, tmp_path: Path) -> None:
     made = recipe({"evaluate": EVERYTHING, "train.steps": 2})
     found = study(
         made,

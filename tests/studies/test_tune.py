@@ -4,17 +4,16 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fusion import Recipe, RecipeError, Registry, Run, RunError, TrainingError, read_recipe, train, tune
+from fusion import RecipeError, Registry, Run, RunError, TrainingError, read_recipe, train, tune
 from fusion.recipe.axis import Axis
 from fusion.recipe.text import dump
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 TEST = {"sources": {"test": {"name": "toy", "view": ["image", "text", "audio"]}}, "retrieval": []}
 ACCURACY = "subsets/image+text+audio/accuracy"
 NLL = "subsets/image+text+audio/nll"
@@ -22,7 +21,7 @@ OVER: dict[str, Axis | str] = {"train.lr": "log:1e-3:1e-1", "width": "int:8:12"}
 
 
 @pytest.fixture
-def toy_yaml(recipe: Make, tmp_path: Path) -> Path:
+def toy_yaml(tmp_path: Path) -> Path:
     path = tmp_path / "toy.yaml"
     made = recipe(
         {"evaluate": TEST, "train.steps": 4, "train.checkpoint_every": 2, "fuser": {"name": "gate"}}

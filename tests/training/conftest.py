@@ -1,25 +1,20 @@
-"""A toy plugin with three modalities, recipes of a second with it, and commands in other processes."""
+"""A toy plugin with three modalities, and commands in other processes that have it."""
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-from safetensors.torch import load_file
-from torch import Tensor
 
-from fusion import Recipe, Registry, Run
+from fusion import Registry
 
 FOLDER = Path(__file__).parent / "toy"
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-Make = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="session")
@@ -35,57 +30,6 @@ def toy() -> ModuleType:
 @pytest.fixture(scope="session")
 def registry(toy: ModuleType) -> Registry:
     return Registry(plugins={"toy": toy})
-
-
-@pytest.fixture(scope="session")
-def recipe() -> Make:
-    """Build a recipe in which no row has an image and a sound; changes are dotted: {"train.steps": 3}."""
-
-    def build(changes: dict[str, Any] | None = None) -> Recipe:
-        data: dict[str, Any] = {
-            "name": "toy",
-            "sources": {
-                "seen": {"name": "toy", "view": ["image", "text"], "weight": 2},
-                "heard": {"name": "toy", "view": ["text", "audio"], "rows": 17},
-            },
-            "encoders": {name: {"name": f"toy-{name}"} for name in ("image", "text", "audio")},
-            "augment": {name: [{"name": "toy-noise"}] for name in ("image", "text", "audio")},
-            "width": 8,
-            "fuser": {"name": "attend", "heads": 2, "layers": 1, "dropout": 0.1, "modality_dropout": 0.3},
-            "objectives": {
-                "align": {"name": "contrastive", "hub": "text"},
-                "kind": {"name": "classify", "classes": 3},
-            },
-            "train": {"steps": 8, "batch": 6, "lr": 0.01, "log_every": 1},
-        }
-        for path, value in (changes or {}).items():
-            *parents, last = path.split(".")
-            section = data
-            for parent in parents:
-                section = section[parent]
-            section[last] = value
-        return Recipe(**data)
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def lines() -> Callable[[Run], list[dict[str, float]]]:
-    """Read what a run wrote for every step."""
-
-    def read(run: Run) -> list[dict[str, float]]:
-        text = (run.folder / "metrics.jsonl").read_text("utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-    return read
-
-
-@pytest.fixture(scope="session")
-def weights() -> Callable[[Run], dict[str, Tensor]]:
-    def read(run: Run) -> dict[str, Tensor]:
-        return load_file(run.model_file)
-
-    return read
 
 
 @pytest.fixture(scope="session")

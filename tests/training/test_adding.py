@@ -1,15 +1,13 @@
 """Adding a modality to a finished run, without a change to those that it has."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from fusion import Recipe, RecipeError, Registry, Run, load, train
-
-Make = Callable[..., Recipe]
+from fusion import RecipeError, Registry, Run, load, train
+from tests.training.toys import recipe, write
 
 ROWS = [{"image": [1.0, 2.0, 3.0, 4.0], "text": [0.0, -1.0, 0.5, 2.0]}, {"text": [3.0, 1.0, 0.0, 1.0]}]
 LOCKED: dict[str, Any] = {
@@ -19,7 +17,7 @@ ALONE = {"objectives": {"align": {"name": "contrastive", "hub": "text"}}, "fuser
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     changes = {
         "encoders": {name: {"name": f"toy-{name}"} for name in ("image", "text")},
         "sources": {"seen": {"name": "toy", "view": ["image", "text"]}},
@@ -36,7 +34,7 @@ def changes(earlier: Run) -> dict[str, Any]:
 
 
 def test_the_modalities_of_the_earlier_run_keep_their_vectors_bit_for_bit(
-    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
+    earlier: Run, registry: Registry, tmp_path: Path
 ) -> None:
     run = train(recipe(changes(earlier)), tmp_path / "run", registry=registry)
     old, new = (load(each, registry=registry).encode(ROWS) for each in (earlier, run))
@@ -48,7 +46,7 @@ def test_the_modalities_of_the_earlier_run_keep_their_vectors_bit_for_bit(
     assert run.metrics["retrieval/image->audio/emergent"] is True
 
 
-def test_without_the_lock_they_move(earlier: Run, recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_without_the_lock_they_move(earlier: Run, registry: Registry, tmp_path: Path) -> None:
     free = changes(earlier) | {"encoders.text.tune": {"mode": "frozen"}}  # its projection learns
     run = train(recipe(free), tmp_path / "run", registry=registry)
     old, new = (load(each, registry=registry).encode(ROWS) for each in (earlier, run))
@@ -56,22 +54,16 @@ def test_without_the_lock_they_move(earlier: Run, recipe: Make, registry: Regist
     assert not torch.equal(old.vectors["text"], new.vectors["text"])
 
 
-def test_two_processes_keep_them_too(
-    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path, torchrun: Any
-) -> None:
-    from fusion.recipe.text import dump
+def test_two_processes_keep_them_too(earlier: Run, registry: Registry, tmp_path: Path, torchrun: Any) -> None:
 
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(recipe(changes(earlier)).model_dump(mode="json")))
+    path = write(recipe(changes(earlier)), tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     old, new = (load(run, registry=registry).encode(ROWS) for run in (earlier, tmp_path / "run"))
     assert all(torch.equal(old.vectors[name], new.vectors[name]) for name in ("image", "text"))
 
 
-def test_a_recipe_in_which_nothing_learns_is_an_error(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_recipe_in_which_nothing_learns_is_an_error(registry: Registry, tmp_path: Path) -> None:
     still = {"mode": "frozen", "align": False}
     locked = {f"encoders.{name}.tune": still for name in ("image", "text", "audio")}
     made = recipe(locked | {"fuser": {"name": "mean"}, "objectives": {"near": {"name": "coral"}}})
@@ -81,7 +73,7 @@ def test_a_recipe_in_which_nothing_learns_is_an_error(
 
 
 def test_an_encoder_that_gets_nothing_and_never_learns_is_an_error(
-    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
+    earlier: Run, registry: Registry, tmp_path: Path
 ) -> None:
     locked = {"encoders.audio.tune": {"mode": "frozen"}}
     with pytest.raises(RecipeError, match=r"encoders\.audio\.tune: nothing of it learns, .* stay random"):

@@ -1,6 +1,5 @@
 """The step towards the anchors: closed forms, what it leaves alone, and which parameters a prior holds."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from fusion.picks import complete
 from fusion.training.anchors import Anchors, anchor
 from fusion.training.optimizer import optimizer
 from fusion.transfer.initial import initial_model
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 TENSORS = {
     "image": torch.tensor([[1.0, -2.0], [0.5, 3.0]]),
     "text": torch.tensor([4.0]),
@@ -136,7 +135,7 @@ def test_a_step_that_a_loss_scaler_skips_pulls_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(recipe({"train.steps": 2}), tmp_path_factory.mktemp("earlier") / "run", registry=registry)
 
 
@@ -147,9 +146,7 @@ def asked(made: Recipe, registry: Registry) -> Anchors:
     return anchor(made, model, start, registry)
 
 
-def test_what_init_gave_is_known_and_a_new_head_is_not(
-    earlier: Run, recipe: Make, registry: Registry
-) -> None:
+def test_what_init_gave_is_known_and_a_new_head_is_not(earlier: Run, registry: Registry) -> None:
     changes = {
         "init": str(earlier.folder),
         "objectives.kind.classes": 4,
@@ -165,7 +162,7 @@ def test_what_init_gave_is_known_and_a_new_head_is_not(
 
 
 def test_the_weights_of_tuned_encoders_keep_their_names_and_adapters_are_new(
-    earlier: Run, recipe: Make, registry: Registry
+    earlier: Run, registry: Registry
 ) -> None:
     tuned = {
         "init": str(earlier.folder),
@@ -182,16 +179,14 @@ def test_the_weights_of_tuned_encoders_keep_their_names_and_adapters_are_new(
     assert new == {f"encoders.text.layer.parametrizations.weight.0.{part}" for part in ("down", "up")}
 
 
-def test_an_encoder_with_pretrained_weights_is_known_without_init(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_an_encoder_with_pretrained_weights_is_known_without_init(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "scale").write_text("3.0")
     changes = {"encoders.image": {"name": "toy-scaled", "model": str(tmp_path / "scale")}}
     pulls = asked(recipe(changes | {"prior": {"name": "l2sp"}}), registry).pulls
     assert pulls.keys() == {"encoders.image.layer.weight", "encoders.image.layer.bias"}
 
 
-def test_what_is_held_has_no_weight_decay_beside(earlier: Run, recipe: Make, registry: Registry) -> None:
+def test_what_is_held_has_no_weight_decay_beside(earlier: Run, registry: Registry) -> None:
     changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp"}}
     made = complete(recipe(changes), registry)
     model, start = initial_model(made, registry)
@@ -200,7 +195,7 @@ def test_what_is_held_has_no_weight_decay_beside(earlier: Run, recipe: Make, reg
     assert {model.names[part] for part in decayed} == {"objectives.kind.head.1.weight"}
 
 
-def test_it_says_what_is_held_of_each_part(earlier: Run, recipe: Make, registry: Registry) -> None:
+def test_it_says_what_is_held_of_each_part(earlier: Run, registry: Registry) -> None:
     changes = {"init": str(earlier.folder), "objectives.kind.classes": 4, "prior": {"name": "l2sp"}}
     said = str(asked(recipe(changes), registry))
     assert said.startswith("l2sp holds ")

@@ -1,21 +1,19 @@
 """A run holds what its encoders are built from, and says where their weights came from."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from fusion import Recipe, Registry, Run, RunError, load, train
-
-Make = Callable[..., Recipe]
+from fusion import Registry, Run, RunError, load, train
+from tests.training.toys import recipe
 
 ROW = {"audio": [1.0, 2.0, 3.0, 4.0]}
 
 
 @pytest.fixture
-def scaled(recipe: Make, registry: Registry, tmp_path: Path) -> Run:
+def scaled(registry: Registry, tmp_path: Path) -> Run:
     """A run of which one encoder was built from a file that is gone."""
     model = tmp_path / "scale.txt"
     model.write_text("3.0")
@@ -40,9 +38,7 @@ def test_only_encoders_that_need_something_have_a_folder(scaled: Run) -> None:
     assert [path.name for path in scaled.assets.iterdir()] == ["audio"]
 
 
-def test_a_run_whose_encoders_need_nothing_has_no_such_folder(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_run_whose_encoders_need_nothing_has_no_such_folder(registry: Registry, tmp_path: Path) -> None:
     run = train(recipe({"train.steps": 1}), tmp_path / "run", registry=registry)
     assert not run.assets.exists()
     assert run.manifest["weights"] == {}

@@ -3,28 +3,20 @@
 import json
 import math
 import shutil
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from fusion import Recipe, RecipeError, Registry, Run, train
+from fusion import RecipeError, Registry, Run, train
 from fusion.build import build_model
-from fusion.errors import Stopped
 from fusion.evaluation.evaluate import evaluate
-from fusion.recipe.text import dump
 from fusion.training import checkpoint
 from fusion.training.best import leading
 from fusion.training.checkpoint import Checkpoint, all_in, save
 from fusion.training.launch import launch
-
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import lines, recipe, same, stop, weights, write
 
 HELD = {"held": {"name": "toy", "rows": 12}}
 BY = "subsets/image+text/accuracy"
@@ -35,12 +27,8 @@ def best_by(key: str) -> dict[str, Any]:
     return {**EVERY, "best": {"by": key, "sources": HELD}}
 
 
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
 @pytest.fixture(scope="module")
-def every(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def every(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run without a choice that kept all its checkpoints."""
     return train(
         recipe({**EVERY, "train.keep": 10}), tmp_path_factory.mktemp("every") / "run", registry=registry
@@ -48,7 +36,7 @@ def every(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def scores(every: Run, recipe: Make, registry: Registry) -> dict[int, dict[str, Any]]:
+def scores(every: Run, registry: Registry) -> dict[int, dict[str, Any]]:
     """What is measured of each of its checkpoints."""
     made = recipe({"evaluate": {"sources": HELD}})
     accelerator = launch(made.train)
@@ -69,15 +57,7 @@ def first_best(scores: dict[int, dict[str, Any]], key: str, sign: int = 1) -> in
     ("key", "sign"), [("subsets/image/entropy", 1), ("subsets/image/entropy", -1), (BY, 1)]
 )
 def test_the_best_by_a_metric_is_kept_beside_the_last_and_becomes_the_run(
-    key: str,
-    sign: int,
-    every: Run,
-    scores: dict[int, dict[str, Any]],
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    lines: Lines,
-    weights: Weights,
+    key: str, sign: int, every: Run, scores: dict[int, dict[str, Any]], registry: Registry, tmp_path: Path
 ) -> None:
     by = key if sign == 1 else f"-{key}"
     run = train(recipe(best_by(by)), tmp_path / "run", registry=registry)
@@ -98,11 +78,8 @@ def test_the_best_by_a_metric_is_kept_beside_the_last_and_becomes_the_run(
 
 def test_a_stopped_training_knows_the_best_from_before(
     scores: dict[int, dict[str, Any]],
-    recipe: Make,
     registry: Registry,
     tmp_path: Path,
-    weights: Weights,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     key = "subsets/image/entropy"
@@ -111,10 +88,7 @@ def test_a_stopped_training_knows_the_best_from_before(
     made = recipe(best_by(key if sign == 1 else f"-{key}"))
     whole = train(made, tmp_path / "whole", registry=registry)
     assert whole.metrics["train/best_step"] == early
-    monkeypatch.setenv("TOY_SIGNAL", f"{int(signal.SIGTERM)}@10")
-    with pytest.raises(Stopped, match="stopped after step 11"):
-        train(made, tmp_path / "run", registry=registry)
-    monkeypatch.delenv("TOY_SIGNAL")
+    stop(made, tmp_path / "run", 10, registry)
     copied = shutil.copytree(tmp_path / "run", tmp_path / "damaged")
     run = train(made, tmp_path / "run", resume=True, registry=registry)
     assert same(weights(run), weights(whole))
@@ -136,9 +110,7 @@ def test_a_stopped_training_knows_the_best_from_before(
     assert same(weights(again), weights(run))
 
 
-def test_what_is_no_metric_is_told_before_the_first_step(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_what_is_no_metric_is_told_before_the_first_step(registry: Registry, tmp_path: Path) -> None:
     wrong = recipe(best_by("subsets/image+text/acuracy"))
     with pytest.raises(
         RecipeError,
@@ -153,13 +125,13 @@ def test_what_is_no_metric_is_told_before_the_first_step(
 
 
 @pytest.mark.parametrize("given", [{"by": BY}, {"sources": HELD}])
-def test_a_metric_needs_rows_and_rows_a_metric(given: dict[str, Any], recipe: Make) -> None:
+def test_a_metric_needs_rows_and_rows_a_metric(given: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=r"best: .*give both `by`, a key of metrics\.json, and `sources`"):
         recipe({"best": given})
 
 
 def test_rows_that_are_reported_on_as_well_are_told(
-    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = recipe({**best_by(BY), "train.steps": 2, "evaluate": {"sources": {"test": HELD["held"]}}})
     train(made, tmp_path / "run", registry=registry)
@@ -189,11 +161,9 @@ def test_checkpoints_that_are_kept_keep_what_they_know_as_the_best(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_choose_what_the_first_has_measured(
-    recipe: Make, torchrun: Any, tmp_path: Path, weights: Weights
-) -> None:
+def test_two_processes_choose_what_the_first_has_measured(torchrun: Any, tmp_path: Path) -> None:
     given, out = tmp_path / "toy.yaml", tmp_path / "run"
-    given.write_text(dump(recipe(best_by("-subsets/image/entropy")).model_dump(mode="json")))
+    write(recipe(best_by("-subsets/image/entropy")), given)
     done = torchrun(2, "-m", "fusion", "train", str(given), "--out", str(out))
     assert done.returncode == 0, done.stderr
     run = Run(out)

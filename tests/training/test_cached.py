@@ -13,19 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from fusion import DataError, Recipe, RecipeError, Registry, Run, TrainingError, train
 from fusion.cache.cached import cached
 from fusion.picks import complete
-from fusion.recipe.text import dump
 from fusion.training.launch import launch
 from fusion.training.steps import training_steps
 from fusion.transfer.initial import initial_model
+from tests.training.toys import lines, recipe, same, weights, write
 
 Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
 
 FROZEN = {"tune": {"mode": "frozen"}}
 
@@ -38,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def frozen(recipe: Make) -> Make:
+def frozen() -> Make:
     """Build a recipe with a frozen image and a frozen text; the audio is frozen too where it is said."""
 
     def build(changes: dict[str, Any] | None = None, *, audio: bool = False, cache: Any = None) -> Recipe:
@@ -80,7 +77,7 @@ def measured(run: Run) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("audio", "fuser"), [(False, "attend"), (True, "attend"), (True, "mean")])
 def test_a_training_with_the_cache_is_the_one_without(
-    audio: bool, fuser: str, frozen: Make, registry: Registry, tmp_path: Path, lines: Lines, toy: ModuleType
+    audio: bool, fuser: str, frozen: Make, registry: Registry, tmp_path: Path, toy: ModuleType
 ) -> None:
     options = {"heads": 2, "dropout": 0.1} if fuser == "attend" else {}
     changes = {"fuser": {"name": fuser, "modality_dropout": 0.3, **options}}
@@ -139,7 +136,7 @@ SHORT = {"train.steps": 12, "evaluate": {}, "fuser": {"name": "attend", "heads":
 
 
 @pytest.fixture
-def trained(frozen: Make, registry: Registry, tmp_path: Path, lines: Lines) -> Callable[..., list[float]]:
+def trained(frozen: Make, registry: Registry, tmp_path: Path) -> Callable[..., list[float]]:
     """Train with changes, and return the losses."""
 
     def losses(changes: dict[str, Any] | None = None, **options: Any) -> list[float]:
@@ -154,11 +151,10 @@ Trained = Callable[..., list[float]]
 
 
 def test_two_processes_share_the_work_and_train_what_one_does(
-    frozen: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, cache: Path
+    frozen: Make, registry: Registry, torchrun: Any, tmp_path: Path, cache: Path
 ) -> None:
     made = frozen({**SHORT, "evaluate": {"batch": 5}}, audio=True)
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(made.model_dump(mode="json")))
+    path = write(made, tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("image: 33 rows from the cache") == 1
@@ -184,7 +180,7 @@ def test_each_machine_fills_a_cache_of_its_own_also_where_only_one_lacks_somethi
     frozen: Make, torchrun: Any, tmp_path: Path
 ) -> None:
     recipe, script = tmp_path / "toy.yaml", tmp_path / "machines.py"
-    recipe.write_text(dump(frozen(SHORT).model_dump(mode="json")))
+    write(frozen(SHORT), recipe)
     script.write_text(MACHINES)
     for number in range(2):
         done = torchrun(2, str(script), "train", str(recipe), "--out", str(tmp_path / f"run{number}"))
@@ -424,24 +420,20 @@ def test_what_has_no_room_is_told_and_computed_in_every_step(
 
 
 def test_a_resumed_training_ends_bit_for_bit_as_if_it_had_not_stopped(
-    frozen: Make, registry: Registry, tmp_path: Path, python: Any, weights: Weights
+    frozen: Make, registry: Registry, tmp_path: Path, python: Any
 ) -> None:
     made = frozen(SHORT)
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(made.model_dump(mode="json")))
+    path = write(made, tmp_path / "toy.yaml")
     stopped = python("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_SIGNAL="2@5")
     assert "stopped after step" in stopped.stderr
     resumed = train(made, tmp_path / "run", resume=True, registry=registry)
-    ours, theirs = weights(train(made, tmp_path / "whole", registry=registry)), weights(resumed)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert same(weights(train(made, tmp_path / "whole", registry=registry)), weights(resumed))
 
 
 def test_a_training_killed_while_it_writes_leaves_nothing_that_counts(
     frozen: Make, tmp_path: Path, python: Any, trained: Trained, cache: Path
 ) -> None:
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(frozen({**SHORT, "evaluate": {"batch": 4}}).model_dump(mode="json")))
+    path = write(frozen({**SHORT, "evaluate": {"batch": 4}}), tmp_path / "toy.yaml")
     killed = python(
         "-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"), TOY_KILLED_AT_TEXT="20"
     )

@@ -1,6 +1,5 @@
 """Rows and weights are a matter of seed and step alone, on any number of processes and workers."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion import Recipe, Registry, Run, train
+from fusion import Registry, Run, train
 from fusion.batch import Batch
 from fusion.build import build_model
 from fusion.data.loader import load
 from fusion.picks import complete
-from fusion.recipe.text import dump
 from fusion.training import checkpoint
 from fusion.training.steps import training_steps
-
-Make = Callable[..., Recipe]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import lines, recipe, weights, write
 
 # no random layers, whose draws are those of a process; infinite sounds, and rows that cannot be read
 CHANGES = {
@@ -53,7 +49,7 @@ def flat(batch: Batch) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def read(recipe: Make, registry: Registry) -> Callable[[int, int], list[tuple[dict[str, Tensor], set[Any]]]]:
+def read(registry: Registry) -> Callable[[int, int], list[tuple[dict[str, Tensor], set[Any]]]]:
     """Read the global batches of eight steps, and their bad rows, on so many ranks with so many workers."""
     made = complete(recipe(CHANGES | {"name": "toy"}), registry)
     model = build_model(made, registry)
@@ -99,11 +95,10 @@ def resumed(run: Run, out: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_training_goes_on_with_any_number_of_processes_and_ends_with_the_same_weights(
-    recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path, weights: Weights
+    registry: Registry, torchrun: Any, tmp_path: Path
 ) -> None:
     made = recipe(CHANGES)
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(made.model_dump(mode="json")))
+    path = write(made, tmp_path / "toy.yaml")
     command = ("-m", "fusion", "train", str(path), "train.workers=2", "--out")
     done = torchrun(2, *command, str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
@@ -114,8 +109,8 @@ def test_a_training_goes_on_with_any_number_of_processes_and_ends_with_the_same_
     again = train(two.recipe, resumed(two, tmp_path / "again"), resume=True, registry=registry)
     one = train(made, tmp_path / "one", registry=registry)
 
-    expected, lines = weights(one), told(one)
-    left = [line["step"] for line in lines if "skipped" in line]
+    expected, steps = weights(one), lines(one)
+    left = [line["step"] for line in steps if "skipped" in line]
     assert [step for step in left if step <= 4]
     assert [step for step in left if step > 4]
     for run in (two, four, again):
@@ -125,7 +120,7 @@ def test_a_training_goes_on_with_any_number_of_processes_and_ends_with_the_same_
             torch.testing.assert_close(
                 found[name], value, atol=1e-5, rtol=0, msg=f"{run.folder.name}: {name}"
             )
-        for line, alone in zip(told(run), lines, strict=True):
+        for line, alone in zip(lines(run), steps, strict=True):
             assert line.keys() == alone.keys()
             assert line.get("rows") == alone.get("rows")
             assert line.get("skipped") == alone.get("skipped")
@@ -138,7 +133,3 @@ def test_a_training_goes_on_with_any_number_of_processes_and_ends_with_the_same_
         ):
             assert run.metrics[key] == one.metrics[key]
     assert one.metrics["train/skipped_steps"] == len(left)
-
-
-def told(run: Run) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text("utf-8").splitlines()]

@@ -1,6 +1,5 @@
 """Fisher information: closed forms, gradients row by row, ranks, and what is refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from fusion.priors.ewc import Ewc
 from fusion.priors.information import FISHER
 from fusion.training.launch import launch
 from fusion.transfer.fisher import Fisher, fisher, write
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 ALL = ("image", "text", "audio")
 TASKS = {
     "sources": {"all": {"name": "toy", "view": list(ALL), "rows": 24}},
@@ -36,7 +35,7 @@ TASKS = {
 
 
 @pytest.fixture(scope="module")
-def run(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of one task; an encoder is frozen, one has adapters, and augmentation and dropout are on."""
     return train(recipe(TASKS), tmp_path_factory.mktemp("tasks") / "run", registry=registry)
 
@@ -91,7 +90,7 @@ def test_it_is_the_mean_squared_gradient_of_single_rows_and_of_all_parameters(
 
 
 def test_losses_that_compare_rows_are_taken_in_batches(
-    recipe: Make, registry: Registry, accelerator: Accelerator, tmp_path: Path
+    registry: Registry, accelerator: Accelerator, tmp_path: Path
 ) -> None:
     made = recipe({"train.steps": 2, "objectives": {"align": {"name": "contrastive", "hub": "text"}}})
     pairs = train(made, tmp_path / "run", registry=registry)
@@ -114,7 +113,7 @@ def test_losses_that_compare_rows_are_taken_in_batches(
 
 
 def test_a_row_that_cannot_be_read_does_not_count(
-    recipe: Make, registry: Registry, accelerator: Accelerator, tmp_path: Path
+    registry: Registry, accelerator: Accelerator, tmp_path: Path
 ) -> None:
     broken = {"sources": {"all": {"name": "toy", "view": list(ALL), "rows": 24, "broken": [3, 5]}}}
     got = found(train(recipe(TASKS | broken), tmp_path / "run", registry=registry), registry, accelerator, 24)
@@ -144,7 +143,7 @@ def test_what_is_written_says_whose_it_is_and_ewc_reads_it(
 
 @pytest.mark.parametrize("objectives", [None, {"align": {"name": "contrastive", "hub": "text"}}])
 def test_two_processes_find_what_one_does(
-    objectives: Any, recipe: Make, registry: Registry, torchrun: Any, tmp_path: Path
+    objectives: Any, registry: Registry, torchrun: Any, tmp_path: Path
 ) -> None:
     changes = TASKS | ({} if objectives is None else {"objectives": objectives})
     run = train(recipe(changes), tmp_path / "run", registry=registry)
@@ -177,9 +176,7 @@ def test_other_rows_give_other_information(run: Run, python: Any) -> None:
     assert "width cannot change after training" in refused.stderr
 
 
-def test_what_has_no_information_is_refused(
-    run: Run, recipe: Make, registry: Registry, accelerator: Accelerator
-) -> None:
+def test_what_has_no_information_is_refused(run: Run, registry: Registry, accelerator: Accelerator) -> None:
     model = load(run, "cpu", registry).model
 
     def ask(changes: dict[str, Any], batch: int | None = None) -> None:
@@ -193,7 +190,7 @@ def test_what_has_no_information_is_refused(
 
 
 def test_a_loss_that_compares_rows_has_none_of_a_single_row(
-    recipe: Make, registry: Registry, accelerator: Accelerator, tmp_path: Path
+    registry: Registry, accelerator: Accelerator, tmp_path: Path
 ) -> None:
     made = recipe({"train.steps": 1, "objectives": {"align": {"name": "contrastive", "hub": "text"}}})
     pairs = train(made, tmp_path / "run", registry=registry)

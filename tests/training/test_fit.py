@@ -2,29 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable
 from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from fusion import Embeddings, Recipe, Registry, Run, RunError, TrainingError, train
+from fusion import Embeddings, Registry, Run, RunError, TrainingError, train
 from fusion.losses import Rows
-from fusion.recipe.text import dump
 from fusion.training.dry_run import dry_run
 from fusion.training.fit import _repeated, fit
 from fusion.training.memory import LOOK, peak, used
 from fusion.transfer.labelled import labelled
-
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import STILL, lines, recipe, same, stop, weights, write
 
 CPU = torch.device("cpu")
-STILL = {f"encoders.{name}.dropout": 0.0 for name in ("image", "text", "audio")} | {"fuser.dropout": 0.0}
 # a row of these takes about 2 MB of a step
 WIDE: dict[str, Any] = {
     "sources": {"all": {"name": "toy", "rows": 3000}},
@@ -43,7 +36,7 @@ def test_what_is_held_for_a_while_is_seen() -> None:
     assert 90e6 < most[0] - before < 200e6
 
 
-def test_the_batch_grows_with_the_memory(recipe: Make, registry: Registry) -> None:
+def test_the_batch_grows_with_the_memory(registry: Registry) -> None:
     batches = []
     for more in (0.15, 0.6):
         wanted = recipe(WIDE | AUTO | {"train.memory_gb": used(CPU) / 1e9 + more})
@@ -61,22 +54,22 @@ def test_the_batch_grows_with_the_memory(recipe: Make, registry: Registry) -> No
     assert all(batch & (batch - 1) == 0 for batch in batches)
 
 
-def test_a_source_that_is_too_small_ends_the_search(recipe: Make, registry: Registry) -> None:
+def test_a_source_that_is_too_small_ends_the_search(registry: Registry) -> None:
     found = fit(recipe(AUTO), registry, CPU)  # 24 rows weigh 2, 17 weigh 1
     assert found.batch == 32
     assert "(source 'seen' has 24 rows, but a batch of 64 takes 43 of it; " in (found.told or "")
 
 
-def test_fewer_than_eight_rows_are_tried_too(recipe: Make, registry: Registry) -> None:
+def test_fewer_than_eight_rows_are_tried_too(registry: Registry) -> None:
     assert fit(recipe(AUTO | {"sources": {"all": {"name": "toy", "rows": 5}}}), registry, CPU).batch == 4
 
 
-def test_no_batch_fits_into_no_memory(recipe: Make, registry: Registry) -> None:
+def test_no_batch_fits_into_no_memory(registry: Registry) -> None:
     with pytest.raises(TrainingError, match=r"no train\.batch fits: 1 take [\d.]+ GB; give more"):
         fit(recipe(AUTO | {"train.memory_gb": 0.001}), registry, CPU)
 
 
-def test_a_model_that_is_too_large_for_any_batch_says_so(recipe: Make, registry: Registry) -> None:
+def test_a_model_that_is_too_large_for_any_batch_says_so(registry: Registry) -> None:
     changes = {"encoders.audio": {"name": "toy-hungry"}, "sources": {"all": {"name": "toy"}}}
     with pytest.raises(TrainingError, match=r"no train\.batch fits: 1 do not fit into the device's memory"):
         fit(recipe(AUTO | changes), registry, CPU)
@@ -101,35 +94,23 @@ def test_the_losses_of_a_trial_see_as_many_rows_as_there_are_on_all_ranks() -> N
 
 
 @pytest.fixture(scope="module")
-def found(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def found(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose batch was found."""
     return train(recipe(AUTO), tmp_path_factory.mktemp("runs") / "found", registry=registry)
 
 
-def test_the_batch_is_in_the_recipe_of_the_run(
-    found: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
-) -> None:
+def test_the_batch_is_in_the_recipe_of_the_run(found: Run, registry: Registry, tmp_path: Path) -> None:
     assert found.recipe.train.batch == 32
     again = train(recipe({"train.batch": 32}), tmp_path / "run", registry=registry)
     assert lines(again) == lines(found)
-    ours, theirs = weights(again), weights(found)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert same(weights(again), weights(found))
 
 
 def test_a_training_that_goes_on_keeps_its_batch(
-    found: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    lines: Lines,
+    found: Run, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TOY_SIGNAL", "2@3")
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe(AUTO), tmp_path / "run", registry=registry)
+    stop(recipe(AUTO), tmp_path / "run", 3, registry)
     assert capsys.readouterr().err.count("train.batch 32, found by trying") == 1
-    monkeypatch.delenv("TOY_SIGNAL")
     changes = {"train.memory_gb": 0.001, "encoders.image.tune": {"recompute": True}}  # no batch would fit
     resumed = train(recipe(AUTO | changes), tmp_path / "run", resume=True, registry=registry)
     assert "found by trying" not in capsys.readouterr().err
@@ -137,18 +118,16 @@ def test_a_training_that_goes_on_keeps_its_batch(
     assert lines(resumed) == lines(found)
 
 
-def test_a_folder_that_is_taken_is_told_before_anything_is_tried(
-    found: Run, recipe: Make, registry: Registry
-) -> None:
+def test_a_folder_that_is_taken_is_told_before_anything_is_tried(found: Run, registry: Registry) -> None:
     with pytest.raises(RunError, match="exists; continue it with --resume"):
         train(recipe(AUTO | {"train.memory_gb": 0.001}), found.folder, registry=registry)
 
 
 def test_one_process_decides_and_both_train_with_its_batch(
-    recipe: Make, torchrun: Any, tmp_path: Path, registry: Registry, lines: Lines
+    torchrun: Any, tmp_path: Path, registry: Registry
 ) -> None:
     path, out = tmp_path / "toy.yaml", tmp_path / "run"
-    path.write_text(dump(recipe(STILL | AUTO).model_dump(mode="json")))
+    write(recipe(STILL | AUTO), path)
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("train.batch 32, found by trying: these rows, 16 for each process, take") == 1
@@ -167,7 +146,7 @@ def test_one_process_decides_and_both_train_with_its_batch(
 # other commands
 
 
-def test_a_dry_run_finds_a_batch_and_takes_micro_batches(recipe: Make, registry: Registry) -> None:
+def test_a_dry_run_finds_a_batch_and_takes_micro_batches(registry: Registry) -> None:
     found = dry_run(recipe(AUTO), registry)
     assert sum(share.in_batch for share in found.sources.values()) == 32
     assert found.batch is not None
@@ -178,7 +157,7 @@ def test_a_dry_run_finds_a_batch_and_takes_micro_batches(recipe: Make, registry:
     assert cut.present == plain.present
 
 
-def test_labelled_rows_are_the_same_whatever_the_batch(recipe: Make, registry: Registry) -> None:
+def test_labelled_rows_are_the_same_whatever_the_batch(registry: Registry) -> None:
     given, auto = (labelled(recipe(batch), registry, CPU, 30).rows for batch in ({}, AUTO))
     assert given.keys() == auto.keys()
     for name, rows in given.items():

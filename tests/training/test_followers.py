@@ -1,22 +1,14 @@
 """Loggers that a recipe names hear all of a training, on one process, and cannot end it."""
 
 import json
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-from fusion import PluginError, Recipe, RecipeError, Registry, Run, TrainingError, train
-from fusion.errors import Stopped
-from fusion.recipe.text import dump
+from fusion import PluginError, RecipeError, Registry, Run, TrainingError, train
+from tests.training.toys import lines, recipe, same, stop, weights, write
 
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
 TEST = {"sources": {"test": {"name": "toy", "rows": 9}}}
 
 
@@ -35,7 +27,7 @@ def values(line: dict[str, float]) -> dict[str, float]:
 
 
 def test_a_logger_hears_the_recipe_every_step_and_what_is_measured_at_the_end(
-    recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+    registry: Registry, tmp_path: Path
 ) -> None:
     changes = {"train.log_every": 3, "evaluate": TEST}
     plain = train(recipe(changes), tmp_path / "plain", registry=registry)
@@ -53,20 +45,15 @@ def test_a_logger_hears_the_recipe_every_step_and_what_is_measured_at_the_end(
     numbers = {key: value for key, value in run.metrics.items() if type(value) in (int, float)}
     assert told[-1][2] == numbers
     assert numbers["retrieval/image->audio/labelled"] == 9
-    assert all(torch.equal(one, weights(plain)[name]) for name, one in weights(run).items())
+    assert same(weights(run), weights(plain))
 
 
-def test_a_resumed_training_goes_on_where_its_logger_stopped(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: Lines
-) -> None:
-    monkeypatch.setenv("TOY_SIGNAL", f"{int(signal.SIGTERM)}@4")
+def test_a_resumed_training_goes_on_where_its_logger_stopped(registry: Registry, tmp_path: Path) -> None:
     made, out = recipe({"train.track": ["toy-lines"]}), tmp_path / "run"
-    with pytest.raises(Stopped):
-        train(made, out, registry=registry)
+    stop(made, out, 4, registry)
     assert heard(out)[-1] == ["0", "end", None]
     assert list(steps(heard(out))) == [1, 2, 3, 4, 5]
 
-    monkeypatch.delenv("TOY_SIGNAL")
     run = train(made, out, resume=True, registry=registry)
     again = heard(out)[heard(out).index(["0", "end", None]) + 1 :]
     assert again[0] == ["0", "begin", ["run", 5, 8]]
@@ -75,7 +62,7 @@ def test_a_resumed_training_goes_on_where_its_logger_stopped(
 
 
 def test_a_logger_that_fails_is_told_once_and_asked_again_ever_more_seldom(
-    recipe: Make, registry: Registry, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     failing = {"name": "toy-lines", "fail": [1, 2]}
     run = train(recipe({"train.track": failing}), tmp_path / "run", registry=registry)
@@ -94,7 +81,7 @@ def test_a_logger_that_fails_is_told_once_and_asked_again_ever_more_seldom(
 
 
 def test_a_logger_that_cannot_begin_ends_a_training_that_can_go_on_without_it(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     refusing = recipe({"train.track": {"name": "toy-lines", "refuse": True}})
     out = tmp_path / "run"
@@ -107,11 +94,9 @@ def test_a_logger_that_cannot_begin_ends_a_training_that_can_go_on_without_it(
     assert run.recipe.train.track == []
 
 
-def test_of_two_processes_the_main_one_alone_logs(
-    recipe: Make, tmp_path: Path, torchrun: Any, lines: Lines
-) -> None:
+def test_of_two_processes_the_main_one_alone_logs(tmp_path: Path, torchrun: Any) -> None:
     made = recipe({"train.track": "toy-lines", "train.steps": 3})
-    (tmp_path / "toy.yaml").write_text(dump(made.model_dump(mode="json")))
+    write(made, tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(tmp_path / "toy.yaml"), "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     told = heard(tmp_path / "run")
@@ -121,24 +106,20 @@ def test_of_two_processes_the_main_one_alone_logs(
     assert steps(told) == {line["step"]: values(line) for line in lines(Run(tmp_path / "run"))}
 
 
-def test_two_processes_hear_of_a_logger_that_cannot_begin(
-    recipe: Make, tmp_path: Path, torchrun: Any
-) -> None:
+def test_two_processes_hear_of_a_logger_that_cannot_begin(tmp_path: Path, torchrun: Any) -> None:
     made = recipe({"train.track": {"name": "toy-lines", "refuse": True}})
-    (tmp_path / "toy.yaml").write_text(dump(made.model_dump(mode="json")))
+    write(made, tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(tmp_path / "toy.yaml"), "--out", str(tmp_path / "run"))
     assert done.returncode == 1
     assert "error: the logger toy-lines cannot begin: ConnectionError('no server')" in done.stderr
 
 
-def test_each_logger_is_named_once(recipe: Make) -> None:
+def test_each_logger_is_named_once() -> None:
     with pytest.raises(RecipeError, match=r"train\.track: .*wandb stands twice; give each logger once"):
         recipe({"train.track": ["wandb", {"name": "wandb", "project": "other"}]})
 
 
-def test_an_unknown_logger_is_told_with_those_there_are(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_an_unknown_logger_is_told_with_those_there_are(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(
         (RecipeError, PluginError), match="unknown logger 'tensorbord'; did you mean 'tensorboard'"
     ):

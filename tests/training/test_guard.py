@@ -1,9 +1,8 @@
 """A step that is not finite: nothing of it stays, it is counted, and ten in a row end the training."""
 
-import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion import Component, Embeddings, Objective, Recipe, Registry, Run, TrainingError, hookimpl, train
+from fusion import Component, Embeddings, Objective, Registry, Run, TrainingError, hookimpl, train
 from fusion.batch import Batch
 from fusion.data.order import Order
 from fusion.training import checkpoint
@@ -19,9 +18,7 @@ from fusion.training.guard import Guard, step_where
 from fusion.training.launch import launch
 from fusion.training.optimizer import learning_rate
 from fusion.training.skips import Clues, Skips, blame, mark, suspects, told
-
-Make = Callable[..., Recipe]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import interrupted, lines, recipe, same, weights
 
 # one sound in a batch of three, or none; those of rows 3 and 8 are infinite, and come in steps 2 and 6
 SOME = {
@@ -48,12 +45,8 @@ def fusion_objectives() -> list[Component]:
     return [Component("boundless", Boundless)]
 
 
-def lines(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-
-
 @pytest.fixture(scope="module")
-def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(recipe(SOME), tmp_path_factory.mktemp("runs") / "whole", registry=registry)
 
 
@@ -64,7 +57,7 @@ def test_a_step_that_is_left_out_is_marked_with_its_rows(whole: Run) -> None:
         for step, slots in ((step, order(step - 1)) for step in range(1, 9))
     }
     assert [step for step, rows in expected.items() if rows] == [2, 6]
-    for line in lines(whole.folder):
+    for line in lines(whole):
         rows = expected[line["step"]]
         if rows:
             assert line["skipped"] == "audio holds NaN or infinity"
@@ -90,33 +83,22 @@ def test_nothing_of_it_stays_in_weights_statistics_and_optimiser(whole: Run) -> 
     assert kept[8].optimizer["encoders.text.layer.weight/step"] == 6
 
 
-def test_the_rate_goes_on_as_if_it_had_been_taken(whole: Run, recipe: Make) -> None:
+def test_the_rate_goes_on_as_if_it_had_been_taken(whole: Run) -> None:
     rates = [learning_rate(step, recipe(SOME).train) for step in range(8)]
-    assert [line["lr"] for line in lines(whole.folder)] == rates
+    assert [line["lr"] for line in lines(whole)] == rates
 
 
 def test_a_training_with_such_steps_is_resumed_to_the_bit(
-    whole: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    weights: Weights,
+    whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TOY_SIGNAL", "2@3")
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 4"):
-        train(recipe(SOME), tmp_path / "run", registry=registry)
-    monkeypatch.delenv("TOY_SIGNAL")
-    resumed = train(recipe(SOME), tmp_path / "run", resume=True, registry=registry)
-    ours, theirs = weights(resumed), weights(whole)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert repr(lines(resumed.folder)) == repr(lines(whole.folder))  # NaN is not equal to itself
+    resumed = interrupted(recipe(SOME), tmp_path / "run", 3, registry)
+    assert same(weights(resumed), weights(whole))
+    assert repr(lines(resumed)) == repr(lines(whole))  # NaN is not equal to itself
     assert resumed.metrics["train/skipped_steps"] == 2
 
 
 def test_ten_in_a_row_end_a_training_and_rows_are_named_also_after_a_resume(
-    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = recipe(ALL | {"train.checkpoint_every": 8})
     words = (
@@ -126,7 +108,7 @@ def test_ten_in_a_row_end_a_training_and_rows_are_named_also_after_a_resume(
     )
     with pytest.raises(TrainingError, match=words):
         train(made, tmp_path / "run", registry=registry)
-    found = lines(tmp_path / "run")
+    found = lines(Run(tmp_path / "run"))
     assert [line["step"] for line in found if "skipped" in line] == list(range(1, 13))
     assert {row for line in found for row in line["rows"]["heard"]} == set(range(17))
     assert "warning: step 8 is left out: audio holds NaN or infinity: row " in capsys.readouterr().err
@@ -135,11 +117,11 @@ def test_ten_in_a_row_end_a_training_and_rows_are_named_also_after_a_resume(
 
 
 def test_a_gradient_alone_that_is_not_finite_is_told_with_the_losses(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     changes = {"sources.heard.infinite": [], "sources.heard.spiked": [3, 8], "train.steps": 2}
     made = recipe(SOME | changes | {"encoders.audio": {"name": "toy-brittle"}})
-    found = lines(train(made, tmp_path / "run", registry=registry).folder)
+    found = lines(train(made, tmp_path / "run", registry=registry))
     assert "skipped" not in found[0]
     first, _, last = found[1]["skipped"].partition(" (")
     assert first == "the gradient became nan"
@@ -150,9 +132,7 @@ def test_a_gradient_alone_that_is_not_finite_is_told_with_the_losses(
     assert found[1]["rows"] == {}
 
 
-def test_an_infinite_loss_trains_nothing_though_its_gradient_is_finite(
-    recipe: Make, toy: Any, tmp_path: Path
-) -> None:
+def test_an_infinite_loss_trains_nothing_though_its_gradient_is_finite(toy: Any, tmp_path: Path) -> None:
     registry = Registry(plugins={"toy": toy, "own": sys.modules[__name__]})
     objectives = {"align": {"name": "contrastive"}, "far": {"name": "boundless"}}
     made = recipe({"objectives": objectives, "train.steps": 3, "train.checkpoint_every": 1, "train.keep": 3})
@@ -182,7 +162,7 @@ def test_a_fused_step_is_left_out_on_the_device() -> None:
             assert torch.equal(guarded.state[one][key], value)
 
 
-def test_buffers_of_every_kind_are_put_back(recipe: Make) -> None:
+def test_buffers_of_every_kind_are_put_back() -> None:
     accelerator = launch(recipe().train)
     module = torch.nn.BatchNorm1d(3)
     module.register_buffer("alike", torch.arange(3.0).expand(2, 3))  # which torch refuses to write into
@@ -269,10 +249,10 @@ def test_what_all_ranks_suspect_is_joined_and_the_first_cause_kept() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_gpu_leaves_steps_out(precision: str, recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_a_gpu_leaves_steps_out(precision: str, registry: Registry, tmp_path: Path) -> None:
     made = recipe(SOME | {"train.precision": precision, "train.log_every": 8, "train.checkpoint_every": 8})
     run = train(made, tmp_path / "run", registry=registry)
-    left = [line["step"] for line in lines(run.folder) if "skipped" in line]
+    left = [line["step"] for line in lines(run) if "skipped" in line]
     assert {2, 6} <= set(left)
     assert left == [2, 6] or precision == "fp16"
     found = checkpoint.load(checkpoint.place(run.checkpoints, 8))
@@ -282,7 +262,7 @@ def test_a_gpu_leaves_steps_out(precision: str, recipe: Make, registry: Registry
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out(recipe: Make) -> None:
+def test_nobody_waits_for_a_gpu_to_know_whether_a_step_is_left_out() -> None:
     accelerator = launch(recipe().train)
     norm = torch.nn.BatchNorm1d(4).cuda()
     adamw = accelerator.prepare(torch.optim.AdamW(norm.parameters(), fused=True))

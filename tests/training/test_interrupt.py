@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fusion.errors import Stopped
-from fusion.recipe.text import dump
 from fusion.training.checkpoint import all_in
 from fusion.training.interrupt import Interrupt
+from tests.training.toys import recipe, write
 
 RUN = Path("runs/digits")
 
@@ -69,11 +69,9 @@ def test_without_a_run_that_can_go_on_a_signal_does_what_it_did_before() -> None
 
 
 @pytest.mark.slow
-def test_sigterm_on_one_of_two_ranks_saves_and_ends_both_with_0(
-    recipe: Any, torchrun: Any, tmp_path: Path
-) -> None:
+def test_sigterm_on_one_of_two_ranks_saves_and_ends_both_with_0(torchrun: Any, tmp_path: Path) -> None:
     given, out = tmp_path / "toy.yaml", tmp_path / "run"
-    given.write_text(dump(recipe({"train.log_every": 100}).model_dump(mode="json")))
+    write(recipe({"train.log_every": 100}), given)
     arguments = ("-m", "fusion", "train", str(given), "--out", str(out))
     done = torchrun(2, *arguments, TOY_SIGNAL="15@1")
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,5 @@
 """The labelled rows that candidates are ranked by: which they are, and what is told of them."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from fusion.data.order import Order
 from fusion.picks import complete
 from fusion.transfer.initial import initial_model
 from fusion.transfer.labelled import labelled
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 PLACES = Order({"seen": 24, "heard": 17}, {"seen": 2, "heard": 1}, 6, 0)
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a task before the one that classifies, one of whose tunings has to be merged."""
     objectives = {"value": {"name": "regress", "target": "value"}, "kind": {"name": "classify", "classes": 3}}
     lora = {"mode": "lora", "rank": 2}
@@ -47,9 +46,7 @@ def rows_of(made: Recipe, registry: Registry, most: int = 1000) -> list[dict[str
 
 
 @pytest.mark.parametrize("most", [10, 1000])
-def test_they_are_the_first_of_the_training_each_once_by_modality(
-    most: int, recipe: Make, registry: Registry
-) -> None:
+def test_they_are_the_first_of_the_training_each_once_by_modality(most: int, registry: Registry) -> None:
     made = recipe()
     found = look(made, registry, most)
     torch.manual_seed(made.train.seed)
@@ -71,23 +68,21 @@ def test_they_are_the_first_of_the_training_each_once_by_modality(
         assert told.source is None
 
 
-def test_one_modality_can_be_asked_for(recipe: Make, registry: Registry) -> None:
+def test_one_modality_can_be_asked_for(registry: Registry) -> None:
     made = recipe({"sources.heard.broken": [*range(17)]})  # its sounds, which are not looked at
     found, bad, _ = labelled(complete(made, registry), registry, CPU, 1000, "text")
     assert (list(found), bad) == (["text"], [])
     assert len(found["text"].labels) == 41
 
 
-def test_rows_that_cannot_be_read_are_left_out_and_told(recipe: Make, registry: Registry) -> None:
+def test_rows_that_cannot_be_read_are_left_out_and_told(registry: Registry) -> None:
     made = recipe({"sources.heard.broken": [3, 5]})
     found, bad, _ = labelled(complete(made, registry), registry, CPU, 1000)
     assert len(found["audio"].labels) == 15
     assert sorted((row.source, row.row) for row in bad) == [("heard", 3), ("heard", 5)]
 
 
-def test_a_run_that_classifies_says_how_probable_its_classes_are(
-    earlier: Run, recipe: Make, registry: Registry
-) -> None:
+def test_a_run_that_classifies_says_how_probable_its_classes_are(earlier: Run, registry: Registry) -> None:
     found = look(recipe({"init": str(earlier.folder)}), registry)
     model = load(earlier, "cpu", registry)
     for name, told in found.items():
@@ -97,9 +92,7 @@ def test_a_run_that_classifies_says_how_probable_its_classes_are(
         np.testing.assert_allclose(told.source.sum(axis=1), 1, atol=1e-6)
 
 
-def test_vectors_are_those_of_the_run_that_is_started_from(
-    earlier: Run, recipe: Make, registry: Registry
-) -> None:
+def test_vectors_are_those_of_the_run_that_is_started_from(earlier: Run, registry: Registry) -> None:
     found = look(recipe({"init": str(earlier.folder)}), registry)
     trained = load(earlier, "cpu", registry).model.encoders
     rows = rows_of(earlier.recipe, registry)
@@ -111,7 +104,7 @@ def test_vectors_are_those_of_the_run_that_is_started_from(
 
 
 def test_without_a_run_that_has_the_modality_and_classifies_it_says_nothing(
-    earlier: Run, recipe: Make, registry: Registry, tmp_path: Path
+    earlier: Run, registry: Registry, tmp_path: Path
 ) -> None:
     save_file(dict(load(earlier, "cpu", registry).model.state_dict()), tmp_path / "bare.safetensors")
     bare = look(recipe({"init": str(tmp_path / "bare.safetensors")}), registry)
@@ -132,7 +125,7 @@ def test_without_a_run_that_has_the_modality_and_classifies_it_says_nothing(
     assert look(recipe({"init": str(mute.folder)}), registry)["text"].source is None
 
 
-def test_encoders_of_which_nothing_was_taken_are_told(earlier: Run, recipe: Make, registry: Registry) -> None:
+def test_encoders_of_which_nothing_was_taken_are_told(earlier: Run, registry: Registry) -> None:
     wide = complete(
         recipe({"init": str(earlier.folder), "encoders.audio": {"name": "toy-audio", "dim": 5}}), registry
     )
@@ -170,8 +163,6 @@ def test_encoders_of_which_nothing_was_taken_are_told(earlier: Run, recipe: Make
         ),
     ],
 )
-def test_rows_that_tell_nothing_are_refused(
-    changes: dict[str, Any], said: str, recipe: Make, registry: Registry
-) -> None:
+def test_rows_that_tell_nothing_are_refused(changes: dict[str, Any], said: str, registry: Registry) -> None:
     with pytest.raises(DataError, match=said):
         look(recipe(changes), registry)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from fusion import (
     DataError,
@@ -32,17 +31,9 @@ from fusion.errors import Stopped
 from fusion.files import alone
 from fusion.picks import complete
 from fusion.recipe.schema import Train
-from fusion.recipe.text import dump
 from fusion.training import checkpoint, loop
 from fusion.training.optimizer import learning_rate, optimizer
-
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+from tests.training.toys import lines, recipe, same, weights, write
 
 
 def initial(recipe: Recipe, registry: Registry) -> Model:
@@ -51,7 +42,7 @@ def initial(recipe: Recipe, registry: Registry) -> Model:
 
 
 @pytest.fixture(scope="module")
-def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that was never interrupted."""
     return train(recipe(), tmp_path_factory.mktemp("runs") / "whole", registry=registry)
 
@@ -60,7 +51,7 @@ def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFac
 
 
 def test_the_same_seed_gives_the_same_numbers_to_the_bit(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+    whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
     torch.manual_seed(99)  # whatever was drawn before
     again = train(recipe(), tmp_path / "run", registry=registry)
@@ -68,23 +59,19 @@ def test_the_same_seed_gives_the_same_numbers_to_the_bit(
     assert same(weights(again), weights(whole))
 
 
-def test_another_seed_gives_other_numbers(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines
-) -> None:
+def test_another_seed_gives_other_numbers(whole: Run, registry: Registry, tmp_path: Path) -> None:
     other = train(recipe({"train.seed": 1}), tmp_path / "run", registry=registry)
     assert all(one["loss"] != two["loss"] for one, two in zip(lines(other), lines(whole), strict=True))
 
 
-def test_workers_and_checkpoints_change_no_number(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
-) -> None:
+def test_workers_and_checkpoints_change_no_number(whole: Run, registry: Registry, tmp_path: Path) -> None:
     changes = {"train.workers": 2, "train.checkpoint_every": 3, "train.log_every": 4}
     run = train(recipe(changes), tmp_path / "run", registry=registry)
     assert lines(run) == lines(whole)
     assert same(weights(run), weights(whole))
 
 
-def test_every_step_is_written_with_its_parts(whole: Run, lines: Lines) -> None:
+def test_every_step_is_written_with_its_parts(whole: Run) -> None:
     written = lines(whole)
     assert [line["step"] for line in written] == [1, 2, 3, 4, 5, 6, 7, 8]
     for line in written:
@@ -101,7 +88,7 @@ def test_a_run_counts_its_rows_by_presence(whole: Run) -> None:
     assert metrics["parameters/encoders.image"] == 4 * 4 + 4
 
 
-def test_a_training_learns(recipe: Make, registry: Registry, tmp_path: Path, lines: Lines) -> None:
+def test_a_training_learns(registry: Registry, tmp_path: Path) -> None:
     run = train(recipe({"train.steps": 60}), tmp_path / "run", registry=registry)
     losses = [line["loss/kind"] for line in lines(run)]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
@@ -115,12 +102,9 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     number: signal.Signals,
     kind: type[KeyboardInterrupt],
     whole: Run,
-    recipe: Make,
     registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    lines: Lines,
-    weights: Weights,
 ) -> None:
     out = tmp_path / "run"
     before = signal.getsignal(number)
@@ -144,11 +128,11 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
 
 
 @pytest.fixture(scope="module")
-def killed(recipe: Make, python: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed(python: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was killed after step 7, when the checkpoint of step 3 was whole, and that of 6 perhaps."""
     folder = tmp_path_factory.mktemp("killed")
     given, out = folder / "toy.yaml", folder / "run"
-    given.write_text(dump(recipe({"train.checkpoint_every": 3}).model_dump(mode="json")))
+    write(recipe({"train.checkpoint_every": 3}), given)
     done = python("-m", "fusion", "train", str(given), "--out", str(out), TOY_SIGNAL="9@7")
     assert done.returncode == -signal.SIGKILL, done.stderr
     return out
@@ -156,14 +140,7 @@ def killed(recipe: Make, python: Any, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 8, "los', '{"step": 8, "loss": 0.1}'])
 def test_a_killed_training_goes_on_from_its_newest_checkpoint(
-    torn: str,
-    killed: Path,
-    whole: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    lines: Lines,
-    weights: Weights,
+    torn: str, killed: Path, whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
     out = shutil.copytree(killed, tmp_path / "run")
     made = recipe({"train.checkpoint_every": 3})
@@ -178,9 +155,7 @@ def test_a_killed_training_goes_on_from_its_newest_checkpoint(
     assert same(weights(resumed), weights(whole))
 
 
-def test_a_training_without_a_checkpoint_starts_again(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
-) -> None:
+def test_a_training_without_a_checkpoint_starts_again(whole: Run, registry: Registry, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run = train(recipe(), out, registry=registry)
     for name in ("manifest.json", "metrics.json"):
@@ -193,13 +168,7 @@ def test_a_training_without_a_checkpoint_starts_again(
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
-    whole: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    lines: Lines,
-    weights: Weights,
-    capsys: pytest.CaptureFixture[str],
+    whole: Run, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, out = recipe({"train.checkpoint_every": 4}), tmp_path / "run"
     run = train(made, out, registry=registry)
@@ -216,7 +185,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
 
 
 def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+    whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
     run = train(recipe(), tmp_path / "run", registry=registry)
     (run.folder / "manifest.json").unlink()
@@ -227,7 +196,7 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
 
 
 def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     test = {"test": {"name": "toy", "rows": 9, "broken": [5]}}
     made = recipe({"sources.seen.broken": [1, 2], "evaluate": {"sources": test}})
@@ -241,7 +210,7 @@ def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
 
 
 def test_what_the_manifest_lists_is_on_the_disk_before_it(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
     fsync = os.fsync
@@ -257,7 +226,7 @@ def test_what_the_manifest_lists_is_on_the_disk_before_it(
 
 
 def test_one_training_at_a_time_goes_on_with_a_run(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train(recipe(), tmp_path / "run", registry=registry)
     (run.folder / "manifest.json").unlink()
@@ -272,7 +241,7 @@ def test_one_training_at_a_time_goes_on_with_a_run(
     assert train(recipe(), run.folder, resume=True, registry=registry).finished
 
 
-def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_a_changed_recipe_is_not_resumed(registry: Registry, tmp_path: Path) -> None:
     run = train(recipe(), tmp_path / "run", registry=registry)
     (run.folder / "manifest.json").unlink()
     changed = recipe({"train.lr": 0.02, "fuser.heads": 4, "encoders.audio.dropout": 0.0})
@@ -285,7 +254,7 @@ def test_a_changed_recipe_is_not_resumed(recipe: Make, registry: Registry, tmp_p
 
 
 def test_sources_that_have_other_rows_now_are_told(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ModuleType
 ) -> None:
     run = train(recipe(), tmp_path / "run", registry=registry)
     (run.folder / "manifest.json").unlink()
@@ -295,9 +264,7 @@ def test_sources_that_have_other_rows_now_are_told(
         train(recipe(), run.folder, resume=True, registry=registry)
 
 
-def test_a_folder_that_holds_something_is_not_written_into(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_folder_that_holds_something_is_not_written_into(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("of the owner")
     with pytest.raises(RunError, match=r"exists; continue it with --resume, or choose another --out"):
         train(recipe(), tmp_path, registry=registry)
@@ -306,13 +273,13 @@ def test_a_folder_that_holds_something_is_not_written_into(
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_finished_run_is_not_resumed(whole: Run, recipe: Make, registry: Registry) -> None:
+def test_a_finished_run_is_not_resumed(whole: Run, registry: Registry) -> None:
     with pytest.raises(RunError, match="whole is finished; nothing is left to resume"):
         train(recipe(), whole.folder, resume=True, registry=registry)
 
 
 def test_what_is_not_there_is_not_resumed(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="nothing to resume: there is no runs/toy"):
@@ -322,7 +289,7 @@ def test_what_is_not_there_is_not_resumed(
 
 
 def test_runs_are_numbered_and_the_newest_is_resumed(
-    recipe: Make, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     short = recipe({"train.steps": 1})
@@ -333,7 +300,7 @@ def test_runs_are_numbered_and_the_newest_is_resumed(
 
 
 def test_a_batch_that_a_source_cannot_fill_is_refused_before_a_folder_is_made(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="source 'heard' has 11 rows, but a batch of 36 takes 12 of it"):
         train(recipe({"train.batch": 36, "sources.heard.rows": 11}), tmp_path / "run", registry=registry)
@@ -341,7 +308,7 @@ def test_a_batch_that_a_source_cannot_fill_is_refused_before_a_folder_is_made(
 
 
 def test_all_mistakes_of_a_recipe_are_told_before_a_folder_is_made(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     wrong = recipe({"fuser.head": 3, "encoders.audio.dim": "wide", "objectives.kind.name": "clasify"})
     with pytest.raises(RecipeError, match=r"encoders\.audio\.dim(.|\n)*clasify(.|\n)*'head'"):
@@ -351,7 +318,7 @@ def test_all_mistakes_of_a_recipe_are_told_before_a_folder_is_made(
 
 @pytest.mark.parametrize("name", ["type", "training", "forward", "keys"])
 def test_a_modality_that_torch_has_another_use_for_is_refused(
-    name: str, recipe: Make, registry: Registry, tmp_path: Path
+    name: str, registry: Registry, tmp_path: Path
 ) -> None:
     made = recipe({"encoders": {"text": {"name": "toy-text"}, name: {"name": "toy-image"}}, "augment": {}})
     with pytest.raises(RecipeError, match=f"torch needs the name '{name}' for itself; use another"):
@@ -361,7 +328,7 @@ def test_a_modality_that_torch_has_another_use_for_is_refused(
 # bad rows
 
 
-def test_bad_rows_are_listed_and_counted_once(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_bad_rows_are_listed_and_counted_once(registry: Registry, tmp_path: Path) -> None:
     made = recipe({"sources.heard.broken": [3, 5], "train.steps": 20})
     run = train(made, tmp_path / "run", registry=registry)  # heard is gone through twice
     listed = (run.folder / "ledger.jsonl").read_text().splitlines()
@@ -374,7 +341,7 @@ def test_bad_rows_are_listed_and_counted_once(recipe: Make, registry: Registry, 
     assert run.metrics["train/rows/image+text"] == 80
 
 
-def test_too_many_bad_rows_stop_a_training(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_too_many_bad_rows_stop_a_training(registry: Registry, tmp_path: Path) -> None:
     made = recipe({"sources.heard.broken": list(range(17)), "train.max_bad": 2})
     with pytest.raises(
         DataError,
@@ -384,9 +351,7 @@ def test_too_many_bad_rows_stop_a_training(recipe: Make, registry: Registry, tmp
         train(made, tmp_path / "run", registry=registry)
 
 
-def test_a_training_of_which_no_row_can_be_read_stops(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_training_of_which_no_row_can_be_read_stops(registry: Registry, tmp_path: Path) -> None:
     broken = {f"sources.{name}.broken": list(range(24)) for name in ("seen", "heard")}
     with pytest.raises(
         DataError, match=r"^not one row could be read so far: \d+ such as row .*; all are in .*ledger\.jsonl$"
@@ -394,9 +359,7 @@ def test_a_training_of_which_no_row_can_be_read_stops(
         train(recipe(broken | {"train.steps": 2}), tmp_path / "run", registry=registry)
 
 
-def test_a_training_of_which_no_row_has_a_modality_stops(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_training_of_which_no_row_has_a_modality_stops(registry: Registry, tmp_path: Path) -> None:
     hidden = {f"sources.{name}.without": ["image", "text", "audio"] for name in ("seen", "heard")}
     with pytest.raises(DataError, match=r"^not one row so far has any of image, text, audio; sources give"):
         train(recipe(hidden | {"train.steps": 2}), tmp_path / "run", registry=registry)
@@ -404,9 +367,7 @@ def test_a_training_of_which_no_row_has_a_modality_stops(
         train(recipe(hidden | {"train.steps": 1000}), tmp_path / "long", registry=registry)
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_told(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_told(registry: Registry, tmp_path: Path) -> None:
     made = recipe({"encoders.audio": {"name": "toy-hungry"}})
     with pytest.raises(
         TrainingError, match=r"^6 rows per process do not fit .* lower train\.batch \(6\).*allocate 80 GiB"
@@ -415,7 +376,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_told(
 
 
 def test_a_batch_without_a_readable_row_needs_no_objective_with_parameters(
-    recipe: Make, registry: Registry, tmp_path: Path, lines: Lines
+    registry: Registry, tmp_path: Path
 ) -> None:
     made = recipe(
         {
@@ -437,7 +398,7 @@ def test_a_batch_without_a_readable_row_needs_no_objective_with_parameters(
 
 
 def test_a_frozen_encoder_stays_as_it_is_and_takes_no_optimiser_state(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+    registry: Registry, tmp_path: Path
 ) -> None:
     made = recipe({"encoders.text.tune": {"mode": "frozen"}})
     run = train(made, tmp_path / "run", registry=registry)
@@ -452,9 +413,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_takes_no_optimiser_state(
     assert not [name for name in state if name.startswith("encoders.text")]
 
 
-def test_a_modality_that_no_row_has_is_left_alone(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
-) -> None:
+def test_a_modality_that_no_row_has_is_left_alone(registry: Registry, tmp_path: Path) -> None:
     made = recipe({"sources": {"seen": {"name": "toy", "view": ["image", "text"]}}})
     run = train(made, tmp_path / "run", registry=registry)
     before, after = initial(made, registry).state_dict(), weights(run)
@@ -465,9 +424,7 @@ def test_a_modality_that_no_row_has_is_left_alone(
     assert all(tensor.isfinite().all() for tensor in after.values())
 
 
-def test_an_encoder_learns_at_its_own_rate(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
-) -> None:
+def test_an_encoder_learns_at_its_own_rate(registry: Registry, tmp_path: Path) -> None:
     # the first step of Adam is the rate times the sign of the gradient
     one_step = {"train.steps": 1, "train.weight_decay": 0.0, "train.clip": None, "train.lr": 0.01}
     made = recipe(one_step | {"encoders.image.tune": {"lr_scale": 0.5}})
@@ -482,7 +439,7 @@ def test_an_encoder_learns_at_its_own_rate(
         torch.testing.assert_close(moved, torch.full_like(moved, rate), atol=2e-5, rtol=0)
 
 
-def test_the_groups_of_the_optimiser_decay_matrices_only(recipe: Make, registry: Registry) -> None:
+def test_the_groups_of_the_optimiser_decay_matrices_only(registry: Registry) -> None:
     made = recipe({"encoders.image.tune": {"lr_scale": 0.5}, "encoders.text.tune": {"mode": "frozen"}})
     model = initial(made, registry)
     adamw = optimizer(model, made)
@@ -544,7 +501,7 @@ def test_the_rate_is_positive_at_every_step(steps: int, warmup: float) -> None:
     assert all(0 < rate <= 1 for rate in rates)
 
 
-def test_the_rate_of_a_step_is_written_with_it(whole: Run, lines: Lines) -> None:
+def test_the_rate_of_a_step_is_written_with_it(whole: Run) -> None:
     train_ = Train(steps=8, lr=0.01)
     assert [line["lr"] for line in lines(whole)] == [learning_rate(step, train_) for step in range(8)]
 
@@ -553,7 +510,7 @@ def test_the_rate_of_a_step_is_written_with_it(whole: Run, lines: Lines) -> None
 
 
 def test_bf16_trains_on_a_cpu_after_fp32_in_the_same_process(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, lines: Lines, weights: Weights
+    whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
     run = train(recipe({"train.precision": "bf16"}), tmp_path / "run", registry=registry)
     for one, two in zip(lines(run), lines(whole), strict=True):
@@ -563,7 +520,7 @@ def test_bf16_trains_on_a_cpu_after_fp32_in_the_same_process(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_fp16_without_a_gpu_is_refused(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_fp16_without_a_gpu_is_refused(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"train\.precision fp16 needs a GPU; use bf16 or fp32 on this machine"
     ):
@@ -573,9 +530,7 @@ def test_fp16_without_a_gpu_is_refused(recipe: Make, registry: Registry, tmp_pat
 # hooks
 
 
-def test_loggers_hear_of_the_start_every_step_and_the_end(
-    toy: ModuleType, recipe: Make, tmp_path: Path, lines: Lines
-) -> None:
+def test_loggers_hear_of_the_start_every_step_and_the_end(toy: ModuleType, tmp_path: Path) -> None:
     heard: list[Any] = []
     logger = ModuleType("logger")
 
@@ -606,7 +561,7 @@ def test_loggers_hear_of_the_start_every_step_and_the_end(
 
 
 def test_an_evaluation_source_that_cannot_be_built_is_told_before_the_first_step(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     made = recipe({"evaluate": {"sources": {"test": {"name": "toy-gone"}}}})
     with pytest.raises(DataError, match=r"^evaluate\.sources\.test: no such file: none\.csv$"):
@@ -615,7 +570,7 @@ def test_an_evaluation_source_that_cannot_be_built_is_told_before_the_first_step
 
 
 def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     test = {"name": "toy", "rows": 9}
     wrong = recipe({"evaluate": {"sources": {"test": test}, "target": "labl"}})
@@ -628,7 +583,7 @@ def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
 
 
 def test_a_stream_says_that_its_order_is_approximate(
-    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = recipe({"sources.seen": {"name": "toy-stream"}, "train.steps": 1})
     train(made, tmp_path / "run", registry=registry)
@@ -639,7 +594,7 @@ def test_a_stream_says_that_its_order_is_approximate(
 
 @pytest.mark.parametrize("section", ["sources", "calibrate", "foreign"])
 def test_rows_to_measure_on_that_cannot_be_read_are_told_before_the_training(
-    section: str, recipe: Make, registry: Registry, tmp_path: Path
+    section: str, registry: Registry, tmp_path: Path
 ) -> None:
     whole = {"name": "toy", "view": ["image", "text", "audio"]}
     given = {"sources": {"test": whole}} | {section: {"all": {**whole, "broken": list(range(24))}}}
@@ -651,7 +606,7 @@ def test_rows_to_measure_on_that_cannot_be_read_are_told_before_the_training(
 
 @pytest.mark.slow
 def test_compiled_encoders_learn_the_same(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(torch.nn.Module, "compile", _counting(torch.nn.Module.compile, compiled))

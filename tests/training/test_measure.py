@@ -1,18 +1,16 @@
 """A run, and a model as it is now, are measured as the training measured."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from fusion import Recipe, Registry, Run, load, measure, train
-
-Make = Callable[..., Recipe]
+from fusion import Registry, Run, load, measure, train
+from tests.training.toys import recipe
 
 
 @pytest.fixture(scope="module")
-def run(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     measured = {"evaluate": {"sources": {"all": {"name": "toy", "view": ["image", "text", "audio"]}}}}
     return train(recipe(measured), tmp_path_factory.mktemp("measured") / "run", registry=registry)
 

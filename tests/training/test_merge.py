@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fusion import Recipe, RecipeError, Registry, Run, RunError, load, merge, train
+from fusion import RecipeError, Registry, Run, RunError, load, merge, train
 from fusion.evaluation.evaluate import Evaluation
 from fusion.files import sha256
-
-Make = Callable[..., Recipe]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import recipe, weights
 
 VIEW = ["image", "text", "audio"]
 MEASURED = {"evaluate": {"sources": {"all": {"name": "toy", "view": VIEW}}}}
@@ -25,18 +23,18 @@ ACCURACY = "subsets/image/accuracy"
 
 
 @pytest.fixture(scope="module")
-def before(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def before(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(recipe(MEASURED), tmp_path_factory.mktemp("before") / "run", registry=registry)
 
 
 @pytest.fixture(scope="module")
-def after(before: Run, recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def after(before: Run, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     changes = MEASURED | {"init": str(before.folder), "train.seed": 1}
     return train(recipe(changes), tmp_path_factory.mktemp("after") / "run", registry=registry)
 
 
 @pytest.fixture(scope="module")
-def other(before: Run, recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def other(before: Run, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     changes = MEASURED | SOUND | {"init": str(before.folder), "train.seed": 2, "train.steps": 4}
     return train(recipe(changes), tmp_path_factory.mktemp("other") / "run", registry=registry)
 
@@ -47,7 +45,7 @@ def equal(one: Mapping[str, Tensor], another: Mapping[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("method", ["wise-ft", "slerp"])
 def test_at_its_ends_alpha_gives_the_two_models_back(
-    method: str, before: Run, after: Run, registry: Registry, tmp_path: Path, weights: Weights
+    method: str, before: Run, after: Run, registry: Registry, tmp_path: Path
 ) -> None:
     assert not equal(weights(before), weights(after))
     for alpha, run in ((0, before), (1, after)):
@@ -66,9 +64,7 @@ def test_at_its_ends_alpha_gives_the_two_models_back(
         }
 
 
-def test_parts_have_weights_of_their_own(
-    before: Run, after: Run, registry: Registry, tmp_path: Path, weights: Weights
-) -> None:
+def test_parts_have_weights_of_their_own(before: Run, after: Run, registry: Registry, tmp_path: Path) -> None:
     parts = {"image": [0.75], "fuser": [1.0], "objectives.kind": [0.0]}
     merged = merge(
         [before.folder, after.folder],
@@ -93,7 +89,7 @@ def test_parts_have_weights_of_their_own(
 
 
 def test_the_result_is_a_run_that_says_where_it_is_from(
-    before: Run, after: Run, other: Run, registry: Registry, tmp_path: Path, recipe: Make
+    before: Run, after: Run, other: Run, registry: Registry, tmp_path: Path
 ) -> None:
     given = [after.folder, other.folder]
     merged = merge(given, tmp_path / "run", method="ties", settings={"density": 0.5}, registry=registry)
@@ -123,7 +119,7 @@ def test_the_result_is_a_run_that_says_where_it_is_from(
 
 
 def test_only_runs_that_were_read_count_for_what_has_met(
-    before: Run, other: Run, recipe: Make, registry: Registry, tmp_path: Path
+    before: Run, other: Run, registry: Registry, tmp_path: Path
 ) -> None:
     sound = train(recipe(MEASURED | SOUND), tmp_path / "sound", registry=registry)
     given = [sound.folder, before.folder]
@@ -134,7 +130,7 @@ def test_only_runs_that_were_read_count_for_what_has_met(
 
 
 def test_task_arithmetic_adds_to_the_weights_that_the_runs_started_from(
-    before: Run, after: Run, other: Run, registry: Registry, tmp_path: Path, weights: Weights
+    before: Run, after: Run, other: Run, registry: Registry, tmp_path: Path
 ) -> None:
     given = [after.folder, other.folder]
     merged = merge(given, tmp_path / "run", method="task-arithmetic", weights=[0.5, -0.25], registry=registry)
@@ -156,9 +152,7 @@ def test_task_arithmetic_adds_to_the_weights_that_the_runs_started_from(
     assert again.metrics["init/rows_unknown"] is True  # of a bare file
 
 
-def test_what_adapters_learned_is_merged(
-    before: Run, recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
-) -> None:
+def test_what_adapters_learned_is_merged(before: Run, registry: Registry, tmp_path: Path) -> None:
     tuned = {"encoders.text.tune": {"mode": "lora", "rank": 2, "alpha": 2, "lr_scale": 3.0}, "train.steps": 3}
     changes = MEASURED | tuned | {"init": str(before.folder)}
     lora = train(recipe(changes), tmp_path / "lora", registry=registry)
@@ -178,7 +172,7 @@ def test_what_adapters_learned_is_merged(
 
 
 def test_statistics_are_averaged_and_counters_are_those_of_the_run_that_counts_most(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+    registry: Registry, tmp_path: Path
 ) -> None:
     normed = {"encoders.audio": {"name": "toy-normed"}}
     base = train(recipe(normed | {"train.steps": 2}), tmp_path / "base", registry=registry)
@@ -211,7 +205,7 @@ def test_statistics_are_averaged_and_counters_are_those_of_the_run_that_counts_m
 
 
 @pytest.fixture(scope="module")
-def good(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def good(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     changes = MEASURED | {"train.steps": 60}
     return train(recipe(changes), tmp_path_factory.mktemp("good") / "run", registry=registry)
 
@@ -229,9 +223,7 @@ def bad(good: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_a_bad_run_is_left_out_of_the_soup(
-    good: Run, bad: Run, registry: Registry, tmp_path: Path, weights: Weights
-) -> None:
+def test_a_bad_run_is_left_out_of_the_soup(good: Run, bad: Run, registry: Registry, tmp_path: Path) -> None:
     merged = merge(
         [bad.folder, good.folder, good.folder],
         tmp_path / "run",
@@ -304,9 +296,7 @@ def refused(
     assert not place.exists()
 
 
-def test_runs_of_different_recipes_are_refused(
-    before: Run, recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_runs_of_different_recipes_are_refused(before: Run, registry: Registry, tmp_path: Path) -> None:
     changes = {"objectives": {"kind": {"name": "classify", "classes": 4}, "still": {"name": "toy-still"}}}
     head = train(recipe(changes | {"train.steps": 1}), tmp_path / "head", registry=registry)
     refused(
@@ -341,7 +331,7 @@ def test_damaged_and_unfinished_runs_are_refused(
 
 
 def test_a_base_that_is_not_known_or_does_not_fit_is_refused(
-    before: Run, after: Run, good: Run, recipe: Make, registry: Registry, tmp_path: Path
+    before: Run, after: Run, good: Run, registry: Registry, tmp_path: Path
 ) -> None:
     ties: dict[str, Any] = {"method": "ties"}
     refused(r"does not say what it started from, by `init`; give --base", [after, before], registry, **ties)

@@ -1,19 +1,17 @@
 """What is told of the rows of sources before a training, in words, in JSON and as a page."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fusion import DataError, Recipe, Registry
+from fusion import DataError, Registry
 from fusion.report.preview import render, told
 from fusion.training.preview import Preview, preview
-
-Make = Callable[..., Recipe]
+from tests.training.toys import recipe
 
 
 @pytest.fixture
-def looked(recipe: Make, registry: Registry) -> list[Preview]:
+def looked(registry: Registry) -> list[Preview]:
     changes = {
         "sources.seen.broken": [4, 7],
         "augment": {"image": [{"name": "toy-noise"}]},
@@ -70,9 +68,7 @@ def test_the_tables_tell_the_same(looked: list[Preview]) -> None:
     assert bad.rows == [["sources.seen", "4", "text: torn"]]
 
 
-def test_a_source_of_which_no_row_can_be_read_is_told(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_source_of_which_no_row_can_be_read_is_told(registry: Registry, tmp_path: Path) -> None:
     changes = {"sources.heard.broken": list(range(17))}
     found = preview(recipe(changes), registry, sample=5)
     assert (found[1].present["audio"], len(found[1].bad), found[1].shown) == (0, 5, [])
@@ -80,9 +76,7 @@ def test_a_source_of_which_no_row_can_be_read_is_told(
     assert "No row can be read." in page
 
 
-def test_the_page_shows_what_varies_and_escapes_what_it_shows(
-    recipe: Make, registry: Registry, tmp_path: Path
-) -> None:
+def test_the_page_shows_what_varies_and_escapes_what_it_shows(registry: Registry, tmp_path: Path) -> None:
     found = preview(recipe({"sources.seen.broken": [0]}), registry, sample=3)
     page = render("<b>toy</b>", found, ["<i>zero</i>"], tmp_path / "page.html").read_text("utf-8")
     assert "&lt;b&gt;toy&lt;/b&gt;" in page
@@ -93,13 +87,13 @@ def test_the_page_shows_what_varies_and_escapes_what_it_shows(
     assert 'href="http' not in page
 
 
-def test_a_stream_shows_its_first_rows(recipe: Make, registry: Registry) -> None:
+def test_a_stream_shows_its_first_rows(registry: Registry) -> None:
     found = preview(recipe({"sources.seen": {"name": "toy-stream"}}), registry, sample=7)[0]
     assert (found.rows, found.looked_at, found.present["image"]) == (None, 7, 7)
     assert [shown.row for shown in found.shown] == [0, 1, 2, 3, 4, 5]
     assert told([found], [])[0].rows[0][1] == "stream"
 
 
-def test_a_source_that_cannot_be_built_is_told(recipe: Make, registry: Registry) -> None:
+def test_a_source_that_cannot_be_built_is_told(registry: Registry) -> None:
     with pytest.raises(DataError, match=r"^sources\.gone: no such file: none\.csv"):
         preview(recipe({"sources.gone": {"name": "toy-gone"}}), registry, sample=2)

@@ -24,17 +24,11 @@ from fusion import (
     train,
 )
 from fusion.priors.information import FISHER
-from fusion.recipe.text import dump
-
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
-
-STILL = {f"encoders.{name}.dropout": 0.0 for name in ("image", "text", "audio")} | {"fuser.dropout": 0.0}
+from tests.training.toys import STILL, close, interrupted, lines, recipe, same, stop, weights, write
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with made-up Fisher information: none for images, much for texts, some for the rest."""
     run = train(
         recipe(STILL | {"train.steps": 4}), tmp_path_factory.mktemp("earlier") / "run", registry=registry
@@ -49,7 +43,7 @@ def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def held(earlier: Run, recipe: Make) -> Callable[..., Recipe]:
+def held(earlier: Run) -> Callable[..., Recipe]:
     """Build a recipe that starts from the earlier run, with a new head and a prior."""
 
     def make(prior: dict[str, Any] | None, **changes: Any) -> Recipe:
@@ -69,7 +63,7 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, floa
 
 
 def test_an_endless_strength_leaves_what_is_known_where_it_was(
-    earlier: Run, held: Any, registry: Registry, tmp_path: Path, weights: Weights
+    earlier: Run, held: Any, registry: Registry, tmp_path: Path
 ) -> None:
     run = train(held({"name": "l2sp", "strength": 1e12}), tmp_path / "run", registry=registry)
     far = moved(weights(earlier), weights(run))
@@ -81,7 +75,7 @@ def test_an_endless_strength_leaves_what_is_known_where_it_was(
 
 
 def test_the_stronger_the_pull_the_nearer_it_stays(
-    earlier: Run, held: Any, registry: Registry, tmp_path: Path, weights: Weights
+    earlier: Run, held: Any, registry: Registry, tmp_path: Path
 ) -> None:
     distances = []
     for number, prior in enumerate([None, *({"name": "l2sp", "strength": s} for s in (10.0, 100.0, 1000.0))]):
@@ -96,7 +90,7 @@ def test_the_stronger_the_pull_the_nearer_it_stays(
 
 
 def test_what_is_new_goes_to_zero_by_weight_decay_and_what_is_known_does_not(
-    earlier: Run, held: Any, registry: Registry, tmp_path: Path, weights: Weights
+    earlier: Run, held: Any, registry: Registry, tmp_path: Path
 ) -> None:
     norms = []
     for decay in (0.0, 40.0):  # of 0.01 * 40 in the first step, less and less in the next five
@@ -107,18 +101,13 @@ def test_what_is_new_goes_to_zero_by_weight_decay_and_what_is_known_does_not(
     assert norms[1] < 0.5 * norms[0]
 
 
-def test_l2_takes_everything_to_zero(held: Any, registry: Registry, tmp_path: Path, weights: Weights) -> None:
+def test_l2_takes_everything_to_zero(held: Any, registry: Registry, tmp_path: Path) -> None:
     run = train(held({"name": "l2", "strength": 1e12}), tmp_path / "run", registry=registry)
     assert max(value.abs().max() for value in weights(run).values()) < 1e-9
 
 
 def test_ewc_holds_what_has_information_and_says_what_has_none(
-    earlier: Run,
-    held: Any,
-    registry: Registry,
-    tmp_path: Path,
-    weights: Weights,
-    capsys: pytest.CaptureFixture[str],
+    earlier: Run, held: Any, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(held({"name": "ewc", "strength": 1e9}), tmp_path / "run", registry=registry)
     said = capsys.readouterr().err
@@ -133,44 +122,24 @@ def test_ewc_holds_what_has_information_and_says_what_has_none(
 
 @pytest.mark.parametrize("prior", [{"name": "l2sp", "strength": 5.0}, {"name": "ewc"}, {"name": "l2"}])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
-    prior: dict[str, Any],
-    held: Any,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    lines: Lines,
-    weights: Weights,
+    prior: dict[str, Any], held: Any, registry: Registry, tmp_path: Path
 ) -> None:
     tune = {"encoders.text.tune": {"mode": "lora", "rank": 2}, "fuser.dropout": 0.1}
     whole = train(held(prior, **tune), tmp_path / "whole", registry=registry)
-    monkeypatch.setenv("TOY_SIGNAL", "2@3")
-    with pytest.raises(KeyboardInterrupt):
-        train(held(prior, **tune), tmp_path / "run", registry=registry)
-    monkeypatch.delenv("TOY_SIGNAL")
-    resumed = train(held(prior, **tune), tmp_path / "run", resume=True, registry=registry)
+    resumed = interrupted(held(prior, **tune), tmp_path / "run", 3, registry)
     assert lines(resumed) == lines(whole)
-    ours, theirs = weights(whole), weights(resumed)
-    assert all(torch.equal(theirs[name], value) for name, value in ours.items())
+    assert same(weights(whole), weights(resumed))
 
 
 @pytest.mark.parametrize(("file", "told"), [("model.safetensors", "init and prior"), (FISHER, "prior")])
 def test_it_does_not_go_on_from_other_weights(
-    file: str,
-    told: str,
-    earlier: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    file: str, told: str, earlier: Run, registry: Registry, tmp_path: Path
 ) -> None:
     for name in ("model.safetensors", FISHER):
         shutil.copy(earlier.folder / name, tmp_path / name)
     prior = {"name": "ewc", "fisher": str(tmp_path / FISHER)} if file == FISHER else {"name": "l2sp"}
     made = recipe({"init": str(tmp_path / "model.safetensors"), "prior": prior, "train.steps": 3})
-    monkeypatch.setenv("TOY_SIGNAL", "2@1")
-    with pytest.raises(KeyboardInterrupt):
-        train(made, tmp_path / "run", registry=registry)
-    monkeypatch.delenv("TOY_SIGNAL")
+    stop(made, tmp_path / "run", 1, registry)
     tensors = load_file(tmp_path / file)
     tensors["encoders.text.layer.bias"] *= 2.0
     save_file(tensors, tmp_path / file, {"sha256": earlier.manifest["files"]["model.safetensors"]})
@@ -178,7 +147,7 @@ def test_it_does_not_go_on_from_other_weights(
         train(made, tmp_path / "run", resume=True, registry=registry)
 
 
-def test_a_prior_that_holds_nothing_is_refused(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_a_prior_that_holds_nothing_is_refused(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="prior: l2sp holds nothing of what learns; give `init`, or pretr"):
         train(recipe({"prior": {"name": "l2sp"}}), tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
@@ -186,21 +155,15 @@ def test_a_prior_that_holds_nothing_is_refused(recipe: Make, registry: Registry,
 
 @pytest.mark.parametrize("name", ["l2sp", "ewc"])
 def test_two_processes_train_what_one_does(
-    name: str, held: Any, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
+    name: str, held: Any, registry: Registry, torchrun: Any, tmp_path: Path
 ) -> None:
     # a sound comes once in four rows, so one of two ranks has none
     made = held({"name": name, "strength": 5.0}, **{"train.batch": 4, "sources.seen.weight": 3})
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(made.model_dump(mode="json")))
+    path = write(made, tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"prior {name} holds") == 1
-    one, two = train(made, tmp_path / "one", registry=registry), Run(tmp_path / "two")
-    for alone, together in zip(lines(one), lines(two), strict=True):
-        assert together["loss"] == pytest.approx(alone["loss"], abs=1e-5)
-    ours, theirs = weights(one), weights(two)
-    for key in ours.keys() - {"fuser.blocks.0.self_attn.in_proj_bias"}:  # a key's bias has no gradient
-        torch.testing.assert_close(theirs[key], ours[key], atol=1e-5, rtol=0)
+    close(train(made, tmp_path / "one", registry=registry), Run(tmp_path / "two"))
 
 
 @pytest.mark.parametrize(

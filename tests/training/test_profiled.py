@@ -2,23 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
-from fusion import Recipe, Registry, Run, train
-
-Make = Callable[..., Recipe]
+from fusion import Registry, train
+from tests.training.toys import recipe, weights
 
 
 def test_a_profile_is_a_trace_and_one_line_whose_shares_sum_up(
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    weights: Callable[[Run], dict[str, Tensor]],
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"train.steps": 10}
     plain = train(recipe(settings), tmp_path / "plain", registry=registry)
@@ -39,7 +32,7 @@ def test_a_profile_is_a_trace_and_one_line_whose_shares_sum_up(
 
 
 def test_a_training_of_few_steps_says_that_there_was_none_to_profile(
-    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(recipe({"train.steps": 2}), tmp_path / "run", profile=True, registry=registry)
     assert "--profile needs a training of more than 3 steps" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Candidates are ranked by what their initial encoders make of the rows, on any number of processes."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,21 +26,19 @@ from fusion import (
 )
 from fusion.estimators.logme import LogME
 from fusion.picks import complete
-from fusion.recipe.text import dump
 from fusion.transfer.labelled import labelled
-
-Make = Callable[..., Recipe]
+from tests.training.toys import recipe, write
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that has learned the classes."""
     changes = {"train.steps": 60, "objectives": {"kind": {"name": "classify", "classes": 3}}}
     return train(recipe(changes), tmp_path_factory.mktemp("earlier") / "run", registry=registry)
 
 
 @pytest.fixture(scope="module")
-def candidates(earlier: Run, recipe: Make) -> dict[str, Recipe]:
+def candidates(earlier: Run) -> dict[str, Recipe]:
     return {"none": recipe(), "run": recipe({"init": str(earlier.folder)})}
 
 
@@ -96,9 +93,7 @@ def test_an_estimate_is_the_mean_over_modalities(candidates: dict[str, Recipe], 
     assert alone.estimates == {"logme": {"text": pytest.approx(expected["text"])}}
 
 
-def test_a_modality_without_an_estimate_leaves_the_candidate_without(
-    recipe: Make, counting: Registry
-) -> None:
+def test_a_modality_without_an_estimate_leaves_the_candidate_without(counting: Registry) -> None:
     made = {"few": recipe({"sources.heard.rows": 6}), "some": recipe()}
     ranked = rank(made, [{"name": "rows", "least": 10}], registry=counting)
     assert [(one.name, one.estimate("rows")) for one in ranked] == [
@@ -109,7 +104,7 @@ def test_a_modality_without_an_estimate_leaves_the_candidate_without(
     assert ranked[1].estimates["rows"] == {"image": 24, "text": 30, "audio": "fewer than 10 rows"}
 
 
-def test_the_number_of_rows_is_limited(recipe: Make, counting: Registry) -> None:
+def test_the_number_of_rows_is_limited(counting: Registry) -> None:
     [one] = rank({"one": recipe()}, ["rows"], rows=10, registry=counting)
     assert one.rows["text"] == 10
 
@@ -134,26 +129,26 @@ def test_nothing_is_written(
     ],
 )
 def test_estimators_that_cannot_be_used_are_refused(
-    estimators: Any, error: type[Exception], said: str, recipe: Make, counting: Registry
+    estimators: Any, error: type[Exception], said: str, counting: Registry
 ) -> None:
     with pytest.raises(error, match=said):
         rank({"one": recipe()}, estimators, registry=counting)
 
 
-def test_a_modality_that_is_not_there_is_refused(recipe: Make, registry: Registry) -> None:
+def test_a_modality_that_is_not_there_is_refused(registry: Registry) -> None:
     with pytest.raises(DataError, match="unknown modality 'images'; did you mean 'image'"):
         rank({"one": recipe()}, modality="images", registry=registry)
 
 
-def test_the_candidate_that_fails_is_named(recipe: Make, registry: Registry, tmp_path: Path) -> None:
+def test_the_candidate_that_fails_is_named(registry: Registry, tmp_path: Path) -> None:
     made = {"one": recipe(), "gone": recipe({"init": str(tmp_path / "gone")})}
     with pytest.raises(FusionError, match=r"gone: init: .*gone is not there; give a finished run"):
         rank(made, registry=registry)
 
 
 @pytest.fixture
-def command(recipe: Make, earlier: Run, tmp_path: Path) -> tuple[str, ...]:
-    (tmp_path / "toy.yaml").write_text(dump(recipe().model_dump(mode="json")))
+def command(earlier: Run, tmp_path: Path) -> tuple[str, ...]:
+    write(recipe(), tmp_path / "toy.yaml")
     return "-m", "fusion", "rank", str(tmp_path / "toy.yaml"), "--json", "--over"
 
 

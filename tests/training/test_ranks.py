@@ -9,28 +9,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
-from fusion import Recipe, Registry, Run, TrainingError, train
+from fusion import Registry, Run, TrainingError, train
 from fusion.build import build_sources
 from fusion.data.order import Order, schedule
-from fusion.recipe.text import dump
 from fusion.training.launch import launch
+from tests.training.toys import ALIKE, close, lines, recipe, write
 
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
-
-# random layers draw from (seed, step, rank); a sound comes once in four rows, so one of two ranks has none
-ALIKE = {
-    "train.batch": 4,
-    "train.steps": 6,
-    "sources.seen.weight": 3,
-    "fuser.dropout": 0.0,
-    "encoders.image.dropout": 0.0,
-    "encoders.text.dropout": 0.0,
-    "encoders.audio.dropout": 0.0,
-}
 OBJECTIVES = {
     "contrastive": {"name": "contrastive", "hub": "text"},
     "sigmoid": {"name": "sigmoid", "same": None},
@@ -51,18 +36,16 @@ OBJECTIVES = {
 
 
 @pytest.fixture
-def written(recipe: Make, tmp_path: Path) -> Callable[[dict[str, Any]], tuple[str, str, str]]:
+def written(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[str, str, str]]:
     """Write a recipe and return the arguments that train it into `run`."""
 
-    def write(changes: dict[str, Any]) -> tuple[str, str, str]:
-        path = tmp_path / "toy.yaml"
-        path.write_text(dump(recipe(changes).model_dump(mode="json")))
-        return str(path), "--out", str(tmp_path / "run")
+    def words(changes: dict[str, Any]) -> tuple[str, str, str]:
+        return str(write(recipe(changes), tmp_path / "toy.yaml")), "--out", str(tmp_path / "run")
 
-    return write
+    return words
 
 
-def test_the_recipe_of_these_tests_leaves_a_rank_without_sounds(recipe: Make, registry: Registry) -> None:
+def test_the_recipe_of_these_tests_leaves_a_rank_without_sounds(registry: Registry) -> None:
     made = recipe(ALIKE)
     sources = build_sources(made.sources, registry)
     order = Order({name: len(source) for name, source in sources.items()}, {"seen": 3, "heard": 1}, 4, 0)
@@ -77,14 +60,7 @@ def test_all_builtin_objectives_are_tested_here(registry: Registry) -> None:
 
 @pytest.mark.parametrize("fuser", ["mean", "attend"])
 def test_two_processes_give_the_losses_and_weights_of_one(
-    fuser: str,
-    recipe: Make,
-    registry: Registry,
-    torchrun: Any,
-    written: Any,
-    tmp_path: Path,
-    lines: Lines,
-    weights: Weights,
+    fuser: str, registry: Registry, torchrun: Any, written: Any, tmp_path: Path
 ) -> None:
     changes = ALIKE | {"objectives": OBJECTIVES, "fuser": {"name": fuser, "modality_dropout": 0.3}}
     done = torchrun(2, "-m", "fusion", "train", *written(changes))
@@ -92,29 +68,13 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     two = Run(tmp_path / "run")
     one = train(recipe(changes), tmp_path / "one", registry=registry)
     assert [line["step"] for line in lines(two)] == [1, 2, 3, 4, 5, 6]
-    for alone, together in zip(lines(one), lines(two), strict=True):
-        assert alone.keys() == together.keys()
-        for key, value in alone.items():
-            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
-    ours, theirs = weights(one), weights(two)
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if name.endswith("in_proj_bias"):  # no key's bias has a gradient, and Adam makes its rounding large
-            keys = slice(8, 16)
-            ours[name][keys] = theirs[name][keys] = 0.0
-        torch.testing.assert_close(theirs[name], value, atol=1e-5, rtol=0)
+    close(one, two)
     for key in ("train/rows/image+text", "train/rows/text+audio", "train/steps"):
         assert two.metrics[key] == one.metrics[key]
 
 
 def test_a_training_stopped_on_two_processes_goes_on_on_one(
-    recipe: Make,
-    registry: Registry,
-    torchrun: Any,
-    written: Any,
-    tmp_path: Path,
-    lines: Lines,
-    weights: Weights,
+    registry: Registry, torchrun: Any, written: Any, tmp_path: Path
 ) -> None:
     # only the main one hears, and tells the other with the next step
     stopped = torchrun(2, "-m", "fusion", "train", *written(ALIKE), TOY_SIGNAL="2@2")
@@ -123,11 +83,7 @@ def test_a_training_stopped_on_two_processes_goes_on_on_one(
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
     resumed = train(recipe(ALIKE), tmp_path / "run", resume=True, registry=registry)
     one = train(recipe(ALIKE), tmp_path / "one", registry=registry)
-    for whole, joined in zip(lines(one), lines(resumed), strict=True):
-        assert joined["loss"] == pytest.approx(whole["loss"], abs=1e-5)
-    ours, theirs = weights(one), weights(resumed)
-    for name in ours.keys() - {"fuser.blocks.0.self_attn.in_proj_bias"}:  # as above
-        torch.testing.assert_close(theirs[name], ours[name], atol=1e-5, rtol=0)
+    close(one, resumed)
 
 
 def test_bad_rows_of_every_rank_reach_the_ledger_and_too_many_stop_all(
@@ -178,9 +134,7 @@ def test_a_batch_that_the_ranks_cannot_share_is_refused(torchrun: Any, written: 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_world_that_is_not_the_one_that_was_asked_for_is_refused(
-    monkeypatch: pytest.MonkeyPatch, recipe: Make
-) -> None:
+def test_a_world_that_is_not_the_one_that_was_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")  # but nobody started a second process
     with pytest.raises(
         TrainingError, match=r"launched as 2 processes, but Accelerate runs 1; on a CPU launch with `torchrun"

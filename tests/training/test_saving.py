@@ -1,6 +1,5 @@
 """Checkpoints are written beside the training: as the state was when asked for, and no failure is lost."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from fusion import CheckpointError, Recipe, Registry, Run, hookimpl, train
+from fusion import CheckpointError, Registry, Run, hookimpl, train
 from fusion.recipe.schema import Train
 from fusion.training.checkpoint import all_in, latest
 from fusion.training.launch import launch
 from fusion.training.progress import progress
 from fusion.training.saving import Saver
 from fusion.training.snapshot import Snapshot
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 NONE = {"init": None, "prior": None}
 
 
@@ -106,9 +105,7 @@ def test_what_ended_the_training_comes_before_a_checkpoint_that_failed(
     assert "warning: cannot save checkpoint" in capsys.readouterr().err
 
 
-def test_a_training_ends_when_a_checkpoint_cannot_be_written(
-    toy: ModuleType, recipe: Make, tmp_path: Path
-) -> None:
+def test_a_training_ends_when_a_checkpoint_cannot_be_written(toy: ModuleType, tmp_path: Path) -> None:
     heard: list[int] = []
     in_the_way: Any = ModuleType("in_the_way")
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.errors import RunError
-from fusion.recipe.text import dump
 from fusion.training import shards
 from fusion.training.verify import verify
-from tests.training.test_ranks import ALIKE, OBJECTIVES
+from tests.training import holding
+from tests.training.test_ranks import OBJECTIVES
+from tests.training.toys import ALIKE, alike, close, lines, recipe, same, weights, write
 
 SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 # a rank has no sound in some steps, and no rank has one in others
@@ -30,10 +29,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start(torchrun: Any, recipe: Any, place: Path) -> Start:
+def start(torchrun: Any, place: Path) -> Start:
     """Train in shards on so many processes into a folder."""
-    path = place / "toy.yaml"
-    path.write_text(dump(recipe(CHANGES).model_dump(mode="json")))
+    path = write(recipe(CHANGES), place / "toy.yaml")
 
     def run(processes: int, name: str, *more: str, **env: str) -> Any:
         words = ("-m", "fusion", "train", str(path), "--out", str(place / name), *more)
@@ -43,7 +41,7 @@ def start(torchrun: Any, recipe: Any, place: Path) -> Start:
 
 
 @pytest.fixture(scope="module")
-def one(recipe: Any, registry: Registry, place: Path) -> Run:
+def one(registry: Registry, place: Path) -> Run:
     return train(recipe(CHANGES), place / "one", registry=registry)
 
 
@@ -62,24 +60,10 @@ def stopped(start: Start, place: Path) -> Path:
     return place / "stopped"
 
 
-def alike(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if name.endswith("in_proj_bias"):  # no key's bias has a gradient, and Adam makes its rounding large
-            ours[name][8:16] = theirs[name][8:16] = 0.0
-        torch.testing.assert_close(theirs[name], value, atol=1e-5, rtol=0)
-
-
-def test_losses_norms_and_weights_are_those_of_one_process(
-    one: Run, two: Run, lines: Any, weights: Any
-) -> None:
+def test_losses_norms_and_weights_are_those_of_one_process(one: Run, two: Run) -> None:
     assert two.manifest["sharded"]
     assert not one.manifest["sharded"]
-    for alone, together in zip(lines(one), lines(two), strict=True):
-        assert alone.keys() == together.keys()
-        for key, value in alone.items():
-            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
-    alike(weights(one), weights(two))
+    close(one, two)
 
 
 def test_every_rank_writes_its_part_and_nothing_is_pickled(two: Run) -> None:
@@ -108,19 +92,18 @@ def test_a_run_is_verified_file_by_file(two: Run, registry: Registry) -> None:
 
 
 def test_resuming_on_as_many_processes_ends_with_the_same_bits(
-    two: Run, stopped: Path, start: Start, place: Path, lines: Any, weights: Any
+    two: Run, stopped: Path, start: Start, place: Path
 ) -> None:
     shutil.copytree(stopped, place / "again")
     done = start(2, "again", "--resume")
     assert done.returncode == 0, done.stderr
     again = Run(place / "again")
     assert lines(again) == lines(two)
-    whole = weights(two)
-    assert all(value.equal(whole[name]) for name, value in weights(again).items())
+    assert same(weights(again), weights(two))
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_another_number_of_processes_goes_on(
-    one: Run, stopped: Path, start: Start, place: Path, weights: Any
+    one: Run, stopped: Path, start: Start, place: Path
 ) -> None:
     shutil.copytree(stopped, place / "fewer")
     [newest] = (place / "fewer" / "checkpoints").glob("step-00000004")
@@ -134,7 +117,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_another_number_of_processes_goe
     alike(weights(one), weights(Run(place / "fewer")))
 
 
-def test_shards_are_not_taken_for_whole_weights(recipe: Any, registry: Registry, stopped: Path) -> None:
+def test_shards_are_not_taken_for_whole_weights(registry: Registry, stopped: Path) -> None:
     with pytest.raises(RunError, match=r"stopped was saved with FSDP2; launch with it to go on"):
         train(recipe(CHANGES), stopped, resume=True, registry=registry)
 
@@ -156,12 +139,7 @@ def test_shards_are_not_taken_for_whole_weights(recipe: Any, registry: Registry,
     ],
 )
 def test_what_does_not_go_with_shards_is_refused(
-    changes: dict[str, Any],
-    said: str,
-    recipe: Any,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any], said: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: Recipe = recipe(ALIKE | changes)
     for name, value in SHARDS.items():
@@ -181,7 +159,6 @@ def test_what_does_not_go_with_shards_is_refused(
 def test_another_sharding_is_refused(
     environment: dict[str, str],
     said: str,
-    recipe: Any,
     registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -193,7 +170,7 @@ def test_another_sharding_is_refused(
 
 
 def test_a_torch_that_writes_no_shards_is_refused(
-    recipe: Any, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in SHARDS.items():
         monkeypatch.setenv(name, value)
@@ -202,70 +179,12 @@ def test_a_torch_that_writes_no_shards_is_refused(
         train(recipe(ALIKE), tmp_path / "run", registry=registry)
 
 
-COUNT = """
-import json, sys, torch
-from fusion import Registry
-from fusion.build import build_model
-from fusion.recipe.file import read_recipe
-from fusion.training.guard import step_where
-from fusion.training.launch import launch
-from fusion.training.optimizer import optimizer
-from fusion.training.sharding import Sharded
-from fusion.training.steps import training_steps
-from fusion.training.watch import together
-from torch.distributed.tensor import DTensor
-
-
-@together
-def count():
-    registry = Registry()
-    recipe = read_recipe(sys.argv[1], registry=registry)
-    accelerator = launch(recipe.train)
-    torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
-    model = build_model(recipe, registry)
-    whole = sum(part.numel() for part in model.encoders.parameters())
-    steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
-    drawn = sum(part.double().abs().sum().item() for part in model.parameters())
-    sharded = Sharded(model, recipe, accelerator)
-    begun = sum(part.double().abs().sum().item() for part in sharded.gathered().parameters())
-    adamw = optimizer(model, recipe)
-    batch = steps[0].batch
-    absent = [name for name in batch.present if name not in batch.inputs]
-    completed = sharded.complete(batch)
-    sharded(completed, None).total.backward()
-    sharded.clip(1.0)
-    before = [part.to_local().clone() for part in model.encoders.parameters()]
-    step_where(torch.tensor(False), adamw)  # as on a GPU
-    left = [part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
-    step_where(torch.tensor(True), adamw)
-    moved = [not part.to_local().equal(old) for part, old in zip(model.encoders.parameters(), before)]
-    held = {"parameters": 0, "gradients": 0, "exp_avg": 0, "exp_avg_sq": 0}
-    for part in model.encoders.parameters():
-        assert isinstance(part, DTensor)
-        state = adamw.state[part]
-        for key, value in {"parameters": part, "gradients": part.grad, **state}.items():
-            if key in held:
-                held[key] += value.to_local().numel()
-    nothing = batch._replace(inputs={})
-    told = {"whole": whole, "held": held, "absent": absent, "inputs": list(completed.inputs)}
-    told |= {"drawn": drawn, "begun": begun, "left": all(left), "moved": any(moved)}
-    told["of none"] = list(sharded.complete(nothing).inputs)
-    with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
-        json.dump(told, file)
-
-
-count()
-"""
-
-
 def test_a_rank_holds_half_of_an_encoder_and_of_its_optimizer_and_lacks_no_input(
-    recipe: Any, torchrun: Any, place: Path
+    torchrun: Any, place: Path
 ) -> None:
-    (place / "count.py").write_text(COUNT)
     fused = {"fuser": {"name": "mean"}, "objectives": {"align": OBJECTIVES["contrastive"]}}
-    made: Recipe = recipe(ALIKE | fused)
-    (place / "count.yaml").write_text(dump(made.model_dump(mode="json")))
-    done = torchrun(2, str(place / "count.py"), str(place / "count.yaml"), str(place), **SHARDS)
+    path = write(recipe(ALIKE | fused), place / "held.yaml")
+    done = torchrun(2, holding.__file__, "sharded", str(path), str(place), **SHARDS)
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((place / f"{rank}.json").read_text()) for rank in range(2))
     assert first["whole"] == 3 * (4 * 4 + 4)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from fusion import Choices, DataError, Recipe, RecipeError, Registry, Run, RunError, load, train
 from fusion.batch import Target
@@ -21,17 +20,15 @@ from fusion.cache.folder import Folder
 from fusion.cache.kept import HeldTargets
 from fusion.cache.parts import Part
 from fusion.picks import complete, shrink
-from fusion.recipe.text import dump
 from fusion.training.dry_run import dry_run
 from fusion.training.launch import launch
 from fusion.training.steps import training_steps
 from fusion.training.teach import teach
 from fusion.transfer.outputs import Taught
 from fusion.transfer.teacher import open_teacher
+from tests.training.toys import lines, recipe, same, weights, write
 
 Make = Callable[..., Recipe]
-Weights = Callable[[Run], dict[str, Tensor]]
-Lines = Callable[[Run], list[dict[str, float]]]
 
 # the student hears, the teacher sees and reads: in `mute` there is nothing for it
 STUDENT = {
@@ -53,7 +50,7 @@ STUDENT = {
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     changes = {
         "encoders": {name: {"name": f"toy-{name}"} for name in ("image", "text")},
         "augment": {},
@@ -64,7 +61,7 @@ def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def taught(recipe: Make, earlier: Run) -> Make:
+def taught(earlier: Run) -> Make:
     """Build the recipe of a student of the earlier run."""
 
     def build(changes: dict[str, Any] | None = None) -> Recipe:
@@ -94,9 +91,7 @@ def kept(run: Run, source: str, output: str) -> np.ndarray[Any, Any]:
     return Joined(entry.parts(f"target{names.index(f'teacher/{output}')}")).whole()
 
 
-def test_a_student_learns_the_same_in_micro_batches(
-    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
-) -> None:
+def test_a_student_learns_the_same_in_micro_batches(taught: Make, registry: Registry, tmp_path: Path) -> None:
     one = train(taught(), tmp_path / "one", registry=registry)
     run = train(taught({"train.micro_batch": 5}), tmp_path / "run", registry=registry)
     for ours, theirs in zip(lines(run), lines(one), strict=True):
@@ -138,9 +133,7 @@ def test_the_outputs_are_those_of_the_loaded_run_row_by_row(
     assert f"teacher {earlier.folder}: outputs for 41 of 49 rows" in said
 
 
-def test_the_student_learns_what_the_teacher_gives(
-    taught: Make, registry: Registry, tmp_path: Path, lines: Lines
-) -> None:
+def test_the_student_learns_what_the_teacher_gives(taught: Make, registry: Registry, tmp_path: Path) -> None:
     run = train(taught({"train.steps": 12}), tmp_path / "run", registry=registry)
     assert all(lines(run)[0][f"loss/{name}"] > 0.01 for name in ("near", "like", "kind"))
     without = train(
@@ -158,11 +151,10 @@ def test_only_the_rows_that_the_training_reads_are_computed(
 
 
 def test_a_resumed_training_takes_what_is_there_and_ends_bit_for_bit_as_if_it_had_not_stopped(
-    taught: Make, registry: Registry, tmp_path: Path, python: Any, weights: Weights, cache: Path
+    taught: Make, registry: Registry, tmp_path: Path, python: Any, cache: Path
 ) -> None:
     changes = {"train.steps": 6}
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(taught(changes).model_dump(mode="json")))
+    path = write(taught(changes), tmp_path / "toy.yaml")
     arguments = ("-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"))
     assert "stopped after step" in python(*arguments, TOY_SIGNAL="2@3").stderr
     files = sorted(cache.rglob("*.npy"))
@@ -174,9 +166,7 @@ def test_a_resumed_training_takes_what_is_there_and_ends_bit_for_bit_as_if_it_ha
     assert sorted(cache.rglob("*.npy")) == files
     assert [(file.stat().st_mtime_ns, file.stat().st_ino) for file in files] == before
     whole = train(taught(changes), tmp_path / "whole", registry=registry)
-    ours, theirs = weights(whole), weights(Run(tmp_path / "run"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert same(weights(whole), weights(Run(tmp_path / "run")))
 
 
 def test_another_student_takes_what_the_teacher_gave_and_another_teacher_gives_its_own(
@@ -229,11 +219,10 @@ def test_without_room_there_is_no_teaching(
 
 
 def test_two_processes_compute_and_train_what_one_does(
-    taught: Make, registry: Registry, torchrun: Any, tmp_path: Path, lines: Lines, cache: Path
+    taught: Make, registry: Registry, torchrun: Any, tmp_path: Path, cache: Path
 ) -> None:
     changes = {"train.steps": 12, "evaluate": {"batch": 5}}
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(taught(changes).model_dump(mode="json")))
+    path = write(taught(changes), tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(": outputs for 41 of 49 rows") == 1

@@ -12,14 +12,14 @@ from fusion import Recipe, Registry, Run, RunError
 from fusion.picks import complete
 from fusion.run import create
 from fusion.transfer.truth import kendall, truth
+from tests.training.toys import recipe
 
-Make = Callable[..., Recipe]
 Write = Callable[..., Run]
 KEY = "subsets/image/accuracy"
 
 
 @pytest.fixture
-def write(recipe: Make, registry: Registry, tmp_path: Path) -> Write:
+def write(registry: Registry, tmp_path: Path) -> Write:
     """Write a finished run of the changed toy recipe with an accuracy."""
 
     def made(folder: str, accuracy: float, changes: dict[str, Any]) -> Run:
@@ -33,7 +33,7 @@ def write(recipe: Make, registry: Registry, tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def candidates(recipe: Make, registry: Registry) -> dict[str, Recipe]:
+def candidates(registry: Registry) -> dict[str, Recipe]:
     return {name: complete(recipe({"init": name}), registry) for name in ("a", "b")}
 
 
@@ -53,7 +53,7 @@ def test_it_is_that_of_the_runs_of_the_candidate_by_seed(
 
 
 def test_a_component_is_compared_with_all_its_options(
-    write: Write, recipe: Make, registry: Registry, tmp_path: Path
+    write: Write, registry: Registry, tmp_path: Path
 ) -> None:
     picks = {"plain": {"name": "toy-image"}, "wide": {"name": "toy-image", "dim": 8}}
     for name, pick in picks.items():

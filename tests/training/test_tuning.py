@@ -1,21 +1,15 @@
 """Encoders that learn in different ways: on two processes, after a stop, and loaded again."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from fusion import Recipe, RecipeError, Registry, Run, load, read_recipe, train
+from fusion import RecipeError, Registry, Run, load, read_recipe, train
 from fusion.build import build_model
 from fusion.picks import complete
-from fusion.recipe.text import dump
-
-Make = Callable[..., Recipe]
-Lines = Callable[[Run], list[dict[str, float]]]
-Weights = Callable[[Run], dict[str, Tensor]]
+from tests.training.toys import close, interrupted, lines, recipe, same, weights, write
 
 TUNED = {
     "train.steps": 6,
@@ -33,50 +27,29 @@ TUNED = {
 
 
 @pytest.fixture(scope="module")
-def whole(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(recipe(TUNED), tmp_path_factory.mktemp("tuned") / "run", registry=registry)
 
 
-def test_two_processes_give_the_losses_and_weights_of_one(
-    whole: Run, recipe: Make, torchrun: Any, tmp_path: Path, lines: Lines, weights: Weights
-) -> None:
-    path = tmp_path / "toy.yaml"
-    path.write_text(dump(recipe(TUNED).model_dump(mode="json")))
+def test_two_processes_give_the_losses_and_weights_of_one(whole: Run, torchrun: Any, tmp_path: Path) -> None:
+    path = write(recipe(TUNED), tmp_path / "toy.yaml")
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     two = Run(tmp_path / "run")
-    for alone, together in zip(lines(whole), lines(two), strict=True):
-        for key, value in alone.items():
-            assert together[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
-    ours, theirs = weights(whole), weights(two)
-    assert ours.keys() == theirs.keys()
-    for name in ours.keys() - {"fuser.blocks.0.self_attn.in_proj_bias"}:  # a key's bias has no gradient
-        torch.testing.assert_close(theirs[name], ours[name], atol=1e-5, rtol=0)
+    close(whole, two)
 
 
 @pytest.mark.parametrize("step", [1, 3])  # before and after the first layer is unfrozen
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
-    step: int,
-    whole: Run,
-    recipe: Make,
-    registry: Registry,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    lines: Lines,
-    weights: Weights,
+    step: int, whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TOY_SIGNAL", f"2@{step}")
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe(TUNED), tmp_path / "run", registry=registry)
-    monkeypatch.delenv("TOY_SIGNAL")
-    resumed = train(recipe(TUNED), tmp_path / "run", resume=True, registry=registry)
+    resumed = interrupted(recipe(TUNED), tmp_path / "run", step, registry)
     assert lines(resumed) == lines(whole)
-    ours, theirs = weights(whole), weights(resumed)
-    assert all(torch.equal(theirs[name], value) for name, value in ours.items())
+    assert same(weights(whole), weights(resumed))
 
 
 def test_layers_learn_from_their_step_on_and_adapters_alone(
-    whole: Run, recipe: Make, registry: Registry, tmp_path: Path, weights: Weights
+    whole: Run, registry: Registry, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
     before = build_model(complete(recipe(TUNED), registry), registry).state_dict()
@@ -94,7 +67,7 @@ def test_layers_learn_from_their_step_on_and_adapters_alone(
     }
 
 
-def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry, weights: Weights) -> None:
+def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry) -> None:
     model = load(whole, registry=registry, device="cpu")
     row = [1.0, 0.5, -0.5, 2.0]
     kept = {name.removeprefix("encoders.text.layer."): value for name, value in weights(whole).items()}
@@ -135,7 +108,7 @@ def test_what_is_wrong_with_a_tuning_is_told_with_its_path(
 
 
 def test_a_part_of_the_model_is_an_encoder_and_not_how_it_is_tuned(
-    recipe: Make, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = recipe(TUNED | {"train.steps": 4, "train.batch": 8})
     assert build_model(complete(made, registry), registry).origins.keys() == {
@@ -149,7 +122,7 @@ def test_a_part_of_the_model_is_an_encoder_and_not_how_it_is_tuned(
 
 
 def test_an_encoder_that_never_learns_is_told(
-    recipe: Make, registry: Registry, tmp_path: Path, weights: Weights, capsys: pytest.CaptureFixture[str]
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     late = {"mode": "gradual", "start": 10, "end": 20}
     changes = {"encoders.image.tune": late, "encoders.text.tune": {"mode": "frozen"}, "train.steps": 3}

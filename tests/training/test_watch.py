@@ -4,17 +4,15 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fusion import Recipe
-from fusion.recipe.text import dump
 from fusion.training.peers import accept
 from fusion.training.watch import together
+from tests.training.toys import recipe, write
 
 # one process forks the two of every case; each rank does the first thing that its case names for it
 JOBS = """
@@ -229,11 +227,10 @@ def test_an_error_of_a_process_that_is_alone_stays_what_it_is() -> None:
 
 @pytest.mark.slow
 def test_a_training_of_which_one_process_is_killed_ends_within_a_minute_with_a_reason(
-    recipe: Callable[..., Recipe], torchrun: Any, tmp_path: Path
+    torchrun: Any, tmp_path: Path
 ) -> None:
-    path = tmp_path / "toy.yaml"
     changes = {"train.batch": 4, "train.steps": 1000, "sources.seen.weight": 3, "sources.heard.deadly": [3]}
-    path.write_text(dump(recipe(changes).model_dump(mode="json")))
+    path = write(recipe(changes), tmp_path / "toy.yaml")
     run = tmp_path / "run"
     done = torchrun(2, "-m", "fusion", "train", str(path), "--out", str(run), timeout=300)  # sounds: rank 1
     # since the step before, not since the start, which takes a minute on a loaded machine

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fusion import Recipe, Registry, Run, TrainingError, train
 from fusion.launch import deepspeed
-from fusion.recipe.text import dump
 from fusion.training.checkpoint import OPTIMIZER
 from fusion.training.verify import verify
-from tests.training.test_ranks import ALIKE, OBJECTIVES
-from tests.training.test_sharded import alike
+from tests.training import holding
+from tests.training.test_ranks import OBJECTIVES
+from tests.training.toys import ALIKE, alike, close, lines, recipe, same, weights, write
 
 # a sound comes once in eight rows: one rank has none in every second step, and no rank in the others
 CHANGES = ALIKE | {"sources.seen.weight": 7, "objectives": OBJECTIVES, "train.checkpoint_every": 2}
@@ -40,10 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(recipe: Any, place: Path) -> Path:
-    path = place / "toy.yaml"
-    path.write_text(dump(recipe(CHANGES).model_dump(mode="json")))
-    return path
+def written(place: Path) -> Path:
+    return write(recipe(CHANGES), place / "toy.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def start(python: Any, place: Path, written: Path) -> Start:
 
 
 @pytest.fixture(scope="module")
-def one(recipe: Any, registry: Registry, place: Path) -> Run:
+def one(registry: Registry, place: Path) -> Run:
     return train(recipe(CHANGES), place / "one", registry=registry)
 
 
@@ -77,27 +75,15 @@ def stopped(start: Start, place: Path) -> Path:
     return place / "stopped"
 
 
-def close(ours: Run, theirs: Run, lines: Any, weights: Any) -> None:
-    for alone, together in zip(lines(ours), lines(theirs), strict=True):
-        assert alone.keys() == together.keys()
-        for key, value in alone.items():
-            number = isinstance(value, float)
-            expected = pytest.approx(value, abs=1e-5, rel=1e-5, nan_ok=True) if number else value
-            assert together[key] == expected, key
-    alike(weights(ours), weights(theirs))
-
-
 def moments(run: Run, step: int) -> dict[str, Tensor]:
     return load_file(run.checkpoints / f"step-{step:08d}" / OPTIMIZER)
 
 
-def test_losses_norms_and_weights_are_those_of_one_process(
-    one: Run, two: Run, lines: Any, weights: Any
-) -> None:
+def test_losses_norms_and_weights_are_those_of_one_process(one: Run, two: Run) -> None:
     assert two.manifest["processes"] == 2
     assert two.manifest["deepspeed"].startswith(deepspeed.KNOWN)
     assert "deepspeed" not in one.manifest
-    close(one, two, lines, weights)
+    close(one, two)
 
 
 def test_a_checkpoint_is_that_of_one_process(one: Run, two: Run, registry: Registry) -> None:
@@ -112,7 +98,7 @@ def test_a_checkpoint_is_that_of_one_process(one: Run, two: Run, registry: Regis
 
 
 def test_stopped_and_killed_it_ends_with_the_same_bits(
-    two: Run, stopped: Path, start: Start, place: Path, lines: Any, weights: Any
+    two: Run, stopped: Path, start: Start, place: Path
 ) -> None:
     shutil.copytree(stopped, place / "again")
     assert start("again", "--resume", TOY_SIGNAL="9@5").returncode
@@ -121,31 +107,28 @@ def test_stopped_and_killed_it_ends_with_the_same_bits(
     assert done.returncode == 0, done.stderr
     again = Run(place / "again")
     assert lines(again) == lines(two)
-    for ours, theirs in ((weights(two), weights(again)), (moments(two, 6), moments(again, 6))):
-        assert ours.keys() == theirs.keys()
-        assert all(value.equal(theirs[name]) for name, value in ours.items())
+    assert same(weights(two), weights(again))
+    assert same(moments(two, 6), moments(again, 6))
 
 
 def test_one_process_goes_on_where_two_stopped(
-    one: Run, stopped: Path, place: Path, recipe: Any, registry: Registry, lines: Any, weights: Any
+    one: Run, stopped: Path, place: Path, registry: Registry
 ) -> None:
     shutil.copytree(stopped, place / "fewer")
-    close(one, train(recipe(CHANGES), place / "fewer", resume=True, registry=registry), lines, weights)
+    close(one, train(recipe(CHANGES), place / "fewer", resume=True, registry=registry))
 
 
-def test_two_processes_go_on_where_one_stopped(
-    one: Run, start: Start, place: Path, lines: Any, weights: Any
-) -> None:
+def test_two_processes_go_on_where_one_stopped(one: Run, start: Start, place: Path) -> None:
     shutil.copytree(one.folder, place / "more")
     (place / "more" / "manifest.json").unlink()
     shutil.rmtree(place / "more" / "checkpoints" / "step-00000006")
     done = start("more", "--resume")
     assert done.returncode == 0, done.stderr
-    close(one, Run(place / "more"), lines, weights)
+    close(one, Run(place / "more"))
 
 
 def test_rates_schedules_micro_batches_and_steps_left_out_are_those_of_one_process(
-    start: Start, place: Path, recipe: Any, registry: Registry, lines: Any, weights: Any
+    start: Start, place: Path, registry: Registry
 ) -> None:
     made: Recipe = recipe(
         ALIKE
@@ -159,84 +142,18 @@ def test_rates_schedules_micro_batches_and_steps_left_out_are_those_of_one_proce
             "train.steps": 8,
         }
     )
-    path = place / "much.yaml"
-    path.write_text(dump(made.model_dump(mode="json")))
+    path = write(made, place / "much.yaml")
     done = start("much", recipe=path)
     assert done.returncode == 0, done.stderr
     two, alone = Run(place / "much"), train(made, place / "alone", registry=registry)
     assert two.metrics["train/skipped_steps"] == alone.metrics["train/skipped_steps"] == 2
-    close(alone, two, lines, weights)
+    close(alone, two)
 
 
-COUNT = """
-import json, sys, torch
-from fusion import Registry
-from fusion.build import build_model
-from fusion.recipe.file import read_recipe
-from fusion.training.gather import gather
-from fusion.training.guard import step_where
-from fusion.training.launch import launch
-from fusion.training.optimizer import optimizer
-from fusion.training.steps import training_steps
-from fusion.training.watch import together
-from fusion.training.zero import Zero
-
-
-@together
-def count():
-    registry = Registry()
-    recipe = read_recipe(sys.argv[1], registry=registry)
-    accelerator = launch(recipe.train)
-    torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
-    model = build_model(recipe, registry)
-    steps = training_steps(recipe, model, registry, accelerator.process_index, 2)
-    zero = Zero(model, recipe, accelerator)
-    adamw = zero.optimizer(optimizer(model, recipe))
-
-    def weights():
-        return {name: part.detach().clone() for name, part in model.named_parameters()}
-
-    def step(finite):
-        zero(steps[0].batch, gather).total.backward()
-        told["had"] = {
-            name: part.numel() for name, part in model.named_parameters() if part.grad is not None
-        }
-        norm = zero.clip(1.0)
-        step_where(torch.tensor(finite), adamw.optimizer)  # as on a GPU
-        adamw.zero_grad()
-        return norm
-
-    told, drawn = {}, weights()
-    step(False)
-    left = all(part.equal(drawn[name]) for name, part in weights().items())
-    step(True)
-    with torch.no_grad():
-        model.encoders.image.layer.weight.fill_(2.0)  # who writes into weights is not overruled
-    for group in adamw.param_groups:
-        group["lr"] = 0.0
-    step(True)
-    held = {}
-    for state in adamw.adamw.state.values():
-        for key, value in state.items():
-            held[key] = held.get(key, 0) + value.numel()
-    told |= {"left": left, "held": held}
-    told["moved"] = not all(part.equal(drawn[name]) for name, part in weights().items())
-    told["written"] = weights()["encoders.image.layer.weight"].unique().tolist()
-    told["sum"] = sum(part.double().abs().sum().item() for part in weights().values())
-    with open(f"{sys.argv[2]}/{accelerator.process_index}.json", "w") as file:
-        json.dump(told, file)
-
-
-count()
-"""
-
-
-def test_a_rank_holds_half_of_the_moments_and_all_weights(recipe: Any, torchrun: Any, place: Path) -> None:
-    (place / "count.py").write_text(COUNT)
-    made: Recipe = recipe(ALIKE | {"objectives": {"align": OBJECTIVES["contrastive"]}})
-    (place / "count.yaml").write_text(dump(made.model_dump(mode="json")))
-    words = (str(place / "count.py"), str(place / "count.yaml"), str(place))
-    done = torchrun(2, *words, **deepspeed.TOLD)
+def test_a_rank_holds_half_of_the_moments_and_all_weights(torchrun: Any, place: Path) -> None:
+    made = recipe(ALIKE | {"objectives": {"align": OBJECTIVES["contrastive"]}})
+    path = write(made, place / "held.yaml")
+    done = torchrun(2, holding.__file__, "zero", str(path), str(place), **deepspeed.TOLD)
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((place / f"{rank}.json").read_text()) for rank in range(2))
     assert first["sum"] == second["sum"]  # the weights of both, drawn with other seeds
@@ -267,7 +184,6 @@ def test_what_does_not_go_with_it_is_refused(
     changes: dict[str, Any],
     settings: dict[str, str],
     said: str,
-    recipe: Any,
     registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

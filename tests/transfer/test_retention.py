@@ -10,23 +10,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fusion import DataError, Recipe, Registry, Run, load, train
+from fusion import DataError, Registry, Run, load, train
 from fusion.evaluation.evaluate import evaluate
 from fusion.files import sha256
 from fusion.training.launch import launch
 from fusion.transfer.retention import Retention, retention
-from tests.training.conftest import recipe, registry, toy
+from tests.training.conftest import registry, toy
+from tests.training.toys import recipe
 
 __all__ = ["recipe", "registry", "toy"]
 
-Make = Callable[..., Recipe]
 EVALUATE = {"sources": {"all": {"name": "toy", "view": ["image", "text", "audio"], "rows": 60}}}
 KEY = "subsets/image+text+audio/accuracy"
 Kept = Callable[[Run], Retention | None]
 
 
 @pytest.fixture(scope="module")
-def earlier(recipe: Make, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def earlier(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Run:
     made = recipe({"evaluate": EVALUATE, "train.steps": 30})
     return train(made, tmp_path_factory.mktemp("earlier") / "run", registry=registry)
 
@@ -37,7 +37,7 @@ def kept(registry: Registry) -> Kept:
 
 
 @pytest.fixture
-def later(recipe: Make, registry: Registry, earlier: Run, tmp_path: Path) -> Callable[..., Run]:
+def later(registry: Registry, earlier: Run, tmp_path: Path) -> Callable[..., Run]:
     def build(changes: dict[str, Any], name: str = "later") -> Run:
         settings = {"evaluate": EVALUATE, "init": str(earlier.folder), "train.steps": 3, **changes}
         return train(recipe(settings), tmp_path / name, registry=registry)
@@ -109,9 +109,7 @@ def test_adapters_are_merged_before(
 
 
 def test_another_fuser_and_another_width_leave_the_earlier_ones(
-    later: Callable[..., Run],
-    kept: Kept,
-    recipe: Make,
+    later: Callable[..., Run], kept: Kept
 ) -> None:
     run = later({"fuser": {"name": "mean"}, "train.lr": 1e-12, "train.weight_decay": 0.0})
     found = kept(run)
@@ -137,12 +135,7 @@ def test_it_is_measured_once_for_the_same_weights(later: Callable[..., Run], kep
 
 
 def test_without_the_earlier_run_nothing_is_known(
-    later: Callable[..., Run],
-    earlier: Run,
-    kept: Kept,
-    tmp_path: Path,
-    recipe: Make,
-    registry: Registry,
+    later: Callable[..., Run], earlier: Run, kept: Kept, tmp_path: Path, registry: Registry
 ) -> None:
     assert kept(earlier) is None  # it starts from nothing
     shutil.copytree(earlier.folder, tmp_path / "copy")

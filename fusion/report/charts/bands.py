@@ -11,6 +11,7 @@ from fusion.report.numbers import brief
 
 INKS = (0, 1, 3, 4, 5, 8, 7, 9, 10, 11)  # of the palette, without reds, which mean a loss
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 20.0, 14.0, 42.0
+WIDTH, HEIGHT = 560, 320
 
 
 class Place(NamedTuple):
@@ -35,8 +36,6 @@ def bands(
     label: str,
     axis_name: str,
     write: Callable[[float], str],
-    width: float = 560,
-    height: float = 320,
 ) -> Markup:
     """Return a line chart; the axis of amounts is logarithmic where they span a decade or more."""
     amounts = sorted({place.x for band in series for place in band.places})
@@ -45,15 +44,15 @@ def bands(
     low, high = (
         (amounts[0] / margin, amounts[-1] * margin) if log else (amounts[0] - margin, amounts[-1] + margin)
     )
-    xs = Axis(low, high, LEFT, width - RIGHT, log)
+    xs = Axis(low, high, LEFT, WIDTH - RIGHT, log)
     ends = [
         end for band in series for p in band.places for end in (p.mean - p.deviation, p.mean + p.deviation)
     ]
-    ys = axis(ends, height - BOTTOM, TOP, decades=False)
-    floor = height - BOTTOM
+    ys = axis(ends, HEIGHT - BOTTOM, TOP, decades=False)
+    floor = HEIGHT - BOTTOM
     marks = []
     for tick in ys.ticks():
-        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
+        marks.append(line(LEFT, ys(tick), WIDTH - RIGHT, ys(tick), class_="grid"))
         marks.append(text(LEFT - 8, ys(tick) + 4, write(tick), text_anchor="end"))
     shown = -1e9
     for amount in amounts:  # what was tried, as far as there is room
@@ -61,14 +60,14 @@ def bands(
             shown = xs(amount)
             marks.append(line(shown, floor, shown, floor + 4, class_="axis"))
             marks.append(text(shown, floor + 18, brief(amount), text_anchor="middle"))
-    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
+    marks.append(line(LEFT, floor, WIDTH - RIGHT, floor, class_="axis"))
     name = f"{axis_name}, log scale" if log else axis_name
-    marks.append(text((LEFT + width - RIGHT) / 2, height - 5, name, text_anchor="middle", class_="soft"))
+    marks.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, name, text_anchor="middle", class_="soft"))
     marks += [_area(band, number, xs, ys) for number, band in enumerate(series)]
     marks += [mark for number, band in enumerate(series) for mark in _line(band, number, xs, ys)]
     swatches = [line(-8, 0, 8, 0, class_=f"curve {_ink(number)}") for number in range(len(series))]
     names = [band.name for band in series]
-    return drawing(width, height, label, *marks) + legend(list(zip(swatches, names, strict=True)))
+    return drawing(WIDTH, HEIGHT, label, *marks) + legend(list(zip(swatches, names, strict=True)))
 
 
 def _ink(number: int) -> str:

@@ -9,6 +9,7 @@ from fusion.report.charts.axis import Axis, linear_ticks
 from fusion.report.charts.svg import GLYPH, drawing, element, legend, line, shortened, text
 
 HIGH, TOP, BOTTOM = 34.0, 6.0, 24.0
+WIDTH = 480
 
 
 class Bar(NamedTuple):
@@ -27,7 +28,6 @@ def bars(
     write: Callable[[float], str],
     names: tuple[str, str],
     full: float | None = None,
-    width: float = 480,
 ) -> Markup:
     """Return one bar a row. `names` are those of value and baseline, `full` is where the axis ends."""
     values = [value for bar in rows for value in (bar.value, bar.baseline) if value is not None]
@@ -37,7 +37,7 @@ def bars(
     height = TOP + HIGH * len(rows) + BOTTOM
     high = full if full is not None else max(0.0, *values) * 1.02
     low = min(0.0, *values)
-    xs = Axis(low, high if high > low else low + 1, left, width - right)
+    xs = Axis(low, high if high > low else low + 1, left, WIDTH - right)
     marks = []
     for tick in linear_ticks(xs.low, xs.high, 4):
         marks.append(line(xs(tick), TOP, xs(tick), height - BOTTOM + 2, class_="grid"))
@@ -51,9 +51,9 @@ def bars(
             )
         )
     for number, bar in enumerate(rows):
-        marks += _bar(bar, TOP + HIGH * number, xs, width, write)
+        marks += _bar(bar, TOP + HIGH * number, xs, write)
     marks.append(line(xs(0), TOP, xs(0), height - BOTTOM + 2, class_="axis"))
-    chart = drawing(width, height, label, *marks)
+    chart = drawing(WIDTH, height, label, *marks)
     if not paired:
         return chart
     swatch = {"x": -8, "y": -4, "width": 16, "height": 8, "rx": 2}
@@ -65,16 +65,16 @@ def bars(
     )
 
 
-def _bar(bar: Bar, y: float, xs: Axis, width: float, write: Callable[[float], str]) -> list[Markup]:
+def _bar(bar: Bar, y: float, xs: Axis, write: Callable[[float], str]) -> list[Markup]:
     marks = [element("title", bar.title or f"{bar.label}: {write(bar.value)}")]
     thick, top = (16, y + 9) if bar.baseline is None else (12, y + 5)
     marks.append(text(xs.start - 8, y + 21, shortened(bar.label), text_anchor="end"))
     marks.append(_rect(bar.value, top, thick, xs, "bar"))
     shift = -3 if bar.baseline is not None else 4
-    marks.append(text(width - 2, y + 17 + shift, write(bar.value), text_anchor="end", class_="value"))
+    marks.append(text(WIDTH - 2, y + 17 + shift, write(bar.value), text_anchor="end", class_="value"))
     if bar.baseline is not None:
         marks.append(_rect(bar.baseline, top + thick + 2, 8, xs, "base"))
-        marks.append(text(width - 2, y + 28, write(bar.baseline), text_anchor="end", class_="small soft"))
+        marks.append(text(WIDTH - 2, y + 28, write(bar.baseline), text_anchor="end", class_="small soft"))
     return [element("g", *marks)]
 
 

@@ -13,6 +13,7 @@ from fusion.report.numbers import brief, plain
 
 SMOOTHED = 120  # from so many points on, a mean is drawn over noisy steps
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 12.0, 40.0
+WIDTH, HEIGHT = 480, 250
 
 
 class Curve(NamedTuple):
@@ -22,17 +23,15 @@ class Curve(NamedTuple):
     points: Points
 
 
-def curves(
-    series: Sequence[Curve], *, label: str, decades: bool = True, width: float = 480, height: float = 250
-) -> Markup:
+def curves(series: Sequence[Curve], *, label: str, decades: bool = True) -> Markup:
     """Return a line chart; with `decades` its y axis is logarithmic where values span two of them."""
     steps = [step for curve in series for step, _ in curve.points]
-    xs = Axis(min(steps), max(max(steps), min(steps) + 1), LEFT, width - RIGHT)
+    xs = Axis(min(steps), max(max(steps), min(steps) + 1), LEFT, WIDTH - RIGHT)
     values = [value for curve in series for _, value in curve.points]
-    ys = axis(values, height - BOTTOM, TOP, zero=True, decades=decades)
+    ys = axis(values, HEIGHT - BOTTOM, TOP, zero=True, decades=decades)
     noisy = any(_noisy(curve.points, ys) for curve in series)  # one look for all that share a chart
     lines = [mark for number, curve in enumerate(series) for mark in _curve(curve, number, xs, ys, noisy)]
-    chart = drawing(width, height, label, *_grid(xs, ys, width, height), *lines)
+    chart = drawing(WIDTH, HEIGHT, label, *_grid(xs, ys), *lines)
     if len(series) == 1:
         return chart
     swatches = [line(-8, 0, 8, 0, class_=f"curve {_ink(number)}") for number in range(len(series))]
@@ -75,18 +74,18 @@ def _path(points: Points, xs: Axis, ys: Axis, class_: str, *children: Markup) ->
     return element("polyline", *children, points=where, class_=class_)
 
 
-def _grid(xs: Axis, ys: Axis, width: float, height: float) -> list[Markup]:
-    floor = height - BOTTOM
+def _grid(xs: Axis, ys: Axis) -> list[Markup]:
+    floor = HEIGHT - BOTTOM
     marks = []
     for tick in ys.ticks():
-        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
+        marks.append(line(LEFT, ys(tick), WIDTH - RIGHT, ys(tick), class_="grid"))
         marks.append(text(LEFT - 8, ys(tick) + 4, brief(tick), text_anchor="end"))
     for tick in linear_ticks(xs.low, xs.high, 6):
         if tick == round(tick):
             half = len(brief(tick)) * GLYPH / 2
-            marks.append(text(min(xs(tick), width - half), floor + 17, brief(tick), text_anchor="middle"))
-    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
-    marks.append(text((LEFT + width - RIGHT) / 2, height - 5, "step", text_anchor="middle", class_="soft"))
+            marks.append(text(min(xs(tick), WIDTH - half), floor + 17, brief(tick), text_anchor="middle"))
+    marks.append(line(LEFT, floor, WIDTH - RIGHT, floor, class_="axis"))
+    marks.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, "step", text_anchor="middle", class_="soft"))
     if ys.log:
-        marks.append(text(width - RIGHT, TOP + 4, "log scale", text_anchor="end", class_="soft"))
+        marks.append(text(WIDTH - RIGHT, TOP + 4, "log scale", text_anchor="end", class_="soft"))
     return marks

@@ -10,6 +10,7 @@ from fusion.report.charts.svg import GLYPH, drawing, element, line, shortened, t
 
 HIGH, TOP, BOTTOM = 32.0, 8.0, 24.0
 LONGEST = 30
+WIDTH = 560
 
 
 class Dot(NamedTuple):
@@ -23,9 +24,7 @@ class Dot(NamedTuple):
     worse: bool = False
 
 
-def dots(
-    rows: Sequence[Dot], *, label: str, write: Callable[[float], str], zero: bool = False, width: float = 560
-) -> Markup:
+def dots(rows: Sequence[Dot], *, label: str, write: Callable[[float], str], zero: bool = False) -> Markup:
     """Return one line a row: each value faint, the mean with a bar of one deviation to either side.
 
     With `zero` the axis holds zero, and a line is drawn there.
@@ -33,7 +32,7 @@ def dots(
     ends = [end for dot in rows for end in _ends(dot)] + [0.0] * zero
     left = 12 + max(len(shortened(dot.label, LONGEST)) for dot in rows) * GLYPH
     right = 16 + max(len(dot.written) for dot in rows) * GLYPH
-    width = max(width, left + right + 180)
+    width = max(WIDTH, left + right + 180)
     height = TOP + HIGH * len(rows) + BOTTOM
     xs = axis(ends, left + 6, width - right, decades=False)
     marks = []

@@ -12,6 +12,7 @@ from fusion.report.numbers import brief
 
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 20.0, 14.0, 42.0
 DASHES = "5 4"
+WIDTH, HEIGHT = 480, 270
 
 
 class Step(NamedTuple):
@@ -37,32 +38,30 @@ def falls(
     axis_name: str,
     level_name: str,
     write: Callable[[float], str],
-    width: float = 480,
-    height: float = 270,
 ) -> Markup:
     """Return a line chart; the first line is drawn last, over the others."""
-    floor = height - BOTTOM
+    floor = HEIGHT - BOTTOM
     amounts = sorted({step.x for fall in series for step in fall.steps})
     levels = [fall.level for fall in series if fall.level is not None]
-    xs = axis(amounts, LEFT, width - RIGHT, decades=False)
+    xs = axis(amounts, LEFT, WIDTH - RIGHT, decades=False)
     ys = axis([*levels, *(step.y for fall in series for step in fall.steps)], floor, TOP, decades=False)
     marks = []
     for tick in ys.ticks():
-        marks.append(line(LEFT, ys(tick), width - RIGHT, ys(tick), class_="grid"))
+        marks.append(line(LEFT, ys(tick), WIDTH - RIGHT, ys(tick), class_="grid"))
         marks.append(text(LEFT - 8, ys(tick) + 4, write(tick).replace(".0 %", " %"), text_anchor="end"))
     for amount in amounts:
         marks.append(text(xs(amount), floor + 18, brief(amount), text_anchor="middle"))
-    marks.append(line(LEFT, floor, width - RIGHT, floor, class_="axis"))
-    middle = (LEFT + width - RIGHT) / 2
-    marks.append(text(middle, height - 5, axis_name, text_anchor="middle", class_="soft"))
+    marks.append(line(LEFT, floor, WIDTH - RIGHT, floor, class_="axis"))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    marks.append(text(middle, HEIGHT - 5, axis_name, text_anchor="middle", class_="soft"))
     inked = [(fall, colour(INKS[number % len(INKS)])) for number, fall in enumerate(series)]
     for fall, ink in reversed(inked):
-        marks += _fall(fall, ink, xs, ys, width - RIGHT)
+        marks += _fall(fall, ink, xs, ys, WIDTH - RIGHT)
     swatches = [(line(-8, 0, 8, 0, class_=f"curve {ink}"), fall.name) for fall, ink in inked]
     if levels:
         dashes = line(-8, 0, 8, 0, class_="curve ink", stroke_dasharray="4 3")
         swatches.append((dashes, level_name))
-    return drawing(width, height, label, *marks) + legend(swatches)
+    return drawing(WIDTH, HEIGHT, label, *marks) + legend(swatches)
 
 
 def _fall(fall: Fall, ink: str, xs: Axis, ys: Axis, right: float) -> list[Markup]:

@@ -10,6 +10,7 @@ from fusion.report.charts.frame import frame
 from fusion.report.charts.svg import drawing, element, text
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 24.0, 34.0, 40.0
+WIDTH, HEIGHT = 480, 320
 
 
 class Stop(NamedTuple):
@@ -21,18 +22,16 @@ class Stop(NamedTuple):
     title: str
 
 
-def way(
-    stops: Sequence[Stop], *, x: str, y: str, label: str, width: float = 480, height: float = 320
-) -> Markup:
+def way(stops: Sequence[Stop], *, x: str, y: str, label: str) -> Markup:
     """Return the stops in their order, joined by a line, between axes with these titles."""
-    floor = height - BOTTOM
-    xs = axis([stop.x for stop in stops], LEFT, width - RIGHT, decades=False)
+    floor = HEIGHT - BOTTOM
+    xs = axis([stop.x for stop in stops], LEFT, WIDTH - RIGHT, decades=False)
     ys = axis([stop.y for stop in stops], floor, TOP, decades=False)
-    marks = frame(xs, ys, x, y, LEFT, width - RIGHT, TOP - 18, floor)
+    marks = frame(xs, ys, x, y, LEFT, WIDTH - RIGHT, TOP - 18, floor)
     where = " ".join(f"{xs(stop.x):.1f},{ys(stop.y):.1f}" for stop in stops)
     marks.append(element("polyline", points=where, class_="curve k0"))
     for stop in stops:
         dot = element("title", stop.title)
         marks.append(element("circle", dot, cx=xs(stop.x), cy=ys(stop.y), r=3.5, class_="dot k0"))
         marks.append(text(xs(stop.x) + 6, ys(stop.y) - 6, stop.name))
-    return drawing(width, height, label, *marks)
+    return drawing(WIDTH, HEIGHT, label, *marks)

@@ -22,6 +22,7 @@ SHAPES = (
 )
 MARGIN = 20.0
 NAMED = 24  # with more classes their names would hide the points
+WIDTH = 640
 
 
 class Point(NamedTuple):
@@ -33,17 +34,15 @@ class Point(NamedTuple):
     kind: str
 
 
-def scatter(
-    points: Sequence[Point], *, groups: Sequence[str], kinds: Sequence[str], label: str, width: float = 640
-) -> Markup:
+def scatter(points: Sequence[Point], *, groups: Sequence[str], kinds: Sequence[str], label: str) -> Markup:
     """Return the plane, each class named on it once, above the legends of `kinds` and `groups`."""
     low_x, low_y = min(p.x for p in points), min(p.y for p in points)
     wide, high = max(p.x for p in points) - low_x, max(p.y for p in points) - low_y
-    scale = (width - 2 * MARGIN) / max(wide, high / 0.8, 1e-9)  # one for both axes: distances stay true
+    scale = (WIDTH - 2 * MARGIN) / max(wide, high / 0.8, 1e-9)  # one for both axes: distances stay true
     height = high * scale + 2 * MARGIN
     places = [(MARGIN + (p.x - low_x) * scale, height - MARGIN - (p.y - low_y) * scale) for p in points]
     sizes = Counter(point.kind for point in points)
-    left = (width - 2 * MARGIN - wide * scale) / 2
+    left = (WIDTH - 2 * MARGIN - wide * scale) / 2
     marks = [
         element(
             "path",
@@ -61,7 +60,7 @@ def scatter(
     }
     for group, (x, y) in _apart(centres).items():
         marks.append(text(x + left, y, shortened(group, 14), text_anchor="middle", class_="halo"))
-    return drawing(width, height, label, *marks, least=0.53) + _legends(groups, kinds)
+    return drawing(WIDTH, height, label, *marks, least=0.53) + _legends(groups, kinds)
 
 
 def _layer(point: Point, sizes: Mapping[str, int]) -> tuple[bool, int]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 
 from fusion import Augmentation, DataError, Processor, Row, Target
 from fusion.augmentation import Chance
@@ -54,34 +53,17 @@ class Table:
         return {name: [index, number] for number, name in enumerate(NAMES)}
 
 
-@pytest.fixture
-def table() -> type[Table]:
-    return Table
-
-
-@pytest.fixture
-def collator() -> Any:
+def collator(**targets: Target) -> Collator:
     """Build a collator of the three modalities for given targets."""
-
-    def build(**targets: Target) -> Collator:
-        return Collator(dict.fromkeys(NAMES, Numbers()), targets)
-
-    return build
+    return Collator(dict.fromkeys(NAMES, Numbers()), targets)
 
 
-@pytest.fixture
-def noisy() -> Any:
+def noisy(
+    seed: int = 0, dropout: float = 0.0, augmentations: Mapping[str, Sequence[Chance]] | None = None
+) -> Draw:
     """Build what draws rows: noise on every modality, or the given augmentations."""
-
-    def build(
-        seed: int = 0, dropout: float = 0.0, augmentations: Mapping[str, Sequence[Chance]] | None = None
-    ) -> Draw:
-        given = {name: [Chance(Noise(), 1.0)] for name in NAMES} if augmentations is None else augmentations
-        return Draw(given, dropout, seed)
-
-    return build
+    given = {name: [Chance(Noise(), 1.0)] for name in NAMES} if augmentations is None else augmentations
+    return Draw(given, dropout, seed)
 
 
-@pytest.fixture
-def mixing() -> Mapping[str, Sequence[Chance]]:
-    return {name: [Chance(Mixed(), 1.0)] for name in NAMES}
+MIXING: Mapping[str, Sequence[Chance]] = {name: [Chance(Mixed(), 1.0)] for name in NAMES}
