@@ -1,6 +1,6 @@
 """Graphs of a run beside the run itself: seconds for rows that are processed already.
 
-    python benchmarks/export.py RUN
+    python benchmarks/export.py RUN [SCRIPT of its recipe]
 
 Ours are the graphs in onnxruntime, the peer is torch; both have one thread.
 """
@@ -23,6 +23,7 @@ from fusion.export.check import expected, rows_of
 from fusion.export.export import export
 from fusion.export.predict_onnx import answer
 from fusion.export.specimens import specimens
+from fusion.recipe.file import run_script
 
 
 def timed(function: Callable[[], Any], times: int) -> Callable[[], float]:
@@ -43,9 +44,11 @@ def opened(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options)
 
 
-def main(run: str) -> None:
+def main(run: str, script: str | None = None) -> None:
     torch.set_num_threads(1)
     registry = Registry()
+    if script is not None:
+        run_script(Path(script), registry)
     predictor = load(run, "cpu", registry)
     found = specimens(predictor.model, predictor.recipe, registry)
     with TemporaryDirectory() as folder:

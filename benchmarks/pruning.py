@@ -34,7 +34,11 @@ REGISTRY = Registry()
 SPARSITIES = {"weights": (0.5, 0.8, 0.9, 0.95), "channels": (0.25, 0.5, 0.75)}
 WAYS = {
     "weights": [{"name": "prune-magnitude", "scope": scope} for scope in ("layer", "global")],
-    "channels": [{"name": "prune-structured", "importance": how} for how in ("square", "taylor")],
+    "channels": [
+        {"name": "prune-structured", "importance": how, "scope": scope}
+        for how in ("square", "taylor")
+        for scope in ("layer", "global")
+    ],
 }
 ROUNDS = 15
 

@@ -1,6 +1,6 @@
 """Take whole channels and heads out of encoders: smaller matrices, fewer parameters, less to compute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
@@ -41,8 +41,21 @@ class Found(NamedTuple):
     run: Run  # what a module like it gives for the rows that were shown
 
 
+def least(weights: Sequence[Tensor], sparsity: float) -> Sequence[Tensor]:
+    """Return which share of all weights, some (c,) each, is least, as (c,) bool each; one of each stays.
+
+    Of equal ones the first are least.
+    """
+    held = [weight.index_fill(0, weight.argsort(stable=True)[-1], torch.inf) for weight in weights]
+    order = torch.cat(held).argsort(stable=True)
+    gone = torch.zeros(len(order), dtype=torch.bool)
+    gone[order[: min(round(sparsity * len(order)), len(order) - len(weights))]] = True
+    return gone.split([len(weight) for weight in weights])
+
+
 class PruneStructured(Compression):
-    """Takes the share `sparsity` of the channels, or heads, of each layer of encoders, the least important.
+    """Takes the share `sparsity` of the channels, or heads, of encoders, the least important: of each layer
+    alone (`scope: layer`), or of all layers together (`scope: global`).
 
     What belongs together is found by following a forward (Fang et al. 2023, DepGraph; here by values), and
     proven: an encoder without one of them has to compute what it does with zeros in its place. What cannot be
@@ -50,17 +63,19 @@ class PruneStructured(Compression):
     is listed. A layer keeps one channel or head in any case. A training before begins without what goes.
 
     Importance is the sum over the parameters of a channel of their size, `abs` (Li et al. 2017), or `square`,
-    or, by `taylor`, that of gradient times weight, squared (Molchanov et al. 2019, equation 8).
+    or, by `taylor`, that of gradient times weight, squared (Molchanov et al. 2019, equation 8). Of all layers
+    together, sizes are compared as shares of the mean of their layer, and `taylor` as it is.
     """
 
     def __init__(
         self,
         *,
         sparsity: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+        scope: Literal["layer", "global"] = "layer",
         importance: Literal["abs", "square", "taylor"] = "square",
         skip: list[str] | None = None,
     ) -> None:
-        self.sparsity, self.importance, self.skip = sparsity, importance, skip or []
+        self.sparsity, self.scope, self.importance, self.skip = sparsity, scope, importance, skip or []
         self._found: dict[str, Found] = {}
         self._done = False
 
@@ -91,9 +106,10 @@ class PruneStructured(Compression):
                 f"no channel or head can be taken; encoders that were looked at: {looked}{why_nothing(model)}"
             )
         record: dict[str, Any] = {"shapes": {}, "numbers": {}, "left": {}, "whole": {}}
+        gone_of_each = self._gone()
         for name, found in self._found.items():
             encoder, start = cast(Encoder, model.encoders[name]), f"encoders.{name}."
-            chosen = [self._least(family, found.importance) for family in found.families]
+            chosen = [next(gone_of_each) for _ in found.families]
             gone = torch.cat([*chosen, torch.empty(0, dtype=torch.long)])
             expected = with_zeros(encoder, found.followed, gone, found.run)
             for family, classes in zip(found.families, chosen, strict=True):
@@ -125,10 +141,17 @@ class PruneStructured(Compression):
                     raise ValueError(f"{path}.{name} cannot be {value!r}")
                 held[name] = value
 
-    def _least(self, family: Family, importance: Tensor) -> Tensor:
-        """Return the classes of a family that go; of equally important ones the first."""
-        order = importance[family.classes].argsort(stable=True)
-        return family.classes[order[: min(round(self.sparsity * len(order)), len(order) - 1)]]
+    def _gone(self) -> Iterator[Tensor]:
+        """Yield the classes that go, for each family of each encoder."""
+        every = [(family, found.importance) for found in self._found.values() for family in found.families]
+        weights = [importance[family.classes] for family, importance in every]
+        if self.scope == "layer":
+            masks = [mask for weight in weights for mask in least([weight], self.sparsity)]
+        elif self.importance == "taylor":
+            masks = [*least(weights, self.sparsity)]
+        else:
+            masks = [*least([weight / weight.mean().clamp(min=1e-30) for weight in weights], self.sparsity)]
+        yield from (family.classes[mask] for (family, _), mask in zip(every, masks, strict=True))
 
     def _find(self, start: str, encoder: Encoder, inputs: Mapping[str, Tensor]) -> Found:
         @torch.no_grad()

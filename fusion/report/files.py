@@ -143,19 +143,26 @@ def _valid(kind: type[Model], path: Path) -> Model:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+    return _parse(_text(path), str(path)) if path.is_file() else {}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = _text(path).split("\n")
     last = lines.pop()  # without its newline a killed run left it half written; with it, it is empty
     found = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     try:
         return [*found, _parse(last, str(path))] if last.strip() else found
     except RunError:
         return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is no text: {error}; evaluate the run again") from error
 
 
 def _parse(text: str, place: str) -> dict[str, Any]:

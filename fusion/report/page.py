@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fusion.errors import RunError
 from fusion.report import figures, merged, stressed, tables, trust
 from fusion.report.compared import compared
 from fusion.report.contributed import contributions
@@ -13,6 +14,9 @@ from fusion.report.headline import headline
 from fusion.report.scores import sort
 from fusion.report.tables import Table
 from fusion.report.template import template, write
+
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What drawing raises where a stranger's file is JSON, and says other things than fusion writes."""
 
 
 class Section(NamedTuple):
@@ -31,18 +35,25 @@ def render(folder: Path) -> Path:
     Raises RunError where `metrics.json` is missing or a file is damaged; the old report then stays.
     """
     folder = Path(folder)
-    files = read(folder)
-    scores = sort(files.metrics)
-    page = template("page.html").render(
+    try:
+        page = _page(read(folder))
+    except ODD as error:
+        raise RunError(
+            f"{folder}: no report can be drawn from what its files hold: {error!r}; evaluate the run again"
+        ) from error
+    return write(folder / "report.html", page)
+
+
+def _page(files: RunFiles) -> str:
+    return template("page.html").render(
         name=files.name,
         created=files.manifest.get("created", ""),
-        headline=headline(scores),
+        headline=headline(sort(files.metrics)),
         sections=[
             section for section in _sections(files) if section.tables or section.charts or section.extra
         ],
         named=files.evaluation.named,
     )
-    return write(folder / "report.html", page)
 
 
 def _sections(files: RunFiles) -> list[Section]:

@@ -27,7 +27,7 @@ def write(path: Path, content: str) -> Path:
     """Replace the file in one step, so that a reader never sees half a page."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(content, encoding="utf-8")
+        part.write_text(content, encoding="utf-8", errors="backslashreplace")  # half a surrogate pair
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

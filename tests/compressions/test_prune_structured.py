@@ -95,6 +95,38 @@ def two_layers() -> tuple[Model, nn.Linear, nn.Linear]:
     return model, body[0], body[3]
 
 
+def test_of_all_layers_together_the_least_go_as_shares_of_the_mean_of_their_layer() -> None:
+    """Of four hidden channels, 3, 4, 0 and 5, mean 3; of sixteen below them, 13 and fifteen times 8.
+
+    Ten of these twenty go: the 0, and nine of the fifteen, which are 0.96 of their mean; the 3 is all of its.
+    """
+    model, first, _ = two_layers()
+    conv = model.encoders["audio"].net[0]
+    with torch.no_grad():
+        conv.bias.zero_()
+        conv.weight.fill_(0.4)  # of 4 channels, 5 wide
+    skip = ["encoders.image", "encoders.text"]
+    record = pruned(model, importance="abs", scope="global", skip=skip)
+    assert record["left"] == {"encoders.audio.net.0": [7, 16], "encoders.audio.body.0": [3, 4]}
+    assert first.bias.tolist() == [0, 0, -2]
+    assert first.weight[:, 0].tolist() == [3, 2, 0]  # the 13 is the first of those below
+
+
+def test_by_taylor_layers_are_compared_as_they_are() -> None:
+    model, pruning = trial_model(0).eval(), PruneStructured(importance="taylor", scope="global", sparsity=0.6)
+    pruning.observe(model, [trial_batch()])
+    sizes = {
+        f"encoders.{name}.{family.name}": found.importance[family.classes].tolist()
+        for name, found in pruning._found.items()
+        for family in found.families
+    }
+    every = [(size, layer) for layer, some in sizes.items() for size in some if size < max(some)]
+    went = [layer for _, layer in sorted(every)[: round(0.6 * sum(map(len, sizes.values())))]]
+    left = pruning.apply(model)["left"]
+    assert left == {layer: [len(some) - went.count(layer), len(some)] for layer, some in sizes.items()}
+    assert len({some / of for some, of in left.values()}) > 3  # layers lose different shares
+
+
 @pytest.mark.parametrize(("importance", "left"), [("abs", [1, 3]), ("square", [0, 3])])
 def test_importance_is_the_norm_of_all_parameters_of_a_channel(importance: Any, left: list[int]) -> None:
     model, first, last = two_layers()
@@ -120,8 +152,9 @@ def test_the_importance_by_taylor_is_that_of_the_gradient() -> None:
     assert all(part.requires_grad and part.grad is None for part in model.parameters())
 
 
-def test_a_layer_keeps_one() -> None:
-    assert {left for left, _ in pruned(trial_model(0), sparsity=0.999)["left"].values()} == {1}
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_layer_keeps_one(scope: Any) -> None:
+    assert {left for left, _ in pruned(trial_model(0), sparsity=0.999, scope=scope)["left"].values()} == {1}
 
 
 def test_what_is_skipped_stays_whole_and_is_listed() -> None:

@@ -19,9 +19,10 @@ def damaged(component: Component, raw: Any, severity: int, seed: int = 0) -> Any
     return component.resolve()(raw, severity, np.random.default_rng(seed))
 
 
-def test_there_are_five_for_each_modality() -> None:
+def test_there_are_five_or_more_for_each_modality() -> None:
     found = [component.modality for component in COMPONENTS.values()]
-    assert {modality: found.count(modality) for modality in found} == {"image": 5, "audio": 5, "text": 5}
+    assert set(found) == {"image", "audio", "text"}
+    assert all(found.count(modality) >= 5 for modality in found)
     assert all(component.name.startswith(f"{component.modality}-") for component in COMPONENTS.values())
 
 

@@ -1,10 +1,11 @@
 """Recipes that grow, sink or run: YAML with aliases, nesting, tags and numbers that people do not write."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from fusion import RecipeError, Registry, read_recipe
+from fusion import PluginError, RecipeError, Registry, read_recipe
 from fusion.recipe.text import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, parse
 from tests.safety.conftest import Payload
 
@@ -111,6 +112,26 @@ def test_no_name_leads_out_of_its_folder(name: str, place: str, tmp_path: Path, 
     file = tmp_path / "recipe.yaml"
     file.write_text(place.replace("&", f'"{name}"'))
     with pytest.raises(RecipeError, match=r"string should match pattern|is a lower-case identifier"):
+        read_recipe(file, registry=registry)
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc/passwd", "a/b", "a\0b", "..", "os:system", "os.system"])
+@pytest.mark.parametrize("part", ["source", "encoder", "fuser", "objective"])
+def test_what_is_not_installed_is_no_component(
+    part: str, name: str, tmp_path: Path, registry: Registry
+) -> None:
+    file, recipe = (
+        tmp_path / "recipe.yaml",
+        {
+            "sources": {"a": {"name": name if part == "source" else "digits"}},
+            "encoders": {"image": {"name": name if part == "encoder" else "scratch-image"}},
+            "fuser": {"name": name if part == "fuser" else "mean"},
+            "objectives": {"digit": {"name": name if part == "objective" else "classify", "classes": 2}},
+            "train": {"steps": 1},
+        },
+    )
+    file.write_text(json.dumps(recipe))
+    with pytest.raises((RecipeError, PluginError), match=f"unknown {part} "):
         read_recipe(file, registry=registry)
 
 

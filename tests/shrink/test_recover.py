@@ -210,6 +210,23 @@ def test_a_smaller_student_learns_from_the_run(full: Run, registry: Registry, tm
     assert [one.name for one in applied(made.run)] == ["halves"]
 
 
+def test_a_student_may_begin_with_what_fits_of_the_run_and_hold_it(
+    full: Run, registry: Registry, tmp_path: Path
+) -> None:
+    held = ["encoders.text.tune.mode=frozen", "encoders.text.tune.align=false"]
+    smaller = ["encoders.image.dim=2", f"init={full.folder}", *held]
+    made = compress(full, tmp_path / "student", distil=smaller, steps=2, max_drop=1, registry=registry).run
+    assert made is not None
+    before, after = load_file(full.model_file), load_file(made.model_file)
+    text = [name for name in before if name.startswith(("encoders.text.", "align.text."))]
+    assert len(text) > 2
+    assert all(torch.equal(before[name], after[name]) for name in text)
+    reshaped = made.manifest["init"]["reshaped"]
+    assert reshaped
+    assert {name.split(".")[1] for name in reshaped} == {"image"}
+    assert made.recipe.teacher == made.recipe.init == str(full.folder)
+
+
 def test_objectives_of_ones_own_take_the_place_of_the_usual_ones(
     full: Run, registry: Registry, tmp_path: Path
 ) -> None:

@@ -61,6 +61,14 @@ def test_a_radius_of_zero_is_the_evaluation_to_the_bit(record: Record) -> None:
         assert {subset: record.versus[damaged][subset] for subset in point.versus} == point.versus
 
 
+@pytest.mark.parametrize("name", ["pgd", "apgd"])
+def test_without_steps_it_is_the_evaluation_to_the_bit(name: str) -> None:
+    found = attacked(recipe(attack={"name": name, "steps": 0}))
+    for point in found.points:
+        assert len(point.metrics) > 10
+        assert {key: found.clean[key] for key in point.metrics} == point.metrics
+
+
 def test_attacks_do_harm_to_what_they_are_after(record: Record) -> None:
     alone, both = points(record)["sight", RADIUS].metrics, points(record)["sight+sound", RADIUS].metrics
     assert alone["subsets/sight/accuracy"] < record.clean["subsets/sight/accuracy"]
