@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from fusion.search import Index
-from fusion.search.index import FUSED
 from fusion.search.part import Part
+from fusion.search.record import FUSED
 from fusion.search.structure import NEAREST
 
 ASKING = 250

@@ -12,6 +12,7 @@ from fusion.recipe.file import shipped
 
 if TYPE_CHECKING:
     from fusion.encoder import Processor
+    from fusion.search.rows import Rows
 
 TRAINED = ("encoders", "width", "fuser", "objectives")
 MEASURED = ("evaluate", "classes")  # sections that say what is measured
@@ -106,16 +107,14 @@ def _record(flag: str, given: str) -> dict[str, Any]:
     return found
 
 
-def rows(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int]:
+def rows(ctx: click.Context, param: click.Parameter, text: str | None) -> "Rows":
     """Return the numbers of rows such as 3,10-12: the last of a range is one of it."""
-    found: list[int] = []
-    for part in listed(ctx, param, text):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise click.BadParameter(f"{text!r} are not numbers of rows such as 3,10-12", ctx, param)
-        found += range(int(first), int(last) + 1)
-    return found
+    from fusion.search.rows import Rows
+
+    try:
+        return Rows.read(text or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 recipe_argument = click.argument("recipe", type=RecipeName())

@@ -14,6 +14,7 @@ from fusion.registry import Registry
 
 if TYPE_CHECKING:
     from fusion.search.record import Asked
+    from fusion.search.rows import Rows
 
 KINDS = ("auto", "exact", "int8", "ivf", "hnsw")
 
@@ -44,8 +45,8 @@ def command(
     overrides: tuple[str, ...],
     source: str | None,
     name: str | None,
-    remove: list[int],
-    add: list[int],
+    remove: "Rows",
+    add: "Rows",
     kind: "Asked | None",
     launch: str | None,
     as_json: bool,
@@ -63,8 +64,9 @@ def command(
     fusion index runs/bind_digits --source test --add 3 --kind int8
     fusion search runs/bind_digits --text "the digit seven" --in image
     """
-    if set(add) & set(remove):
-        raise click.UsageError(f"row {min(set(add) & set(remove))} is both in --add and in --remove")
+    both = add.common(remove)
+    if both is not None:
+        raise click.UsageError(f"row {both} is both in --add and in --remove")
     if launch is not None:
         become(launch, sys.argv[1:])
     from fusion.inference import load

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from fusion.errors import RunError
 from fusion.inference import Encoded, Predictor, Rows
-from fusion.search.index import FUSED, Hit, Index, nearest
+from fusion.search.index import Hit, Index, nearest
+from fusion.search.record import FUSED
 
 
 def find(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -15,14 +16,16 @@ from fusion.hub.fetch import opened
 from fusion.registry import Registry
 from fusion.run import Run
 from fusion.search import record as records
+from fusion.search.merged import Merged, Segment
 from fusion.search.neighbourhoods import Graph, Lists
-from fusion.search.part import Part, expect_unit
+from fusion.search.part import expect_unit
 from fusion.search.part import read as read_part
-from fusion.search.record import Record
+from fusion.search.record import FUSED, Record
+from fusion.search.rows import Rows
 from fusion.search.structure import Exact, Int8, Structure
 from fusion.signature import expect_signed
+from fusion.tensors import load_tensors
 
-FUSED = "fused"
 KINDS: dict[str, type[Structure]] = {"exact": Exact, "int8": Int8, "ivf": Lists, "hnsw": Graph}
 """How a modality can be searched, by the name that a record has of it."""
 
@@ -45,10 +48,15 @@ class Index:
     """
 
     def __init__(
-        self, name: str, record: Record, parts: Mapping[str, Part], registry: Registry | None = None
+        self,
+        name: str,
+        record: Record,
+        parts: Merged,
+        registry: Registry | None = None,
+        kept: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> None:
-        self.name, self.record, self.parts = name, record, dict(parts)
-        self.registry = registry
+        self.name, self.record, self.parts = name, record, parts
+        self.registry, self.kept = registry, kept
         self._structures: dict[str, Structure] = {}
 
     @classmethod
@@ -71,7 +79,8 @@ class Index:
         record = records.read(place)
         expect_weights(run, name, record)
         try:
-            return cls(name, record, _parts(place, record), registry)
+            parts = Merged(segments(place, record), record.modalities)
+            return cls(name, record, parts, registry, _kept(place, record))
         except RunError:
             if records.read(place) == record:
                 raise
@@ -145,7 +154,7 @@ class Index:
         if modality not in self._structures:
             part, kind = self.parts[modality], KINDS[self.record.modalities[modality].kind]
             vectors = expect_unit(part.vectors, f"the index {self.name!r}, {modality},")
-            self._structures[modality] = kind(vectors, part.kept)
+            self._structures[modality] = kind(vectors, self.kept.get(modality, {}))
         return self._structures[modality]
 
     def _labels(self, targets: Tensor) -> list[list[str | None]]:
@@ -171,8 +180,8 @@ class Index:
 
 
 def nearest(hits: Sequence[Hit], k: int) -> list[Hit]:
-    """Return the k hits of the largest scores, in their order."""
-    return sorted(hits, key=lambda hit: -hit.score)[:k]
+    """Return the k hits of the largest scores; of equal ones those of the first rows, and by modality."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.row))[:k]
 
 
 def expect_weights(run: Run, name: str, record: Record) -> None:
@@ -184,8 +193,24 @@ def expect_weights(run: Run, name: str, record: Record) -> None:
         )
 
 
-def _parts(place: Path, record: Record) -> dict[str, Part]:
-    found = {}
-    for modality, held in record.modalities.items():
-        found[modality] = read_part(records.expect_whole(place, held), record.width)
-    return found
+def segments(place: Path, record: Record) -> list[Segment]:
+    """Return what updates of an index wrote. Raises RunError for a file that is missing or another."""
+    return [
+        Segment(
+            Rows.read(one.rows),
+            {
+                name: read_part(records.expect_whole(place, digest), record.width)
+                for name, digest in one.files.items()
+            },
+        )
+        for one in record.written
+    ]
+
+
+def _kept(place: Path, record: Record) -> dict[str, dict[str, Tensor]]:
+    """Return what is kept beside the vectors of modalities."""
+    return {
+        name: load_tensors(records.expect_whole(place, held.kept))
+        for name, held in record.modalities.items()
+        if held.kept
+    }

@@ -1,6 +1,6 @@
-"""The vectors of one modality of a source, in a file that is named by what it holds."""
+"""Vectors of one modality of a source, in a file that is named by what it holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,51 +10,48 @@ from torch import Tensor
 from fusion import tensors
 from fusion.errors import RunError
 from fusion.files import fsync
+from fusion.search.record import file_of
 
 LONGEST = 1.001
 """Of a vector of unit length, and of the rounding in it."""
 
 
 class Part(NamedTuple):
-    """Vectors of unit length, the rows that they are of, in order, and what those rows are labelled with.
-
-    `kept` is what a structure is built from again.
-    """
+    """Vectors of unit length, the rows that they are of, in order, and what those rows are labelled with."""
 
     vectors: Tensor  # (n, w) fp32
     rows: Tensor  # (n,) long
     targets: Tensor  # (n, ...)
-    kept: Mapping[str, Tensor] = {}
-
-    def of(self, chosen: Tensor) -> "Part":
-        """Return the vectors of some rows, (r,) long; without a copy where these are all."""
-        there = torch.isin(self.rows, chosen)
-        if there.all():
-            return self._replace(kept={})
-        return Part(self.vectors[there], self.rows[there], self.targets[there])
 
 
-def together(one: Part, other: Part) -> Part:
-    """Return the vectors of both, which share no row, in the order of rows. They are copied once at most."""
-    if not len(one.rows) or not len(other.rows):
-        return one if len(one.rows) else other
-    rows, order = torch.cat([one.rows, other.rows]).sort()
-    vectors = one.vectors.new_empty(len(rows), one.vectors.shape[1])
-    places = torch.tensor_split(order.argsort(), (len(one.rows),))
-    for some, part in zip(places, (one, other), strict=True):
-        vectors[some] = part.vectors
-    return Part(vectors, rows, torch.cat([one.targets, other.targets])[order])
+def together(parts: Sequence[tuple[Part, Tensor]]) -> Part:
+    """Return those vectors of parts that are taken, (n,) bool each, in the order of rows.
+
+    They are copied once; a part that is alone and whole is not copied. Raises RunError where two are of one
+    row.
+    """
+    some = [(part, taken) for part, taken in parts if taken.any()]
+    if len(some) == 1 and some[0][1].all():
+        return some[0][0]
+    rows, order = torch.cat([part.rows[taken] for part, taken in parts]).sort()
+    if not bool((rows.diff() > 0).all()):
+        raise RunError("an index has two vectors of one row; delete it, and `fusion index` the source again")
+    first = parts[0][0]
+    vectors = first.vectors.new_empty(len(rows), first.vectors.shape[1])
+    places, start = order.argsort(), 0
+    for part, taken in parts:
+        own = part.vectors if taken.all() else part.vectors[taken]
+        vectors[places[start : start + len(own)]] = own
+        start += len(own)
+    return Part(vectors, rows, torch.cat([part.targets[taken] for part, taken in parts])[order])
 
 
-def write(folder: Path, part: Part) -> str:
-    """Write a part into a folder, whole or not at all, and return its SHA-256, which names it."""
+def write(folder: Path, held: Mapping[str, Tensor]) -> str:
+    """Write tensors into a folder, whole or not at all, and return their SHA-256, which names the file."""
     stage = folder / ".part.partial"
-    held = {f"kept.{name}": tensor for name, tensor in part.kept.items()}
-    digest = tensors.write(
-        stage, {"vectors": part.vectors, "rows": part.rows, "targets": part.targets, **held}
-    )
+    digest = tensors.write(stage, held)
     fsync(stage)
-    stage.replace(folder / f"{digest[:16]}.safetensors")
+    stage.replace(folder / file_of(digest))
     fsync(folder)
     return digest
 
@@ -62,10 +59,9 @@ def write(folder: Path, part: Part) -> str:
 def read(path: Path, width: int) -> Part:
     """Return the part in a file; its numbers are read as they are used. Raises RunError for another file."""
     held = tensors.load_tensors(path)
-    kept = {name.removeprefix("kept."): held.pop(name) for name in list(held) if name.startswith("kept.")}
     if held.keys() != {"vectors", "rows", "targets"}:
         raise RunError(f"{path} holds {', '.join(sorted(held))}, and not the vectors of an index")
-    part = Part(held["vectors"], held["rows"], held["targets"], kept)
+    part = Part(held["vectors"], held["rows"], held["targets"])
     count = len(part.rows)
     if (part.vectors.dtype, part.rows.dtype) != (torch.float32, torch.long):
         raise RunError(f"{path} has vectors of {part.vectors.dtype} and rows of {part.rows.dtype}")

@@ -3,21 +3,25 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusion.errors import RunError, unknown
 from fusion.files import fsync, json_bytes, parse_json, sha256
 from fusion.manifest import CHANGED, fault
 from fusion.recipe.picks import SourcePick
 from fusion.run import Run
+from fusion.search.rows import Rows
 
 FOLDER, RECORD = "index", "index.json"
+FUSED = "fused"
 Kind = Literal["exact", "int8", "ivf", "hnsw"]
 Asked = Kind | Literal["auto"]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NAME = r"^[\w-][\w.-]*$"
 """What a source, and so an index, can be called."""
+Spans = Annotated[str, AfterValidator(lambda text: str(Rows.read(text)))]
+"""Rows as text, such as 3,10-12."""
 
 
 class _Exactly(BaseModel):
@@ -25,17 +29,26 @@ class _Exactly(BaseModel):
 
 
 class Held(_Exactly):
-    """The vectors of a modality: how many, the SHA-256 of their file, and how they are searched."""
+    """A modality: how many vectors it has, and how they are searched, by what is `kept` beside them."""
 
     vectors: Count
-    sha256: Digest
     kind: Kind
     effort: Annotated[int, Field(ge=1)]
     recall: float  # of the nearest 10 with this effort, as it was measured on vectors of the index
+    kept: Digest | None
 
-    @property
-    def file(self) -> str:
-        return f"{self.sha256[:16]}.safetensors"
+
+class Written(_Exactly):
+    """What one update wrote: the vectors of each modality, and which rows the index has from there."""
+
+    rows: Spans
+    files: dict[str, Digest]
+
+    @model_validator(mode="after")
+    def _expect_fused(self) -> "Written":
+        if FUSED not in self.files:
+            raise ValueError(f"of each row that is there is {FUSED!r}, of which there is no file")
+        return self
 
 
 class Record(_Exactly):
@@ -48,9 +61,20 @@ class Record(_Exactly):
     classes: list[str]
     width: Annotated[int, Field(ge=1)]
     rows: Count
-    left_out: list[Count]
+    left_out: Spans
     kind: Asked
+    written: list[Written]
     modalities: dict[str, Held]
+
+    @property
+    def digests(self) -> list[str]:
+        """The SHA-256 of each file."""
+        vectors = [digest for one in self.written for digest in one.files.values()]
+        return [*vectors, *(held.kept for held in self.modalities.values() if held.kept)]
+
+
+def file_of(digest: str) -> str:
+    return f"{digest[:16]}.safetensors"
 
 
 def folder(run: Run, name: str) -> Path:
@@ -108,16 +132,16 @@ def faults(run: Run) -> dict[str, str]:
             found[f"{path}/{RECORD}"] = CHANGED
             continue
         found[f"{path}/{RECORD}"] = ""
-        for held in record.modalities.values():
-            found[f"{path}/{held.file}"] = fault(place / held.file, held.sha256)
+        for digest in record.digests:
+            found[f"{path}/{file_of(digest)}"] = fault(place / file_of(digest), digest)
     return found
 
 
-def expect_whole(place: Path, held: Held) -> Path:
-    """Return the file of a modality. Raises RunError where it is missing or another."""
-    path = place / held.file
+def expect_whole(place: Path, digest: str) -> Path:
+    """Return the file of this SHA-256. Raises RunError where it is missing or another."""
+    path = place / file_of(digest)
     try:
-        if sha256(path) == held.sha256:
+        if sha256(path) == digest:
             return path
         told = CHANGED
     except OSError as error:

@@ -26,6 +26,8 @@ class Structure(ABC):
 
     efforts: ClassVar[tuple[int, ...]] = (1,)
     """More effort finds more of the nearest, in more time."""
+    whole: ClassVar[bool] = False
+    """Whether it finds the nearest themselves, by the vectors alone: nothing is kept, chosen or measured."""
 
     @classmethod
     def expect_library(cls) -> None:
@@ -47,6 +49,8 @@ class Structure(ABC):
 
 class Exact(Structure):
     """Compares a query with every vector."""
+
+    whole = True
 
     @classmethod
     def build(cls, vectors: Tensor) -> dict[str, Tensor]:

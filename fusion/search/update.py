@@ -3,13 +3,12 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 
 from fusion.build import build_tables
@@ -23,19 +22,17 @@ from fusion.recipe.picks import SourcePick
 from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
-from fusion.search import part as parts
 from fusion.search import record as records
 from fusion.search.embedded import read as read_embedded
-from fusion.search.index import FUSED, KINDS, Index
+from fusion.search.index import KINDS, Index
 from fusion.search.merged import Merged
-from fusion.search.record import Asked, Held, Kind, Record
-from fusion.search.structure import calibrate
+from fusion.search.record import FUSED, Asked, Kind, Record
+from fusion.search.rows import NONE, Rows
+from fusion.search.writing import extend, measure
 from fusion.signature import signature_of
 
 MANY = 1_000_000
 """Rows from which on not all are compared, unless that is asked for."""
-ASKING = 128
-"""Vectors of each modality by which it is measured how much is found."""
 
 
 class Updated(NamedTuple):
@@ -61,8 +58,8 @@ def update(
     accelerator: Accelerator,
     *,
     name: str | None = None,
-    add: Sequence[int] = (),
-    remove: Sequence[int] = (),
+    add: Rows = NONE,
+    remove: Rows = NONE,
     kind: Asked | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Updated:
@@ -70,8 +67,8 @@ def update(
 
     Afterwards it holds every row of the source that can be read, but for those that are left out: of these
     more by `remove`, and fewer by `add`, which also encodes again what is there. The same call once more
-    changes nothing. Where it is killed, the index is as it was, and the call once more goes on after what was
-    encoded.
+    changes nothing. What is written is the vectors of new rows, and of few others; see `lasting`. Where it is
+    killed, the index is as it was, and the call once more goes on after what was encoded.
 
     `kind` is how every modality is searched, and stays so; with "auto" all vectors are compared, and from a
     million rows on those of likely lists (ivf). Raises DataError for rows or a source that are not there, and
@@ -81,9 +78,9 @@ def update(
     if source not in offered:
         raise DataError(unknown("source", source, offered))
     count = len(build_tables({source: offered[source]}, registry, "sources")[source])
-    outside = [row for row in (*add, *remove) if not 0 <= row < count]
-    if outside:
-        raise DataError(f"source {source!r} has rows 0 to {count - 1}, and no row {outside[0]}")
+    outside = add.joined(remove).beyond(count)
+    if len(outside.starts):
+        raise DataError(f"source {source!r} has rows 0 to {count - 1}, and no row {outside.starts[0]}")
     name = name or source
     if not re.fullmatch(records.NAME, name):
         raise RunError(f"an index cannot be called {name!r}; use letters, digits, and _ - . within")
@@ -91,6 +88,9 @@ def update(
     with _alone(place, accelerator):
         before = Index.open(run, name, registry) if name in records.names(run) else None
         known = before.record if before else None
+        every = np.arange(count)
+        left_out = Rows.read(known.left_out) if known else NONE
+        out = (left_out.holds(every) | remove.holds(every)) & ~add.holds(every)
         wanted = Record(
             weights=run.manifest["files"][run.model_file.name],
             source=source,
@@ -99,8 +99,9 @@ def update(
             classes=list(recipe.classes),
             width=model.width,
             rows=count,
-            left_out=sorted({*(known.left_out if known else ()), *remove} - {*add}),
+            left_out=str(Rows.of(every[out]).joined(left_out.beyond(count))),
             kind=kind or (known.kind if known else "auto"),
+            written=known.written if known else [],
             modalities=known.modalities if known else {},
         )
         if known is not None:
@@ -112,10 +113,10 @@ def update(
                 )
         chosen: Kind = wanted.kind if wanted.kind != "auto" else "exact" if count < MANY else "ivf"
         KINDS[chosen].expect_library()
-        held = before.parts if before else {}
-        there = held[FUSED].rows.numpy() if held else np.array([], dtype=np.int64)
-        taken = np.setdiff1d(np.arange(count), wanted.left_out)
-        kept = np.setdiff1d(np.intersect1d(there, taken), add)
+        segments = before.parts.segments if before else []
+        there = before.parts.rows(FUSED).numpy() if before and before.parts else every[:0]
+        taken = every[~out]
+        kept = np.setdiff1d(np.intersect1d(there, taken), taken[add.holds(taken)])
         fresh = np.setdiff1d(taken, kept)
         done = Embedded(0, [], 0, 0)
         stage = place / f".{_digest(wanted, fresh)}.partial"
@@ -133,13 +134,16 @@ def update(
             )
         if not accelerator.is_main_process:
             return Updated(place, wanted, 0, 0, 0, [])
-        new = read_embedded(stage, (*model.modalities, FUSED), wanted.target) if done.rows else {}
+        names = (*model.modalities, FUSED)
+        new = read_embedded(stage, names, wanted.target) if done.rows else {}
         added = len(new[FUSED].rows) if new else 0  # a row may hold nothing
         same = not added and len(kept) == len(there)
-        made = _write(
-            place, Merged(held, new, torch.from_numpy(kept)), chosen, wanted.modalities if same else {}
-        )
-        after = wanted.model_copy(update={"modalities": made})
+        segments, written = extend(place, segments, wanted.written, kept, new, names)
+        if same and {held.kind for held in wanted.modalities.values()} <= {chosen}:
+            made = wanted.modalities
+        else:
+            made = measure(place, Merged(segments, names), chosen)
+        after = wanted.model_copy(update={"written": written, "modalities": made})
         if after != known:
             (place / signature_of(records.RECORD)).unlink(missing_ok=True)  # it is of what is no longer so
             records.write(place, after)
@@ -158,27 +162,6 @@ def _expect_same(name: str, place: Path, before: Record, wanted: Record) -> None
         )
 
 
-def _write(place: Path, merged: Merged, kind: Kind, known: dict[str, Held]) -> dict[str, Held]:
-    """Write the vectors that are not known to be there with this kind; say what there is of each modality."""
-    asking = {}
-    for modality in merged.modalities():
-        rows = merged.rows(modality)
-        some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), ASKING)).long()]
-        asking[modality] = merged.part(modality, some).vectors
-    made = {}
-    for modality in asking:
-        if modality in known and known[modality].kind == kind:
-            made[modality] = known[modality]
-            continue
-        part = merged.part(modality)
-        kept = KINDS[kind].build(part.vectors)
-        queries = torch.cat([some for name, some in asking.items() if (name == FUSED) == (modality == FUSED)])
-        effort, recall = calibrate(KINDS[kind](part.vectors, kept), part.vectors, queries)
-        digest = parts.write(place, part._replace(kept=kept))
-        made[modality] = Held(vectors=len(part.rows), sha256=digest, kind=kind, effort=effort, recall=recall)
-    return made
-
-
 @contextmanager
 def _alone(place: Path, accelerator: Accelerator) -> Iterator[None]:
     """Make the folder of an index and keep other updates from it. Raises RunError while one runs."""
@@ -195,14 +178,15 @@ def _alone(place: Path, accelerator: Accelerator) -> Iterator[None]:
 
 def _digest(wanted: Record, fresh: Ints) -> str:
     """Name what is to be encoded, so that a later update goes on with the same and nothing else."""
-    about = wanted.model_copy(update={"left_out": [], "modalities": {}, "kind": "auto"})
+    about = wanted.model_copy(update={"left_out": "", "written": [], "modalities": {}, "kind": "auto"})
     return hashlib.sha256(about.model_dump_json().encode() + fresh.tobytes()).hexdigest()[:16]
 
 
 def _clear(place: Path, record: Record) -> None:
     """Delete what is no longer of the index: vectors that were replaced, and what updates have staged."""
+    named = set(map(records.file_of, record.digests))
     for path in place.glob("*.safetensors"):
-        if path.name not in {held.file for held in record.modalities.values()}:
+        if path.name not in named:
             path.unlink()
     for path in place.glob(".*.partial"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()

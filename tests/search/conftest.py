@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -12,6 +13,7 @@ from fusion import Model, Predictor, Recipe, Registry, Run, tensors
 from fusion import run as runs
 from fusion.files import json_bytes
 from fusion.picks import complete
+from fusion.search.rows import Rows
 from fusion.search.update import Updated, update
 from tests.evaluation import toys
 
@@ -50,10 +52,12 @@ def predictor(toy: tuple[Run, Model], toy_registry: Registry) -> Predictor:
 
 @pytest.fixture
 def refresh(toy: tuple[Run, Model], toy_registry: Registry) -> Update:
-    """`update` of the toys' run, with options."""
+    """`update` of the toys' run, with options, of which rows are numbers."""
     run, model = toy
 
     def call(source: str = "test", **options: Any) -> Updated:
+        for name in {"add", "remove"} & options.keys():
+            options[name] = Rows.of(np.unique(list(options[name])).astype(np.int64))
         return update(run, model, run.recipe, source, toy_registry, Accelerator(), **options)
 
     return call

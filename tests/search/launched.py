@@ -10,6 +10,7 @@ import torch
 from fusion import Run
 from fusion.evaluation.embed import embed
 from fusion.search import update as updating
+from fusion.search.rows import Rows
 from fusion.training.launch import start
 from tests.evaluation import toys
 
@@ -20,7 +21,7 @@ def main(folder: Path) -> None:
     accelerator, registry, run = start(), toys.registry(), Run(folder)
     model = toys.model(run.recipe, registry)
     told = []
-    for options in ({}, {"remove": [4, 5]}, {"add": [5]}):
+    for options in ({}, {"remove": Rows.read("4,5")}, {"add": Rows.read("5")}):
         made = updating.update(run, model, run.recipe, "test", registry, accelerator, **options)
         accelerator.wait_for_everyone()
         told.append([made.added, made.gone, made.rows, made.record.left_out, [bad.row for bad in made.bad]])

@@ -11,15 +11,17 @@ from fusion import DataError, Model, Registry, Run, RunError
 from fusion.recipe.picks import SourcePick
 from fusion.search import Hit, Index
 from fusion.search import record as records
+from fusion.search.merged import Merged, Segment
 from fusion.search.part import Part
 from fusion.search.record import Held, Record
+from fusion.search.rows import Rows
 from tests.evaluation.toys import ToyRows, toy_rows
 from tests.search.conftest import Update, make
 
 
 def record(**modalities: int) -> Record:
     held = {
-        name: Held(vectors=count, sha256="0" * 64, kind="exact", effort=1, recall=1.0)
+        name: Held(vectors=count, kind="exact", effort=1, recall=1.0, kept=None)
         for name, count in modalities.items()
     }
     return Record(
@@ -30,14 +32,19 @@ def record(**modalities: int) -> Record:
         classes=["red", "green"],
         width=2,
         rows=9,
-        left_out=[],
+        left_out="",
         kind="auto",
+        written=[],
         modalities=held,
     )
 
 
 def part(vectors: list[list[float]], rows: list[int], targets: Tensor) -> Part:
     return Part(torch.tensor(vectors), torch.tensor(rows), targets)
+
+
+def merged(parts: dict[str, Part]) -> Merged:
+    return Merged([Segment(Rows.read("0-8"), parts)], parts)
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def index(toy_registry: Registry) -> Index:
         "sound": part([[0.8, 0.6]], [4], torch.tensor([1])),
         "fused": part([[0.0, 1.0], [0.0, 1.0], [0.0, -1.0]], [1, 4, 8], torch.tensor([0, 5, -100])),
     }
-    return Index("all", record(sight=3, sound=1, fused=3), parts, toy_registry)
+    return Index("all", record(sight=3, sound=1, fused=3), merged(parts), toy_registry)
 
 
 def rounded(hits: list[Hit]) -> list[Hit]:
@@ -82,7 +89,7 @@ def test_what_is_searched_within_can_be_chosen(index: Index) -> None:
 def test_labels_are_said_in_words(toy_registry: Registry) -> None:
     targets = torch.tensor([[1.5, 2.0], [0.25, float("nan")]])
     parts = {"sight": part([[1.0, 0.0], [0.0, 1.0]], [0, 1], targets)}
-    [hits] = Index("all", record(sight=2), parts, toy_registry).search(torch.tensor([[1.0, 0.5]]), 2)
+    [hits] = Index("all", record(sight=2), merged(parts), toy_registry).search(torch.tensor([[1.0, 0.5]]), 2)
     assert [hit.label for hit in hits] == ["1.5, 2", None]
 
 
@@ -144,7 +151,7 @@ def test_an_index_of_another_model_is_refused(
 def test_a_damaged_index_is_refused(toy: tuple[Run, Model], refresh: Update) -> None:
     run, _ = toy
     made = refresh()
-    held = made.folder / made.record.modalities["sound"].file
+    held = made.folder / records.file_of(made.record.written[0].files["sound"])
     whole = held.read_bytes()
     held.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(RunError, match=r"is not what was written; delete .*test, and `fusion index`"):
@@ -155,7 +162,14 @@ def test_a_damaged_index_is_refused(toy: tuple[Run, Model], refresh: Update) -> 
     held.write_bytes(whole)
     said = made.folder / "index.json"
     content = json.loads(said.read_text())
-    for change in ({"width": "8"}, {"modalities": {"sound": {}}}, {"more": 1}, {"source": "../up"}):
+    for change in (
+        {"width": "8"},
+        {"modalities": {"sound": {}}},
+        {"more": 1},
+        {"source": "../up"},
+        {"left_out": "3-1"},
+        {"written": [{"rows": "0-11", "files": {}}]},
+    ):
         said.write_text(json.dumps({**content, **change}))
         with pytest.raises(RunError, match=f"index.json is damaged: {next(iter(change))}"):
             Index.open(run)
@@ -168,15 +182,15 @@ def test_an_index_that_is_updated_while_it_is_opened_is_opened_again(
     toy: tuple[Run, Model], refresh: Update, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refresh()
-    expect_whole, updates = records.expect_whole, [lambda: refresh(remove=[0])]
+    expect_whole, updates = records.expect_whole, [lambda: refresh(remove=range(6))]
 
-    def slow(place: Path, held: Held) -> Path:
+    def slow(place: Path, digest: str) -> Path:
         if updates:
             updates.pop()()
-        return expect_whole(place, held)
+        return expect_whole(place, digest)
 
     monkeypatch.setattr(records, "expect_whole", slow)
-    assert Index.open(toy[0]).parts["sight"].rows.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert Index.open(toy[0]).parts["sight"].rows.tolist() == [6, 7, 8]
     assert updates == []
 
 

@@ -10,33 +10,37 @@ from fusion import RunError, tensors
 from fusion.files import sha256
 from fusion.search.part import Part, expect_unit, read, together, write
 
-PART = Part(torch.eye(3), torch.tensor([2, 5, 9]), torch.tensor([0, -100, 1]), {"codes": torch.ones(3)})
+PART = Part(torch.eye(3), torch.tensor([2, 5, 9]), torch.tensor([0, -100, 1]))
 
 
 def test_a_part_is_read_as_it_was_written_and_named_by_what_it_holds(tmp_path: Path) -> None:
-    digest = write(tmp_path, PART)
+    digest = write(tmp_path, PART._asdict())
     [path] = tmp_path.iterdir()
     assert (digest, path.name) == (sha256(path), f"{digest[:16]}.safetensors")
-    assert write(tmp_path, PART) == digest
+    assert write(tmp_path, PART._asdict()) == digest
     found = read(path, 3)
-    assert all(torch.equal(one, other) for one, other in zip(found[:3], PART[:3], strict=True))
-    assert {name: tensor.tolist() for name, tensor in found.kept.items()} == {"codes": [1, 1, 1]}
+    assert all(torch.equal(one, other) for one, other in zip(found, PART, strict=True))
 
 
-def test_some_rows_are_taken_and_two_parts_joined_in_the_order_of_rows() -> None:
-    some = PART.of(torch.tensor([9, 2, 4]))
-    assert (some.rows.tolist(), some.targets.tolist(), some.kept) == ([2, 9], [0, 1], {})
-    other = Part(-torch.eye(3)[:1], torch.tensor([4]), torch.tensor([7]))
-    both = together(some, other)
-    assert (both.rows.tolist(), both.targets.tolist()) == ([2, 4, 9], [0, 7, 1])
-    assert both.vectors.tolist() == [[1, 0, 0], [-1, 0, 0], [0, 0, 1]]
+def test_vectors_of_several_parts_are_put_in_the_order_of_rows() -> None:
+    later = Part(-torch.eye(3), torch.tensor([0, 4, 7]), torch.tensor([5, 7, 8]))
+    last = Part(3 * torch.eye(3)[:1], torch.tensor([5]), torch.tensor([6]))
+    taken = [(PART, torch.tensor([True, False, True])), (later, torch.tensor([False, True, False]))]
+    found = together([*taken, (last, torch.tensor([True]))])
+    assert (found.rows.tolist(), found.targets.tolist()) == ([2, 4, 5, 9], [0, 7, 6, 1])
+    assert found.vectors.tolist() == [[1, 0, 0], [0, -1, 0], [3, 0, 0], [0, 0, 1]]
 
 
-def test_nothing_is_copied_where_nothing_is_left_out_or_joined() -> None:
-    whole, none = PART.of(torch.arange(10)), PART.of(torch.tensor([3]))
-    assert (whole.rows.tolist(), whole.kept, len(none.rows)) == ([2, 5, 9], {}, 0)
-    for found in (whole, together(whole, none), together(none, whole)):
-        assert found.vectors.data_ptr() == PART.vectors.data_ptr()
+def test_a_part_that_is_whole_and_alone_is_not_copied() -> None:
+    every, none = torch.ones(3, dtype=torch.bool), torch.zeros(3, dtype=torch.bool)
+    assert together([(PART._replace(rows=PART.rows + 20), none), (PART, every)]) is PART
+    assert len(together([(PART, none)]).rows) == 0
+
+
+def test_two_vectors_of_one_row_are_refused() -> None:
+    every = torch.ones(3, dtype=torch.bool)
+    with pytest.raises(RunError, match="an index has two vectors of one row; delete it"):
+        together([(PART, every), (PART, every)])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_nothing_is_copied_where_nothing_is_left_out_or_joined() -> None:
 )
 def test_a_file_of_something_else_is_refused(change: dict[str, Tensor], told: str, tmp_path: Path) -> None:
     path = tmp_path / "part.safetensors"
-    held = {name: part for name, part in PART._asdict().items() if name != "kept"}
+    held = PART._asdict()
     tensors.write(path, held)
     assert read(path, 3).rows.tolist() == [2, 5, 9]
     tensors.write(path, {**held, **change})
@@ -65,7 +69,7 @@ def test_a_file_of_something_else_is_refused(change: dict[str, Tensor], told: st
 
 def test_a_file_without_rows_and_one_that_is_no_file_of_tensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "part.safetensors"
-    tensors.write(path, {name: part[:0] for name, part in PART._asdict().items() if name != "kept"})
+    tensors.write(path, {name: part[:0] for name, part in PART._asdict().items()})
     with pytest.raises(RunError, match="has no rows"):
         read(path, 3)
     path.write_bytes(b"\x80\x04]")

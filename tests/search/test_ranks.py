@@ -22,6 +22,6 @@ def test_two_processes_leave_what_one_leaves(tmp_path: Path, toy_registry: Regis
         told = json.loads((run.folder / "told.json").read_text())
         found.append((told, {path.name: path.read_bytes() for path in files}))
     (told, alone), (told_by_two, several) = found
-    assert told == [[11, 0, 11, [], [10]], [0, 2, 9, [4, 5], [10]], [1, 0, 10, [4], [10]]]
+    assert told == [[11, 0, 11, "", [10]], [0, 2, 9, "4-5", [10]], [1, 0, 10, "4", [10]]]
     assert told_by_two == told
     assert several == alone

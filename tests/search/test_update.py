@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from fusion import DataError, Model, Predictor, Registry, Run, RunError
 from fusion.evaluation.embed import embed
 from fusion.search import Index
 from fusion.search import part as parts
+from fusion.search import record as records
 from fusion.search import update as updating
 from tests.evaluation import toys
 from tests.search.conftest import Update, make
@@ -31,9 +34,8 @@ def expect_alike(run: Run, whole: Index) -> None:
     """An index is a function of its rows, not of how it came to them; batches of other sizes round apart."""
     found = Index.open(run, whole.name)
     assert found.modalities == whole.modalities
-    assert found.record.model_copy(update={"modalities": {}}) == whole.record.model_copy(
-        update={"modalities": {}}
-    )
+    same = {"written": [], "modalities": {}}
+    assert found.record.model_copy(update=same) == whole.record.model_copy(update=same)
     for name, part in whole.parts.items():
         assert torch.equal(found.parts[name].rows, part.rows)
         assert torch.equal(found.parts[name].targets, part.targets)
@@ -80,14 +82,15 @@ def test_the_same_update_again_changes_no_byte(refresh: Update) -> None:
     assert files(again.folder) == before
     assert refresh(remove=[3]).gone == 0
     assert files(again.folder) == before
-    assert sorted(before) == sorted(["index.json", *(held.file for held in again.record.modalities.values())])
+    assert sorted(before) == sorted(["index.json", *map(records.file_of, again.record.digests)])
+    assert len(before) == 5
 
 
 def test_what_is_left_out_stays_out_until_it_is_added(toy: tuple[Run, Model], refresh: Update) -> None:
     refresh()
     whole = Index.open(toy[0])
     made = refresh(remove=[4, 11, 10])
-    assert (made.added, made.gone, made.rows, made.record.left_out, made.bad) == (0, 2, 9, [4, 10, 11], [])
+    assert (made.added, made.gone, made.rows, made.record.left_out, made.bad) == (0, 2, 9, "4,10-11", [])
     assert refresh().rows == 9
     assert rows(toy[0])["sound"] == [0, 2, 6, 8]
     back = refresh(add=[11, 4, 10])
@@ -104,6 +107,7 @@ def test_rows_that_the_source_gets_are_added_and_those_that_it_loses_go(
     told: list[str] = []
     made = refresh(say=told.append)
     assert (made.added, made.gone, made.rows, made.record.rows) == (0, 4, 7, 7)
+    assert [one.rows for one in made.record.written] == ["0-6"]
     assert ["test has 7 rows, and had 12" in line for line in told] == [True]
     assert rows(toy[0])["text"] == [0, 1, 2, 3, 4, 6]
     read: list[int] = []
@@ -113,7 +117,7 @@ def test_rows_that_the_source_gets_are_added_and_those_that_it_loses_go(
     )
     monkeypatch.setattr(toys.ToyRows, "__len__", lambda self: 12)
     assert refresh().added == 4
-    assert set(read) == {7, 8, 9, 10, 11}
+    assert {7, 8, 9, 10, 11} == set(read)
     expect_alike(toy[0], whole)
 
 
@@ -201,29 +205,75 @@ def test_a_kill_leaves_the_index_and_what_was_encoded(
     read.clear()
     made = refresh()
     assert (made.added, set(read)) == (11, {8, 9, 10, 11})  # of the two parts before nothing is read again
-    before = files(made.folder)
-    writes, original_write = 0, parts.write
+    before, change = files(made.folder), {"remove": [0], "add": [1], "kind": "int8"}
+    steps = ((parts, "write"), (records, "write"))
+    kills = 0
     for stop in range(20):
-        written: list[str] = []
+        done: list[str] = []
 
-        def write(folder: Path, part: Any, stop: int = stop, done: list[str] = written) -> str:
+        def dying(write: Callable[..., Any], *given: Any, stop: int = stop, done: list[str] = done) -> Any:
             if len(done) == stop:
                 raise KeyboardInterrupt
             done.append("")
-            return original_write(folder, part)
+            return write(*given)
 
         with monkeypatch.context() as patch:
-            patch.setattr(parts, "write", write)
+            for module, name in steps:
+                patch.setattr(module, name, partial(dying, getattr(module, name)))
             try:
-                refresh(remove=[0])
+                refresh(**change)
                 break
             except KeyboardInterrupt:
-                writes += 1
+                kills += 1
         assert rows(toy[0])["fused"] == ALL
         assert {name: content for name, content in files(made.folder).items() if name in before} == before
-    assert writes == 4
+    assert kills == 3 + 4 + 1  # the vectors of row 1, bytes of all modalities, and what the index says
     assert rows(toy[0])["fused"] == ALL[1:]
-    assert len(list(made.folder.iterdir())) == 5  # and nothing else is left
+    # and nothing else is left; what is seen and what is read of row 1 are one file, as they are the same
+    assert len(list(made.folder.iterdir())) == 4 + 2 + 4 + 1
+
+
+def test_an_update_writes_the_new_vectors_alone(
+    toy: tuple[Run, Model], refresh: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys.ToyRows, "__len__", lambda self: 9)
+    before = files(refresh().folder)
+    monkeypatch.undo()
+    made = refresh(remove=[2])
+    after = files(made.folder)
+    assert [one.rows for one in made.record.written] == ["0-1,3-8", "9,11"]
+    new = after.keys() - before.keys()
+    assert (len(before), len(new), before.keys() - after.keys()) == (5, 2, set())  # a text, and what is fused
+    assert {name: after[name] for name in before if name != "index.json"} == {
+        name: content for name, content in before.items() if name != "index.json"
+    }
+    assert [parts.read(made.folder / name, 8).rows.tolist() for name in sorted(new)] == [[9, 11]] * 2
+    emptied = refresh(remove=[9, 11])
+    assert [one.rows for one in emptied.record.written] == ["0-1,3-8"]
+    assert len(files(emptied.folder)) == 5
+
+
+@pytest.mark.parametrize("kind", ["exact", "int8"])
+def test_after_any_updates_an_index_is_what_a_new_one_is(
+    kind: Any, toy: tuple[Run, Model], refresh: Update, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    segments = set()
+    for count, changed in ((7, 0), (9, 0), (10, 0), (10, 1), (8, 3), (12, 1), (12, 2), (12, 1)):
+        monkeypatch.setattr(toys.ToyRows, "__len__", lambda self, count=count: count)
+        add, remove = np.split(random.permutation(count)[:changed], [int(random.integers(0, changed + 1))])
+        segments.add(len(refresh(add=add, remove=remove, kind=kind).record.written))
+    assert segments >= {1, 2, 3}
+    left_out = refresh().record.left_out
+    refresh(name="new", remove=[row for row in range(12) if row not in rows(toy[0])["fused"]], kind=kind)
+    whole, found = Index.open(toy[0], "new"), Index.open(toy[0], "test")
+    assert set(left_out.split(",")) <= set(whole.record.left_out.split(","))
+    assert (list(found.parts), list(found.kept)) == (list(whole.parts), list(whole.kept))
+    for name in whole.parts:
+        for one, other in zip(found.parts[name], whole.parts[name], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    for one, other in zip(*(index.search(torch.eye(8), 12) for index in (found, whole)), strict=True):
+        assert [(hit.row, hit.modality) for hit in one] == [(hit.row, hit.modality) for hit in other]
 
 
 def test_one_update_runs_at_a_time(toy: tuple[Run, Model], refresh: Update) -> None:
