@@ -50,7 +50,7 @@ def least(weights: Sequence[Tensor], sparsity: float) -> Sequence[Tensor]:
     order = torch.cat(held).argsort(stable=True)
     gone = torch.zeros(len(order), dtype=torch.bool)
     gone[order[: min(round(sparsity * len(order)), len(order) - len(weights))]] = True
-    return gone.split([len(weight) for weight in weights])
+    return torch.split(gone, [len(weight) for weight in weights])
 
 
 class PruneStructured(Compression):
