@@ -112,7 +112,7 @@ def main(way: str, path: str, folder: str) -> None:
     accelerator = launch(recipe.train)
     torch.manual_seed(accelerator.process_index)  # as whoever draws without a seed
     model = build_model(recipe, registry)
-    [step, *_] = training_steps(recipe, model, registry, accelerator.process_index, 2)
+    step = training_steps(recipe, model, registry, accelerator.process_index, 2)[0]
     told = {"sharded": sharded, "zero": zero}[way](model, recipe, accelerator, step.batch)
     Path(folder, f"{accelerator.process_index}.json").write_text(json.dumps(told))
 
