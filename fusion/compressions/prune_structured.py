@@ -41,7 +41,7 @@ class Found(NamedTuple):
     run: Run  # what a module like it gives for the rows that were shown
 
 
-def least(weights: Sequence[Tensor], sparsity: float) -> Sequence[Tensor]:
+def least(weights: Sequence[Tensor], sparsity: float) -> tuple[Tensor, ...]:
     """Return which share of all weights, some (c,) each, is least, as (c,) bool each; one of each stays.
 
     Of equal ones the first are least.
