@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fusion.encoder import Processor
 from fusion.report.charts import Bar, bars
 from fusion.report.figures import Chart
 from fusion.report.files import Media
@@ -18,6 +17,7 @@ from fusion.report.tables import Table
 from fusion.report.template import template, write
 
 if TYPE_CHECKING:
+    from fusion.encoder import Processor
     from fusion.explain.attribution import Attribution
     from fusion.explain.contributions import Contributions
     from fusion.explain.explain import Explanation
@@ -76,7 +76,7 @@ def render(
     row: Mapping[str, Any],
     explanation: "Explanation",
     answers: Mapping[str, str],
-    processors: Mapping[str, Processor],
+    processors: Mapping[str, "Processor"],
     path: Path,
 ) -> Path:
     """Write the page of an explained row and return its path."""
@@ -136,7 +136,7 @@ def contributed(task: str, found: "Contributions") -> Chart:
 
 
 def _shown(
-    name: str, raw: Any, explanation: "Explanation", answers: Mapping[str, str], processor: Processor
+    name: str, raw: Any, explanation: "Explanation", answers: Mapping[str, str], processor: "Processor"
 ) -> Shown:
     media = Media.model_validate(shown(processor, raw))
     divided = [

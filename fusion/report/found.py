@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusion.data.draw import choices
-from fusion.encoder import Processor
 from fusion.report.files import Media
 from fusion.report.media import shown
 from fusion.report.numbers import count
 from fusion.report.template import template, write
 
 if TYPE_CHECKING:
+    from fusion.encoder import Processor
     from fusion.search.index import Hit
 
 ROOM = 24 * 2**20
@@ -30,7 +30,7 @@ def render(
     name: str,
     query: Mapping[str, Any],
     found: Sequence[tuple["Hit", Mapping[str, Any]]],
-    processors: Mapping[str, Processor],
+    processors: Mapping[str, "Processor"],
     path: Path,
 ) -> Path:
     """Write the page of hits, the nearest first, each with its row of the source; return its path.
@@ -46,7 +46,7 @@ def render(
 
 
 def seen(
-    found: Sequence[tuple["Hit", Mapping[str, Any]]], processors: Mapping[str, Processor], room: int = ROOM
+    found: Sequence[tuple["Hit", Mapping[str, Any]]], processors: Mapping[str, "Processor"], room: int = ROOM
 ) -> list[Seen]:
     """Return hits with what is shown of their rows, as far as there is `room` for it, in characters."""
     rows = []
@@ -63,7 +63,7 @@ def seen(
     return rows
 
 
-def _media(processors: Mapping[str, Processor], modality: str, raw: Any) -> Media:
+def _media(processors: Mapping[str, "Processor"], modality: str, raw: Any) -> Media:
     return Media.model_validate(shown(processors[modality], raw))
 
 

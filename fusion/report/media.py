@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fusion.data import decode
-from fusion.encoder import Processor
 from fusion.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+    from fusion.encoder import Processor
 
 LARGEST, SMALLEST = 128, 64  # pixels of a thumbnail's longer side
 GAP = 2  # pixels between pictures that are side by side
@@ -31,7 +32,7 @@ class Described(TypedDict):
     data: str | list[list[float | None]]
 
 
-def shown(processor: Processor, raw: Any) -> Described:
+def shown(processor: "Processor", raw: Any) -> Described:
     """Return a sample of a modality as data, as its processor shows it."""
     given = processor.show(raw)
     return describe(given) if "text" in processor.takes else describe_file(given)
