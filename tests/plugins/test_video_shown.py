@@ -14,7 +14,7 @@ from PIL import Image
 
 from fusion import Registry
 from fusion.picks import shrink
-from fusion.recipe_file import read_recipe
+from fusion.recipe.file import read_recipe
 from fusion.report.media import Described, shown
 from fusion.training.preview import preview
 from tests.plugins.test_video import film
