@@ -88,6 +88,14 @@ class Processor(ABC):
         """
         return 1
 
+    def show(self, raw: Any) -> Any:
+        """Return what a page shows of a raw sample that can be read: a picture, a sound, a text, numbers.
+
+        Or a list of pictures, which are shown side by side. By default it is the sample as it is given, and
+        where it is the name of a file, what is in that.
+        """
+        return raw
+
     def pieces(self, sample: Any) -> Sequence[str]:
         """Return what the tokens of a decoded sample stand for, to be shown; empty where that is not known.
 

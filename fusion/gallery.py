@@ -1,6 +1,8 @@
 """Search among vectors that are kept in few bits: roughly through all, then exactly through the best."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +17,12 @@ from fusion.evaluation import parts
 from fusion.evaluation.ranges import read as read_ranges
 from fusion.quantization.product import multiply, steps
 from fusion.quantization.vectors import Ranges, decode, encode, signs
+from fusion.ties import BUDGET, CLOSE, best, products, ranked
 
 BLOCK = 1 << 16
 """Vectors of the gallery that are looked at together."""
 FEW = 32
 """Queries up to which they are turned over in memory, in place of the many codes."""
-BUDGET = 1 << 24
-"""Numbers that are held at once."""
 
 
 class Found(NamedTuple):
@@ -76,48 +77,83 @@ class Gallery:
         return replace(found[0], codes=codes, rows=rows)
 
     def search(
-        self, queries: Tensor, k: int, *, oversample: float = 4.0, vectors: Tensor | None = None
+        self,
+        queries: Tensor,
+        k: int,
+        *,
+        oversample: float = 4.0,
+        vectors: Tensor | None = None,
+        limit: float = torch.inf,
     ) -> Found:
         """Return the k items of the largest inner product with each of the queries (q, w).
 
         Of bytes and signs, `oversample` * k are found first, by products of bytes with the query in bytes,
         or by how many signs are the query's (Hamming distance), and then ordered by the query as it is: with
         what the codes stand for, or with the `vectors` (g, w) that they were made of, where those are at
-        hand. Floats are compared at once. Raises DataError where k or the width does not fit.
+        hand. Floats are compared at once. Of equal products the first are taken, and come first; one counts
+        no more than `limit`, such as 1 for cosines, beyond which rounding takes them. Raises DataError where
+        k or the width does not fit.
         """
         if queries.ndim != 2 or queries.shape[1] != self.width:
             raise DataError(f"queries are {tuple(queries.shape)}; the gallery needs (q, {self.width})")
         if not 0 < k <= len(self.codes):
             raise DataError(f"k is {k}; the gallery has {len(self.codes)} items, and 1 is the least")
-        rough = self.precision in ("int8", "binary")
-        most = min(len(self.codes), max(k, round(oversample * k))) if rough else k
+        most = min(len(self.codes), max(k, round(oversample * k))) if self._rough else k
         each = max(1, BUDGET // max(min(BLOCK, len(self.codes)), most * self.width))
         turns = [queries[start : start + each].float() for start in range(0, max(len(queries), 1), each)]
-        found = [self._search(some, k, most, rough, vectors) for some in turns]
+
+        def exactly(items: Tensor) -> Tensor:
+            if vectors is not None and self._rough:
+                return vectors[items].float()
+            return decode(self.codes[items], self.precision, self.width, self.ranges)
+
+        found = [self._search(some, k, most, exactly, limit) for some in turns]
         return Found(torch.cat([part.scores for part in found]), torch.cat([part.items for part in found]))
 
-    def _search(self, queries: Tensor, k: int, most: int, rough: bool, vectors: Tensor | None) -> Found:
-        best = self._first(queries, most)
-        if not rough:
-            return best
-        if vectors is None:
-            there = decode(self.codes[best.items], self.precision, self.width, self.ranges)
-        else:
-            there = vectors[best.items].float()  # (q, most, w)
-        scores, order = torch.einsum("qw,qcw->qc", queries, there).topk(k)
-        return Found(scores, best.items.gather(1, order))
+    @property
+    def _rough(self) -> bool:
+        """Whether the scores of codes are only near to what is wanted; they are whole numbers then."""
+        return self.precision in ("int8", "binary")
 
-    def _first(self, queries: Tensor, most: int) -> Found:
-        """Return the items that are best by the scores of the codes."""
-        asked = self._asked(queries)
-        scores, items = [], []
+    @cached_property
+    def _longest(self) -> Tensor:
+        lengths: Tensor = torch.linalg.vector_norm(self.codes, dim=1, dtype=torch.float32)
+        return lengths.max()
+
+    def _search(
+        self, queries: Tensor, k: int, most: int, exactly: Callable[[Tensor], Tensor], limit: float
+    ) -> Found:
+        asked, close = self._asked(queries), queries.new_zeros(len(queries), 1)
+        every = torch.arange(len(queries), device=queries.device)
+        if not self._rough:
+            close = CLOSE * self._longest * torch.linalg.vector_norm(queries, dim=1, keepdim=True)
+        tops: list[Tensor] = []
+        parts, equal = [], False
         for start in range(0, len(self.codes), BLOCK):
-            found = self._compared(asked, self.codes[start : start + BLOCK])
-            some, places = found.topk(min(most, found.shape[1]))
-            scores.append(some)
-            items.append(places + start)
-        best, order = torch.cat(scores, 1).topk(most)
-        return Found(best, torch.cat(items, 1).gather(1, order))
+            scores = self._compared(asked, self.codes[start : start + BLOCK])
+            some = scores.topk(min(most + 1, scores.shape[1]))
+            top = torch.cat([*tops, some.values], 1)
+            tops = [top.topk(min(most, top.shape[1])).values]  # of all blocks so far
+            floor = tops[0][:, -1:] - close
+            if some.values.shape[1] <= most or not bool((some.values[:, -1:] >= floor).any()):
+                parts.append((some.values, some.indices + start))
+                continue
+            equal = True  # or nearly so, and of these any may be left out
+            of, places = (scores >= floor).nonzero(as_tuple=True)
+            items = places + start
+            each = scores[of, places] if self._rough else products(queries, of, items, exactly, limit)
+            parts.append(best(each, of, items, len(queries), most))
+        found, items = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        if self._rough:
+            found, items = ranked(found, items, most)
+        elif not equal:
+            first = found.topk(min(most + 1, found.shape[1]))
+            if bool((first.values.diff(dim=1) < -close).all()):
+                return Found(first.values[:, :k].clamp(-limit, limit), items.gather(1, first.indices[:, :k]))
+        of = every.repeat_interleave(items.shape[1])
+        exact = products(queries, of, items.flatten(), exactly, limit).view_as(items)
+        found, items = ranked(exact, items, k)
+        return Found(found.float(), items)
 
     def _asked(self, queries: Tensor) -> Tensor:
         """Return queries as they are compared with codes."""

@@ -96,7 +96,7 @@ class Answers:
     def _near(self, row: Row) -> list[Near]:
         if self.index is None:
             return []
-        names, kinds = self.index.within(None), self.predictor.model.modalities
+        names, kinds = self.index.within(None), self.predictor.model.processors
         found = {name: find(self.predictor, self.index, row, MOST, [name])[0] for name in names}
         return [
             Near(name, seen([(hit, self.index.sample(hit)) for hit in hits], kinds))

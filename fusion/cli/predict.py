@@ -100,8 +100,9 @@ def command(
         if html is not None:
             from fusion.report.explained import render
 
+            words = {name: " ".join(said[name]) for name in tasks}
             with written(html):
-                render(recipe.name, row, explained, {name: " ".join(said[name]) for name in tasks}, html)
+                render(recipe.name, row, explained, words, predictor.model.processors, html)
     if as_json:
         print_json(answers if explained is None else _joined(answers, explained))
         return

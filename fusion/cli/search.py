@@ -62,7 +62,7 @@ def command(
         samples = [index.sample(hit) for hit in hits]
         with written(html):
             found = list(zip(hits, samples, strict=True))
-            render(predictor.recipe.name, row, found, predictor.model.modalities, html)
+            render(predictor.recipe.name, row, found, predictor.model.processors, html)
     if as_json:
         print_json(
             {"index": index.name, "within": index.within(within), "hits": [hit._asdict() for hit in hits]}

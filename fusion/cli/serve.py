@@ -43,7 +43,7 @@ NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
     default=30.0,
     show_default=True,
     type=click.FloatRange(0.01),
-    help="Seconds for a request (408, 504).",
+    help="Seconds for a request (408, 504), and until one comes.",
 )
 @megabytes_option("Megabytes of a request (413).")
 @click.option(

@@ -95,7 +95,13 @@ def evaluate(
             metrics |= {f"source/{name}/{key}": value for key, value in told.items()}
     metrics |= strangers.metrics(len(model.tasks) > 1)
     details = showcase.details(
-        recipe, kept.whole, every.confusion, every.contributed.by_answer(), list(sources.values()), metrics
+        recipe,
+        kept.whole,
+        every.confusion,
+        every.contributed.by_answer(),
+        list(sources.values()),
+        metrics,
+        model.processors,
     )
     details["calibration"] = {
         answered: {kind.rstrip("/"): trust.details() for kind, trust in kinds.items()}

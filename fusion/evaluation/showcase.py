@@ -8,9 +8,10 @@ from torch import Tensor
 
 from fusion.batch import Source
 from fusion.data.draw import choices
+from fusion.encoder import Processor
 from fusion.evaluation.kept import Kept
 from fusion.recipe.schema import Recipe
-from fusion.report.media import Described, describe_file
+from fusion.report.media import Described, shown
 
 POINTS = 200
 PAIRS, QUERIES, RESULTS = 4, 3, 3
@@ -23,6 +24,7 @@ def details(
     contributed: Mapping[str, Any],
     sources: Sequence[Source],
     metrics: Mapping[str, Any],
+    processors: Mapping[str, Processor],
 ) -> dict[str, Any]:
     """Return evaluation.json: plain data from which the report is drawn.
 
@@ -35,7 +37,7 @@ def details(
         "confusion": {given.partition("/")[0]: counts.tolist() for given, counts in confusion.items()},
         "contributions": contributed,
         "map": _map(kept, recipe.modalities),
-        "examples": _examples(recipe, kept, sources, metrics),
+        "examples": _examples(recipe, kept, sources, metrics, processors),
     }
 
 
@@ -62,7 +64,11 @@ def _map(kept: Kept, modalities: Sequence[str]) -> dict[str, dict[str, list[Any]
 
 
 def _examples(
-    recipe: Recipe, kept: Kept, sources: Sequence[Source], metrics: Mapping[str, Any]
+    recipe: Recipe,
+    kept: Kept,
+    sources: Sequence[Source],
+    metrics: Mapping[str, Any],
+    processors: Mapping[str, Processor],
 ) -> list[dict[str, Any]]:
     """The first results of a few queries, for pairs that never met in training before the others."""
     pairs = [
@@ -85,9 +91,9 @@ def _examples(
                 if content in seen:
                     continue
                 seen |= {content} - {0}
-                media = _media(kept, found, gallery, sources)
+                media = _media(kept, found, gallery, sources, processors)
                 results.append({"media": media, "label": known[found], "score": similarity[found].item()})
-            media = _media(kept, index, query, sources)
+            media = _media(kept, index, query, sources, processors)
             examples.append(
                 {
                     "pair": f"{query}->{gallery}",
@@ -112,7 +118,9 @@ def _known(labels: Tensor) -> list[int | None]:
     return [None if label == -100 else label for label in labels.tolist()]
 
 
-def _media(kept: Kept, index: int, modality: str, sources: Sequence[Source]) -> Described:
+def _media(
+    kept: Kept, index: int, modality: str, sources: Sequence[Source], processors: Mapping[str, Processor]
+) -> Described:
     source, row = kept.place[:, kept.at[modality][index]].tolist()
     [raw, *_] = choices(sources[source][row], [modality])[modality]
-    return describe_file(raw)
+    return shown(processors[modality], raw)

@@ -10,13 +10,14 @@ from fusion.report.charts import Bar, bars
 from fusion.report.figures import Chart
 from fusion.report.files import Media
 from fusion.report.headline import Figure
-from fusion.report.media import describe_file
+from fusion.report.media import shown
 from fusion.report.numbers import NOTHING, count, plain
 from fusion.report.overlay import AGAINST, FOR, overlay, scaled
 from fusion.report.tables import Table
 from fusion.report.template import template, write
 
 if TYPE_CHECKING:
+    from fusion.encoder import Processor
     from fusion.explain.attribution import Attribution
     from fusion.explain.contributions import Contributions
     from fusion.explain.explain import Explanation
@@ -71,7 +72,12 @@ def told(explanation: "Explanation", answers: Mapping[str, str]) -> list[Table]:
 
 
 def render(
-    name: str, row: Mapping[str, Any], explanation: "Explanation", answers: Mapping[str, str], path: Path
+    name: str,
+    row: Mapping[str, Any],
+    explanation: "Explanation",
+    answers: Mapping[str, str],
+    processors: Mapping[str, "Processor"],
+    path: Path,
 ) -> Path:
     """Write the page of an explained row and return its path."""
     charts = [
@@ -85,7 +91,8 @@ def render(
         charts=charts,
         tables=told(explanation._replace(nearest={}), answers),
         shown=[
-            _shown(modality, row[modality], explanation, answers) for modality in _modalities(explanation)
+            _shown(modality, row[modality], explanation, answers, processors[modality])
+            for modality in _modalities(explanation)
         ],
     )
     return write(path, page)
@@ -128,8 +135,10 @@ def contributed(task: str, found: "Contributions") -> Chart:
     return Chart(task, drawing, f"{note}score with all.")
 
 
-def _shown(name: str, raw: Any, explanation: "Explanation", answers: Mapping[str, str]) -> Shown:
-    media = Media.model_validate(describe_file(raw))
+def _shown(
+    name: str, raw: Any, explanation: "Explanation", answers: Mapping[str, str], processor: "Processor"
+) -> Shown:
+    media = Media.model_validate(shown(processor, raw))
     divided = [
         _divided(f"What speaks for {task}: {answers[task]}", name, parts[name], media.kind == "audio")
         for task, parts in explanation.attributions.items()
@@ -137,7 +146,7 @@ def _shown(name: str, raw: Any, explanation: "Explanation", answers: Mapping[str
     ]
     near = [
         (
-            Media.model_validate(describe_file(one.sample)),
+            Media.model_validate(shown(processor, one.sample)),
             f"{one.source}, row {count(one.row)}; cosine {one.similarity:.3f}"
             + (f"; {count(one.rows)} rows alike" if one.rows > 1 else ""),
         )

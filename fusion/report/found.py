@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fusion.data.draw import choices
 from fusion.report.files import Media
-from fusion.report.media import describe_file
+from fusion.report.media import shown
 from fusion.report.numbers import count
 from fusion.report.template import template, write
 
 if TYPE_CHECKING:
+    from fusion.encoder import Processor
     from fusion.search.index import Hit
 
 ROOM = 24 * 2**20
@@ -29,35 +30,41 @@ def render(
     name: str,
     query: Mapping[str, Any],
     found: Sequence[tuple["Hit", Mapping[str, Any]]],
-    modalities: Sequence[str],
+    processors: Mapping[str, "Processor"],
     path: Path,
 ) -> Path:
     """Write the page of hits, the nearest first, each with its row of the source; return its path.
 
-    A hit is shown by the one of `modalities` that it was found by, and one of fused vectors by all of them.
+    A hit is shown by the modality that it was found by, and one of fused vectors by all of them.
     """
-    asked = [(modality, Media.model_validate(describe_file(raw))) for modality, raw in query.items()]
+    asked = [
+        (modality, Media.model_validate(shown(processors[modality], raw))) for modality, raw in query.items()
+    ]
     room = ROOM - sum(map(_size, (media for _, media in asked)))
-    rows = seen(found, modalities, room)
+    rows = seen(found, processors, room)
     return write(path, template("found.html").render(name=name, asked=asked, found=rows))
 
 
 def seen(
-    found: Sequence[tuple["Hit", Mapping[str, Any]]], modalities: Sequence[str], room: int = ROOM
+    found: Sequence[tuple["Hit", Mapping[str, Any]]], processors: Mapping[str, "Processor"], room: int = ROOM
 ) -> list[Seen]:
     """Return hits with what is shown of their rows, as far as there is `room` for it, in characters."""
     rows = []
     for number, (hit, row) in enumerate(found, 1):
-        shown = [hit.modality] if hit.modality in modalities else modalities
+        kinds = [hit.modality] if hit.modality in processors else list(processors)
         media = [
-            (modality, Media.model_validate(describe_file(some[0])))
-            for modality, some in choices(row, shown).items()
+            (modality, _media(processors, modality, some[0]))
+            for modality, some in choices(row, kinds).items()
         ]
         room -= sum(_size(one) for _, one in media)
         note = f"{hit.source}, row {count(hit.row)}; cosine {hit.score:.3f}"
         title = f"{number}. {hit.label}" if hit.label else f"{number}."
         rows.append(Seen(title, note, media if room >= 0 else []))
     return rows
+
+
+def _media(processors: Mapping[str, "Processor"], modality: str, raw: Any) -> Media:
+    return Media.model_validate(shown(processors[modality], raw))
 
 
 def _size(media: Media) -> int:

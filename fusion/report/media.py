@@ -4,8 +4,9 @@ import base64
 import io
 import os
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,13 @@ import numpy.typing as npt
 from fusion.data import decode
 from fusion.errors import DataError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from fusion.encoder import Processor
+
 LARGEST, SMALLEST = 128, 64  # pixels of a thumbnail's longer side
+GAP = 2  # pixels between pictures that are side by side
 SECONDS, RATE = 5.0, 16_000  # of a sound; more would make a page of hundreds of samples heavy
 CHARACTERS, POINTS, CHANNELS = 200, 100, 8
 
@@ -25,12 +32,18 @@ class Described(TypedDict):
     data: str | list[list[float | None]]
 
 
+def shown(processor: "Processor", raw: Any) -> Described:
+    """Return a sample of a modality as data, as its processor shows it."""
+    given = processor.show(raw)
+    return describe(given) if "text" in processor.takes else describe_file(given)
+
+
 def describe(raw: Any) -> Described:
     """Return a sample as data that JSON can hold; one that cannot be shown is told in a few words.
 
     str and Path are texts; bytes are an image or else a sound; a pair (waveform, rate) is a sound; PIL
-    images, arrays of uint8 and (h, w, 3|4) arrays of floats are images; other arrays of floats, (time,)
-    or (time, channels), are series.
+    images, arrays of uint8 and (h, w, 3|4) arrays of floats are images, and a list of images is one of all,
+    side by side; other arrays of floats, (time,) or (time, channels), are series.
     """
     from PIL.Image import Image
 
@@ -41,6 +54,8 @@ def describe(raw: Any) -> Described:
             return _image(raw) or _sound(raw, RATE) or _other(raw)
         case Image():
             return _image(raw) or _other(raw)
+        case list() if raw and all(isinstance(one, Image | np.ndarray) for one in raw):
+            return _strip(raw) or _other(raw)
         case (np.ndarray(), int() | float() | np.integer() as rate):
             return _sound((raw[0], int(rate)), min(int(rate), RATE)) or _other(raw)
         case np.ndarray() if raw.size and np.issubdtype(raw.dtype, np.floating) and raw.ndim in (1, 2):
@@ -68,16 +83,36 @@ def _image(raw: Any) -> Described | None:
     except DataError:
         return None
     longer = max(picture.size)
-    shrunk = longer > LARGEST
-    if shrunk:
+    if longer > LARGEST:
         picture.thumbnail((LARGEST, LARGEST))
     elif longer < SMALLEST:
         times = -(-SMALLEST // longer)
         picture = picture.resize((picture.width * times, picture.height * times), Resampling.NEAREST)
+    return _drawn(picture, exact=longer <= LARGEST)
+
+
+def _strip(raw: Sequence[Any]) -> Described | None:
+    """Return pictures side by side, each as high as the smallest thumbnail."""
+    from PIL import Image
+
+    try:
+        pictures = [decode.image(one) for one in raw]
+    except DataError:
+        return None
+    small = [one.resize((max(1, round(one.width * SMALLEST / one.height)), SMALLEST)) for one in pictures]
+    strip = Image.new("RGB", (sum(one.width + GAP for one in small) - GAP, SMALLEST), "white")
+    left = 0
+    for one in small:
+        strip.paste(one, (left, 0))
+        left += one.width + GAP
+    return _drawn(strip, exact=False)
+
+
+def _drawn(picture: "Picture", exact: bool) -> Described:
+    """Return a picture as a file: a photograph made small is a JPEG; one shown pixel by pixel stays exact."""
     file = io.BytesIO()
-    # a photograph made small is a JPEG; what is shown pixel by pixel stays exact
-    picture.save(file, **({"format": "JPEG", "quality": 85} if shrunk else {"format": "PNG"}))
-    return {"kind": "image", "data": uri("image/jpeg" if shrunk else "image/png", file.getvalue())}
+    picture.save(file, **({"format": "PNG"} if exact else {"format": "JPEG", "quality": 85}))
+    return {"kind": "image", "data": uri("image/png" if exact else "image/jpeg", file.getvalue())}
 
 
 def _sound(raw: Any, rate: int) -> Described | None:

@@ -140,7 +140,7 @@ class Index:
         part, held = self.parts[modality], self.record.modalities[modality]
         scores, items = self._structure(modality).search(queries, min(k, len(part.rows)), held.effort)
         some = items.clamp(min=0)  # -1 where fewer were found
-        columns = (scores.clamp(-1, 1).tolist(), items.tolist(), part.rows[some].tolist())
+        columns = (scores.tolist(), items.tolist(), part.rows[some].tolist())
         return [
             [
                 Hit(score, modality, row, self.record.source, label)

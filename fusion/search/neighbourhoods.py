@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fusion.errors import RunError
 from fusion.gallery import Found
-from fusion.search.structure import Structure, expect
+from fusion.search.structure import Structure, expect, settled
+from fusion.ties import CLOSE
 
 NEIGHBOURS, CONSTRUCTION = 16, 80
 """Of a vector in the graph, twice as many at its ground; and how many are looked at to choose them."""
@@ -65,17 +66,29 @@ class Lists(_ByFaiss):
         self.index = faiss.IndexIVFFlat(self.ground, width, len(centres), faiss.METRIC_INNER_PRODUCT)
         given, where = np.ascontiguousarray(vectors.numpy()), places.numpy().astype(np.int64)
         self.index.add_core(count, faiss.swig_ptr(given), None, faiss.swig_ptr(where))
-        self.how = faiss.SearchParametersIVF
+        self.how, self.vectors = faiss.SearchParametersIVF, vectors
 
     def search(self, queries: Tensor, k: int, effort: int) -> Found:
-        probes = min(effort, self.index.nlist)
-        return _found(self.index.search(queries.numpy(), k, params=self.how(nprobe=probes)))
+        how = self.how(nprobe=min(effort, self.index.nlist))
+        asked, most = queries.numpy(), min(k + 1, len(self.vectors))
+        scores, items = map(torch.from_numpy, self.index.search(asked, most, params=how))
+        if bool((scores.diff(dim=1) < -CLOSE).all()):
+            return Found(scores[:, :k].clamp(-1, 1), items[:, :k])
+        floors = scores[:, k - 1] - CLOSE
+        many = (scores[:, k:] >= floors[:, None]).any(1)  # faiss leaves out any of those that are equal
+        of, places = (scores >= floors.masked_fill(many, torch.inf)[:, None]).nonzero(as_tuple=True)
+        pairs = [(of, items[of, places])]
+        for query in many.nonzero().flatten().tolist():
+            _, _, near = self.index.range_search(asked[query, None], float(floors[query]), params=how)
+            pairs.append((torch.full((len(near),), query), torch.from_numpy(near)))
+        of, items = map(torch.cat, zip(*pairs, strict=True))
+        return settled(queries, of, items, self.vectors, k)
 
 
 class Graph(_ByFaiss):
     """Vectors in a graph of near ones, in layers; a query keeps the `effort` nearest as it goes along.
 
-    HNSW (Malkov and Yashunin 2018).
+    HNSW (Malkov and Yashunin 2018). Of equal ones the first are those of all that it came to keep.
     """
 
     efforts = (16, 32, 64, 128, 256, 512)
@@ -112,10 +125,16 @@ class Graph(_ByFaiss):
         graph.entry_point, graph.max_level = int(kept["first"]), int(levels.max()) - 1
         self.index.storage.add(vectors.numpy())
         self.index.ntotal = count
-        self.how = faiss.SearchParametersHNSW
+        self.how, self.vectors = faiss.SearchParametersHNSW, vectors
 
     def search(self, queries: Tensor, k: int, effort: int) -> Found:
-        return _found(self.index.search(queries.numpy(), k, params=self.how(efSearch=max(effort, k))))
+        most = min(max(effort, k), len(self.vectors))
+        asked = self.index.search(queries.numpy(), most, params=self.how(efSearch=max(effort, k)))
+        scores, items = map(torch.from_numpy, asked)
+        if bool((scores[:, : k + 1].diff(dim=1) < -CLOSE).all()):
+            return Found(scores[:, :k].clamp(-1, 1), items[:, :k])
+        of, places = (scores >= scores[:, k - 1, None] - CLOSE).nonzero(as_tuple=True)
+        return settled(queries, of, items[of, places], self.vectors, k)
 
 
 def library() -> Any:
@@ -148,8 +167,3 @@ def _leads_nowhere_else(levels: Any, near: Any, first: int, room: Any) -> bool:
         if (levels[some[some >= 0]] <= layer).any():
             return False
     return True
-
-
-def _found(found: tuple[Any, Any]) -> Found:
-    scores, items = found
-    return Found(torch.from_numpy(scores), torch.from_numpy(items))

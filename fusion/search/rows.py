@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fusion.data.order import Ints
-
+Ints = npt.NDArray[np.int64]
 FORM = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 """Of a range, whose numbers 64 bits hold."""
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from fusion.errors import RunError
 from fusion.gallery import Found, Gallery
 from fusion.quantization.vectors import Ranges
+from fusion.ties import best, products
 
 NEAREST, GOAL = 10, 0.99
 """How many of the nearest are to be found, and which share of them, by the effort that is chosen."""
@@ -44,7 +45,10 @@ class Structure(ABC):
 
     @abstractmethod
     def search(self, queries: Tensor, k: int, effort: int) -> Found:
-        """Return the nearest k, at most n, of q queries (q, w) by inner product; items are -1 for none."""
+        """Return the nearest k, at most n, of q queries (q, w) of unit length by cosine.
+
+        Of equal ones the first are taken, and come first. Items are -1 for none.
+        """
 
 
 class Exact(Structure):
@@ -61,7 +65,7 @@ class Exact(Structure):
         self.gallery = Gallery.of(vectors)
 
     def search(self, queries: Tensor, k: int, effort: int) -> Found:
-        return self.gallery.search(queries, k)
+        return self.gallery.search(queries, k, limit=1)
 
 
 class Int8(Structure):
@@ -84,7 +88,14 @@ class Int8(Structure):
         self.vectors = vectors
 
     def search(self, queries: Tensor, k: int, effort: int) -> Found:
-        return self.gallery.search(queries, k, oversample=effort, vectors=self.vectors)
+        return self.gallery.search(queries, k, oversample=effort, vectors=self.vectors, limit=1)
+
+
+def settled(queries: Tensor, of: Tensor, items: Tensor, vectors: Tensor, k: int) -> Found:
+    """Return the nearest k of pairs of a query and an item, (m,) each; of equal ones the first."""
+    scores = products(queries, of, items, lambda some: vectors[some], limit=1)
+    scores, items = best(scores, of, items, len(queries), k)
+    return Found(scores.float(), items)
 
 
 def expect(kept: Mapping[str, Tensor], forms: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> None:

@@ -116,8 +116,8 @@ def update(
         segments = before.parts.segments if before else []
         there = before.parts.rows(FUSED).numpy() if before and before.parts else every[:0]
         taken = every[~out]
-        kept = np.setdiff1d(np.intersect1d(there, taken), taken[add.holds(taken)])
-        fresh = np.setdiff1d(taken, kept)
+        kept = np.intersect1d(there, taken[~add.holds(taken)], assume_unique=True)
+        fresh = np.setdiff1d(taken, kept, assume_unique=True)
         done = Embedded(0, [], 0, 0)
         stage = place / f".{_digest(wanted, fresh)}.partial"
         if len(fresh):
@@ -148,7 +148,14 @@ def update(
             (place / signature_of(records.RECORD)).unlink(missing_ok=True)  # it is of what is no longer so
             records.write(place, after)
         _clear(place, after)
-        return Updated(place, after, added, len(np.setdiff1d(there, taken)), len(kept) + added, done.bad)
+        return Updated(
+            place,
+            after,
+            added,
+            len(np.setdiff1d(there, taken, assume_unique=True)),
+            len(kept) + added,
+            done.bad,
+        )
 
 
 def _expect_same(name: str, place: Path, before: Record, wanted: Record) -> None:

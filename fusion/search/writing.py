@@ -31,10 +31,10 @@ def extend(
 
     Only what is not in a segment that lasts is written.
     """
-    cut = [
-        one._replace(rows=Rows.of(np.intersect1d(one.parts[FUSED].rows[one.taken(FUSED)].numpy(), kept)))
-        for one in segments
-    ]
+    cut = []
+    for one in segments:
+        rows = one.parts[FUSED].rows[one.taken(FUSED)].numpy()
+        cut.append(one._replace(rows=Rows.of(np.intersect1d(rows, kept, assume_unique=True))))
     added = new[FUSED].rows.numpy() if new else kept[:0]
     stay = lasting(cut, len(added))
     stays = [one.model_copy(update={"rows": str(cut[at].rows)}) for at, one in enumerate(written[:stay])]
@@ -46,8 +46,8 @@ def extend(
         part = merged.part(modality)
         digests[modality] = parts.write(place, part._asdict())
         held[modality] = parts.read(place / file_of(digests[modality]), part.vectors.shape[1])
-    rows = Rows.of(held[FUSED].rows.numpy())
-    return [*cut[:stay], Segment(rows, held)], [*stays, Written(rows=str(rows), files=digests)]
+    whole = Segment(Rows.of(held[FUSED].rows.numpy()), held)
+    return [*cut[:stay], whole], [*stays, Written(rows=str(whole.rows), files=digests)]
 
 
 def measure(place: Path, merged: Merged, kind: Kind) -> dict[str, Held]:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from fusion.errors import RunError
 from fusion.serve.hosts import Hosts
+from fusion.serve.timely import within
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -36,10 +37,12 @@ def serve(
 ) -> None:
     """Answer by an ASGI application until SIGTERM or Ctrl-C, and then what was begun for so many seconds.
 
-    It is asked by an address, as localhost, or by one of `names`.
+    It is asked by an address, as localhost, or by one of `names`. A connection on which no request comes in
+    so many seconds is closed.
     """
     config = uvicorn.Config(
         Hosts(app, names),
+        http=within(seconds),
         ws="none",
         log_config=None,
         access_log=False,

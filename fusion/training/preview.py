@@ -16,7 +16,8 @@ from fusion.errors import DataError
 from fusion.fitted import fitted
 from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
-from fusion.report.media import Described, describe
+from fusion.report.media import Described
+from fusion.report.media import shown as described
 
 SHOWN = 6  # rows of a source to look at
 EPOCHS = 3  # in which each is varied
@@ -83,7 +84,7 @@ def _look(
             if len(shown) < SHOWN:
                 turns = [Turn(draw.seed, epoch, number, place) for epoch in range(EPOCHS)]
                 epochs = [draw(row, tuple(collator.processors), turn, other).varied for turn in turns]
-                shown.append(_show(place, row, one, epochs, draw, label))
+                shown.append(_show(place, row, one, epochs, draw, collator, label))
         except (DataError, OSError) as error:
             bad.append(BadRow(path, place, str(error)))
         else:
@@ -113,13 +114,25 @@ def _reading(
     return places, source.__getitem__, lambda n: source[n % len(source)]
 
 
-def _show(place: int, row: Row, one: Sample, epochs: list[dict[str, Any]], draw: Draw, label: str) -> Shown:
-    given = choices(row, tuple(one.decoded))
+def _show(
+    place: int,
+    row: Row,
+    one: Sample,
+    epochs: list[dict[str, Any]],
+    draw: Draw,
+    collator: Collator,
+    label: str,
+) -> Shown:
+    given, processors = choices(row, tuple(one.decoded)), collator.processors
     return Shown(
         place,
         _class(one, label),
-        {name: [describe(raw) for raw in some] for name, some in given.items()},
-        {name: [describe(varied[name]) for varied in epochs] for name in given if name in draw.augmentations},
+        {name: [described(processors[name], raw) for raw in some] for name, some in given.items()},
+        {
+            name: [described(processors[name], varied[name]) for varied in epochs]
+            for name in given
+            if name in draw.augmentations
+        },
     )
 
 

@@ -9,7 +9,7 @@ from fusion_scratch.text import Layer
 from pydantic import Field
 from torch import Tensor, nn
 
-from fusion import Encoder, Encoding, Processor, Signal
+from fusion import Encoder, Encoding, Processor, Signal, decode
 from fusion_video.reading import frames as frames_of
 
 EACH, ALL = "frame/", "frames/"
@@ -49,6 +49,10 @@ class VideoProcessor(Processor):
             own = there if signal.real is None else there & signal.real.unflatten(0, real.shape)
             found[f"{EACH}{name}"] = signal._replace(real=own, axis=signal.axis + 1)
         return found
+
+    def show(self, raw: object) -> list[Any]:
+        """Return the frames that are read, as pictures."""
+        return [decode.image(frame) for frame in frames_of(raw, self.count)]
 
     def count_tokens(self, sample: list[Any]) -> int:
         return len(sample)

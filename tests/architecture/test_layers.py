@@ -18,6 +18,7 @@ FILES = sorted((ROOT / "fusion").rglob("*.py"))
 LAYERS = [
     ["errors"],
     ["component", "sharing", "division", "files", "launch", "peek", "attention", "noise"],
+    ["ties", "search.rows"],
     ["quantization", "hookspecs", "recipe.problems", "recipe.picks", "recipe.text", "manifest", "tensors"],
     ["builtin", "recipe", "options"],
     ["registry", "signature"],

@@ -9,6 +9,7 @@ from PIL import Image
 
 from fusion.evaluation.kept import Kept
 from fusion.evaluation.showcase import _media
+from tests.report.test_found import PROCESSORS
 
 AT = {"image": torch.tensor([0]), "text": torch.tensor([0])}
 ONE = Kept({}, {}, AT, torch.tensor([-100]), torch.zeros(2, 1, dtype=torch.long))
@@ -18,7 +19,7 @@ ONE = Kept({}, {}, AT, torch.tensor([-100]), torch.zeros(2, 1, dtype=torch.long)
 def test_the_path_of_a_photo_is_shown_as_the_photo(tmp_path: Path, kind: type) -> None:
     Image.new("CMYK", (90, 70)).save(tmp_path / "photo.jpg")
     row: Any = {"image": kind(tmp_path / "photo.jpg")}
-    shown = _media(ONE, 0, "image", [[row]])
+    shown = _media(ONE, 0, "image", [[row]], PROCESSORS)
     assert shown["kind"] == "image"
     assert str(shown["data"]).startswith("data:image/")
 
@@ -26,4 +27,4 @@ def test_the_path_of_a_photo_is_shown_as_the_photo(tmp_path: Path, kind: type) -
 def test_a_text_and_a_file_that_is_no_photo_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("notes", "utf-8")
     for text in ("a red circle " * 15, str(tmp_path / "notes.txt")):
-        assert _media(ONE, 0, "text", [[{"text": text}]]) == {"kind": "text", "data": text}
+        assert _media(ONE, 0, "text", [[{"text": text}]], PROCESSORS) == {"kind": "text", "data": text}

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from fusion.report.media import describe
+from fusion import Processor
+from fusion.report.media import describe, shown
 
 
 def decoded(uri: str, kind: str) -> io.BytesIO:
@@ -126,3 +127,37 @@ def test_what_is_not_finite_in_a_series_is_a_gap_that_json_can_hold():
 )
 def test_what_cannot_be_shown_is_told_in_a_few_words(raw, told):
     assert describe(raw) == {"kind": "other", "data": told}
+
+
+def test_a_list_of_pictures_is_one_of_all_side_by_side() -> None:
+    """Each is 64 pixels high: 64, 128 and 32 wide with two gaps of 2."""
+    sizes = {(16, 16): (200, 0, 0), (256, 128): (0, 200, 0), (50, 100): (0, 0, 200)}
+    described = describe([Image.new("RGB", size, colour) for size, colour in sizes.items()])
+    strip = Image.open(decoded(described["data"], "image/jpeg"))
+    assert strip.size == (64 + 2 + 128 + 2 + 32, 64)
+    for place, wanted in zip((32, 130, 212), sizes.values(), strict=True):
+        assert np.abs(np.subtract(strip.getpixel((place, 32)), wanted)).max() < 10
+    assert describe([np.zeros((2, 2, 2, 2, 2), np.uint8)])["kind"] == "other"
+
+
+def test_a_processor_says_how_a_sample_is_shown(tmp_path: Path) -> None:
+    class Shouted(Processor):
+        takes = ("text",)
+
+        def decode(self, raw: object) -> object:
+            return raw
+
+        def show(self, raw: object) -> object:
+            return str(raw).upper()
+
+    class Plain(Shouted):
+        takes = ("bytes",)
+
+        def show(self, raw: object) -> object:
+            return Processor.show(self, raw)
+
+    assert shown(Shouted(), "seven") == {"kind": "text", "data": "SEVEN"}
+    photo = tmp_path / "PHOTO.PNG"
+    Image.new("RGB", (90, 70)).save(photo)
+    assert shown(Plain(), str(photo))["kind"] == "image"
+    assert shown(Shouted(), str(photo))["kind"] == "text"  # a text is no name of a file
