@@ -230,7 +230,7 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
 def test_a_kill_between_manifest_and_page_leaves_the_page_to_resume(
     batch: Any, whole: Run, recipe: Make, registry: Registry, tmp_path: Path
 ) -> None:
-    out = shutil.copytree(whole.folder, tmp_path / "run")
+    out = shutil.copytree(whole.folder, tmp_path / whole.folder.name)  # which the page has
     page = Run(out).report.read_bytes()
     Run(out).report.unlink()
     with pytest.raises(RunError, match=r"started with another recipe; these keys differ: train\.seed"):
