@@ -178,4 +178,5 @@ def _plain_errors() -> Iterator[None]:
             warnings.simplefilter("ignore")  # it warns of what is done with its own types
             yield
     except CheckpointException as error:
-        raise CheckpointError("; ".join(str(failed[0]) for failed in error.failures.values())) from error
+        told = dict.fromkeys(str(failed[0]) for failed in error.failures.values())
+        raise CheckpointError("; ".join(told)) from error
