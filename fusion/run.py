@@ -151,25 +151,35 @@ def reopen(name: str, recipe: Recipe, out: Path | None) -> Run:
     saves memory and changes no number. Raises RunError.
     """
     run = resumable(name, out)
+    expect_same(run, recipe)
+    _write_recipe(run.folder, recipe)
+    return Run(run.folder)
+
+
+def expect_same(run: Run, recipe: Recipe) -> None:
+    """Raise RunError where a run was started with another recipe than one that it can go on with."""
     free = re.compile(r"evaluate\..*|train\.(memory_gb|track)|encoders\.[^.]*\.tune\.recompute")
     changed = [key for key in differences(recipe, run.recipe) if not free.fullmatch(key)]
     if changed:
         raise RunError(
             f"{run.folder} was started with another recipe; these keys differ: {', '.join(changed)}"
         )
-    _write_recipe(run.folder, recipe)
-    return Run(run.folder)
 
 
 def resumable(name: str, out: Path | None) -> Run:
     """Return the run that can go on: `out`, or the newest of runs/NAME. Raises RunError."""
+    run = started(name, out)
+    if run.finished:
+        raise RunError(f"{run.folder} is finished; nothing is left to resume")
+    return run
+
+
+def started(name: str, out: Path | None) -> Run:
+    """Return the run that is meant: `out`, or the newest of runs/NAME. Raises RunError."""
     folder = out or _newest(name)
     if folder is None:
         raise RunError(f"nothing to resume: there is no {RUNS / name}")
-    run = Run(folder)
-    if run.finished:
-        raise RunError(f"{folder} is finished; nothing is left to resume")
-    return run
+    return Run(folder)
 
 
 def _write_recipe(folder: Path, recipe: Recipe) -> None:

@@ -183,6 +183,16 @@ def load(dataset: Dataset[Item], indices: Sequence[int], workers: int) -> Iterat
         yield loaded
 
 
+def worker_killed(error: BaseException) -> DataError | None:
+    """Return what to raise for torch's error that a worker is no more, which comes wherever one is."""
+    if not str(error).startswith("DataLoader worker (pid"):
+        return None
+    return DataError(
+        f"a process that reads rows was killed ({error}), as a rule for want of memory; lower train.workers, "
+        "and go on with --resume"
+    )
+
+
 class _Carried(Dataset[Item | FusionError]):
     """Hands an error over as an item: a DataLoader would wrap its message in the worker's traceback."""
 

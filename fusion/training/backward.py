@@ -34,13 +34,14 @@ class Backward:
     @property
     def doubts(self) -> list[str]:
         """What may not be meant: where the gradient is not that of the whole batch."""
-        micro = self.train.micro_batch
-        if micro is None or micro >= self.rows:
+        rows = min(self.train.micro_batch or self.rows, self.rows)
+        if rows == self.train.rows:
             return []
+        whose = "train.micro_batch" if rows < self.rows else "those of one process"
         self.model.train()
         return [
-            f"encoders.{name}: BatchNorm takes the statistics of {micro} rows (train.micro_batch), not of a "
-            f"batch of {self.rows}; what is encoded depends on how the batch is cut"
+            f"encoders.{name}: BatchNorm takes the statistics of {rows} rows ({whose}), not of a batch of "
+            f"{self.train.rows}; what is encoded depends on how the batch is cut"
             for name, encoder in self.model.encoders.items()
             if counting(encoder)
         ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ from accelerate.utils import broadcast_object_list
 from fusion.data import lines as jsonl
 from fusion.errors import DataError, Problem, RecipeError, unknown
 from fusion.evaluation.evaluate import evaluate
-from fusion.model import Model
 from fusion.recipe.schema import Recipe
 from fusion.registry import Registry
 from fusion.run import Run
@@ -20,6 +19,9 @@ from fusion.training import checkpoint
 from fusion.training.checkpoint import Best
 from fusion.training.gather import share_buffers
 from fusion.training.progress import Progress
+from fusion.training.sharding import Sharded
+from fusion.training.whole import Whole
+from fusion.training.zero import Zero
 
 
 def leading(scores: Mapping[int, float], sign: int, until: int) -> int | None:
@@ -38,13 +40,13 @@ class Selection:
         self,
         recipe: Recipe,
         run: Run,
-        model: Model,
+        held: Whole | Sharded | Zero,
         registry: Registry,
         accelerator: Accelerator,
         progress: Progress,
     ) -> None:
         self.given, self.run, self.progress = recipe, run, progress
-        self.model, self.registry, self.accelerator = model, registry, accelerator
+        self.held, self.registry, self.accelerator = held, registry, accelerator
         by = recipe.best.by or ""
         self.metric, self.sign = by.removeprefix("-"), -1 if by.startswith("-") else 1
         rows = recipe.evaluate.model_copy(
@@ -83,22 +85,22 @@ class Selection:
             jsonl.append(self.path, [{"step": done, "score": score}])
             best = leading(self.scores, self.sign, done)
             self.progress.say(f"step {done}: {self.metric} {score:.4f}, the best is that of step {best}")
-        self.model.train()
+        self.held.model.train()
         return time.monotonic() - began
 
     def best(self) -> Best:
         """Return what tells the best step up to one, as it is known now; the main process calls it."""
         return partial(leading, dict(self.scores), self.sign)
 
-    def take(self) -> dict[str, Any]:
-        """Give the model the weights of the best checkpoint, on all ranks; return what the metrics tell."""
+    def take(self, put_back: Callable[[int], None]) -> dict[str, Any]:
+        """Let the model have the weights of the best step, on all ranks; return what the metrics tell."""
         chosen = [leading(self.scores, self.sign, self.given.train.steps)]
         if self.accelerator.num_processes > 1:
             broadcast_object_list(chosen)
         [best] = chosen
         if best is None:
             return {}
-        self.model.load_state_dict(checkpoint.load(checkpoint.place(self.run.checkpoints, best)).model)
+        put_back(best)
         return {"train/best_step": best, "train/best_score": self.scores.get(best)}
 
     def _take_up(self, done: int) -> bool:
@@ -121,9 +123,10 @@ class Selection:
     def _measure(self) -> float:
         """Return the metric on the main process, NaN on the others."""
         if self.accelerator.num_processes > 1:
-            share_buffers(self.model)
+            share_buffers(self.held.model)
         try:
-            metrics = evaluate(self.model, self.recipe, self.registry, self.accelerator, {}).metrics
+            model = self.held.gathered()
+            metrics = evaluate(model, self.recipe, self.registry, self.accelerator, {}).metrics
         except DataError as error:
             raise DataError(f"{error} (of the sources of `best`)") from error
         if not self.accelerator.is_main_process:

@@ -59,8 +59,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
     final = place(folder, checkpoint.step)
     stage = folder / f".{final.name}.partial"
     try:
-        for leftover in folder.glob(".step-*"):  # of a training that was killed while it saved
-            shutil.rmtree(leftover, ignore_errors=True)
+        clear(folder)
         stage.mkdir(parents=True)
         state = json.dumps({"step": checkpoint.step, **checkpoint.state}).encode()
         (stage / STATE).write_bytes(state)
@@ -73,7 +72,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int, best: Best = _none) ->
         for path in (*stage.iterdir(), stage):
             fsync(path)
         if final.exists():
-            _delete(final)
+            delete(final)
         stage.rename(final)
         for path in (folder, folder.parent):
             fsync(path)
@@ -95,9 +94,22 @@ def prune(final: Path, keep: int, best: Best = _none) -> None:
     chosen = [step for path in kept if (step := best(int(path.name[-8:]))) is not None]
     for path in {*all_in(folder)} - {*kept, *(place(folder, step) for step in chosen)}:
         try:
-            _delete(path)
+            delete(path)
         except OSError as error:
             raise CheckpointError(f"cannot delete checkpoint {path}: {error}; delete it yourself") from error
+
+
+def delete(path: Path) -> None:
+    """Delete a checkpoint; when it is killed meanwhile, no half of one is left to be taken for damaged."""
+    gone = path.with_name(f".{path.name}.gone")
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def clear(folder: Path) -> None:
+    """Delete what a training has left that was killed while it wrote or deleted a checkpoint."""
+    for leftover in folder.glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def place(folder: Path, step: int) -> Path:
@@ -205,10 +217,3 @@ def write_tensors(
 def manifest(digests: object) -> bytes:
     """Return how a manifest of these SHA-256 is written."""
     return json.dumps(digests, indent=1).encode()
-
-
-def _delete(path: Path) -> None:
-    """Delete a checkpoint; when it is killed meanwhile, no half of one is left to be taken for damaged."""
-    gone = path.with_name(f".{path.name}.gone")
-    path.rename(gone)
-    shutil.rmtree(gone)

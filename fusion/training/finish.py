@@ -1,6 +1,7 @@
 """Make a run of a model: weights, what was measured, manifest and report."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -16,6 +17,7 @@ from fusion.run import Run
 from fusion.shrink import rebuild
 from fusion.shrink.rebuild import Applied
 from fusion.training import checkpoint
+from fusion.training.fit import with_batch
 
 
 def finish(
@@ -61,3 +63,20 @@ def finish(
         render(run.folder)
         registry.notify("fusion_train_end", run=run)
     accelerator.wait_for_everyone()
+
+
+def with_page(recipe: Recipe, out: Path | None) -> Run | None:
+    """Return the run to resume where its page alone is missing, which is written; otherwise nothing.
+
+    It was killed after its manifest. Raises RunError where it is of another recipe.
+    """
+    from fusion.report.page import render
+
+    run = runs.started(recipe.name, out)
+    if not run.finished or run.report.is_file():
+        return None
+    runs.expect_same(
+        run, with_batch(recipe, run.recipe.train.rows) if recipe.train.batch == "auto" else recipe
+    )
+    render(run.folder)
+    return run

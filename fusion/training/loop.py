@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from fusion.training.anchors import anchor
 from fusion.training.backward import Backward
 from fusion.training.best import Selection
 from fusion.training.dry_run import try_evaluation
-from fusion.training.finish import finish
+from fusion.training.finish import finish, with_page
 from fusion.training.fit import settle
 from fusion.training.followers import Followers
 from fusion.training.gather import share_buffers
@@ -98,6 +99,10 @@ def _train(
     if compress and sharded():
         raise TrainingError("a compression changes whole weights; launch without FSDP2 (--launch ddp)")
     accelerator = launch(recipe.train)
+    if resume:
+        finished = agreed(partial(with_page, recipe, out), accelerator)
+        if finished is not None:
+            return finished
     recipe, fitted = settle(recipe, out, resume, registry, accelerator)
     settings = recipe.train
     ranks, main = accelerator.num_processes, accelerator.is_main_process
@@ -142,7 +147,7 @@ def _train(
             run, settings, list(steps.order.sizes), model.origins, accelerator, followers, shown
         )
         give_notice(shown, recipe, model, start, anchors, steps.order, fitted, backward.doubts)
-        selection = Selection(recipe, run, model, registry, accelerator, shown)
+        selection = Selection(recipe, run, held, registry, accelerator, shown)
         with interrupt.at_once():
             first, seconds = saver.restore(journal) if resume else (0, 0.0)
             selection.begin(first)
@@ -190,7 +195,7 @@ def _train(
         seconds = time.monotonic() - began
         journal.close()
 
-    best = selection.take()
+    best = selection.take(saver.put_back)
     rows = settings.steps * settings.rows
     metrics: dict[str, Any] = {
         "train/steps": settings.steps,

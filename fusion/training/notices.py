@@ -40,4 +40,7 @@ def give_notice(
     for doubt in doubts:
         shown.warn(doubt)
     for name in (name for name, rows in order.sizes.items() if rows is None):
-        shown.say(f"sources.{name} is a stream: its order is approximate, and depends on the processes")
+        shown.say(
+            f"sources.{name} is a stream: its order is approximate, and depends on the processes and their "
+            "workers; each has a part of it, and goes through a shorter one more often"
+        )

@@ -104,6 +104,8 @@ class Saver:
         run, main = self.run, self.accelerator.is_main_process
         if any(run.checkpoints.glob(f"step-*/{checkpoint.SHARDS}")):
             raise RunError(f"{run.folder} was saved with FSDP2; launch with it to go on (--launch fsdp2)")
+        if main:
+            checkpoint.clear(run.checkpoints)
         found, damaged = checkpoint.latest(run.checkpoints) if main else (None, [])
         for message in damaged:
             self.progress.warn(f"{message}; taking the one before")
@@ -122,6 +124,10 @@ class Saver:
             self.accelerator.scaler.load_state_dict(found.state["scaler"])
         journal.rewind(found.step, found.state)
         return found.step, found.state["seconds"]
+
+    def put_back(self, step: int) -> None:
+        """Give the model the weights of the checkpoint after this many steps; all ranks call it."""
+        self.model.load_state_dict(checkpoint.load(checkpoint.place(self.run.checkpoints, step)).model)
 
     def expect_same_beginning(self, state: Mapping[str, Any]) -> None:
         """Raise RunError when the training began with other weights, or other rows, than there are now."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fusion.errors import RunError
 from fusion.training import shards
-from fusion.training.checkpoint import SHARDS, Best, optimizer_tensors
+from fusion.training.checkpoint import SHARDS, Best, clear, optimizer_tensors, place
 from fusion.training.gather import share_buffers
 from fusion.training.journal import Journal
 from fusion.training.saving import Saver
@@ -27,7 +27,7 @@ class ShardedSaver(Saver):
         state = {"seconds": seconds, **journal, **self.began_with}
         tensors = _named("model", self.model.state_dict())
         tensors |= _named("optimizer", optimizer_tensors(self.model, self.adamw.optimizer))
-        shards.save(self.run.checkpoints, done, tensors, state, self.keep, self.hosts)
+        shards.save(self.run.checkpoints, done, tensors, state, self.keep, best, self.hosts)
 
     def restore(self, journal: Journal) -> tuple[int, float]:
         """Load the newest whole checkpoint, of any number of ranks; return the steps and seconds it is after.
@@ -35,6 +35,8 @@ class ShardedSaver(Saver):
         All ranks call it. Raises RunError when the training began with other weights or rows than there are
         now, or when its checkpoints are not of shards.
         """
+        if self.accelerator.is_main_process:
+            clear(self.run.checkpoints)
         found, damaged = shards.latest(self.run.checkpoints, self.hosts)
         for message in damaged:
             self.progress.warn(f"{message}; taking the one before")
@@ -58,6 +60,10 @@ class ShardedSaver(Saver):
                 self.adamw.optimizer.state[parameters[of]][key] = value
         journal.rewind(state["step"], state)
         return state["step"], state["seconds"]
+
+    def put_back(self, step: int) -> None:
+        """Give the model the weights of the checkpoint after this many steps; all ranks call it."""
+        shards.read(place(self.run.checkpoints, step), _named("model", self.model.state_dict()), self.hosts)
 
 
 def _named(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -101,8 +101,9 @@ class Sharded:
     def gathered(self) -> Model:
         """Return the model with whole weights, on every rank; all ranks call it."""
         state = {name: _full(value) for name, value in self.model.state_dict().items()}
-        self._bare.load_state_dict(state, assign=True)
-        return self._bare.to(self.accelerator.device)
+        whole = copy.deepcopy(self._bare)  # whose weights are freed with it
+        whole.load_state_dict(state, assign=True)
+        return whole.to(self.accelerator.device)
 
 
 def shard(encoder: nn.Module, mesh: DeviceMesh) -> None:
@@ -158,8 +159,6 @@ def _expect_shardable(model: Model, recipe: Recipe) -> None:
         "train.adversarial: it encodes without the wrapper": recipe.train.adversarial is not None,
         "train.compile: layers are gathered between what is compiled": recipe.train.compile,
         "train.micro_batch: each process cuts its rows for itself": recipe.train.micro_batch is not None,
-        "best: it measures whole weights": recipe.best.by is not None,
-        "encoders.*.tune.recompute": any(pick.tune.recompute for pick in recipe.encoders.values()),
         "train.precision fp16: use bf16": recipe.train.precision == "fp16",
         "encoders: two of them share parameters": any(count > 1 for count in owners.values()),
     }

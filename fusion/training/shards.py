@@ -24,7 +24,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from fusion.errors import CheckpointError
 from fusion.files import fsync, parse_json, sha256
 from fusion.manifest import CHANGED
-from fusion.training.checkpoint import MANIFEST, STATE, all_in, manifest, place, prune
+from fusion.training.checkpoint import MANIFEST, STATE, Best, all_in, clear, delete, manifest, place, prune
 
 T = TypeVar("T")
 
@@ -37,9 +37,15 @@ class Kind(NamedTuple):
 
 
 def save(
-    folder: Path, step: int, tensors: dict[str, Tensor], state: Mapping[str, Any], keep: int, hosts: Any
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    state: Mapping[str, Any],
+    keep: int,
+    best: Best,
+    hosts: Any,
 ) -> None:
-    """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it.
+    """Write a checkpoint into `folder` and keep it with the `keep` - 1 before it, and the best of them.
 
     All ranks call it; `hosts` is a group of them that talks on the CPU. Each writes and hashes a part. Raises
     CheckpointError on all of them when one cannot write; what was there before is untouched.
@@ -59,7 +65,7 @@ def save(
         if main:
             shutil.rmtree(stage, ignore_errors=True)
         raise CheckpointError(f"cannot save checkpoint {final}: {error}") from error
-    _together(lambda: prune(final, keep) if main else None, hosts)
+    _together(lambda: prune(final, keep, best) if main else None, hosts)
 
 
 def latest(folder: Path, hosts: Any) -> tuple[Path | None, list[str]]:
@@ -108,8 +114,7 @@ def _storage() -> Any:
 
 
 def _begin(stage: Path) -> None:
-    for leftover in stage.parent.glob(".step-*"):  # of a training that was killed while it saved
-        shutil.rmtree(leftover, ignore_errors=True)
+    clear(stage.parent)
     stage.mkdir(parents=True)
 
 
@@ -119,7 +124,8 @@ def _end(stage: Path, final: Path, state: Mapping[str, Any], digests: dict[str, 
     (stage / MANIFEST).write_bytes(manifest(digests))
     for path in (stage / MANIFEST, stage):
         fsync(path)
-    shutil.rmtree(final, ignore_errors=True)
+    if final.exists():
+        delete(final)
     stage.rename(final)
     fsync(final.parent)
 
@@ -172,4 +178,5 @@ def _plain_errors() -> Iterator[None]:
             warnings.simplefilter("ignore")  # it warns of what is done with its own types
             yield
     except CheckpointException as error:
-        raise CheckpointError("; ".join(str(failed[0]) for failed in error.failures.values())) from error
+        told = dict.fromkeys(str(failed[0]) for failed in error.failures.values())
+        raise CheckpointError("; ".join(told)) from error

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from accelerate import Accelerator
 
+from fusion.data.loader import worker_killed
 from fusion.errors import FusionError, ProcessError
 from fusion.training.peers import connect
 
@@ -146,9 +147,10 @@ def together(function: Callable[P, T]) -> Callable[P, T]:
         except (RuntimeError, KeyboardInterrupt) as error:
             failed = error
             lost = watch.why(error)
-            if lost is not None:
-                failed = ProcessError(lost)
-                raise failed from error
+            known = worker_killed(error) if lost is None else ProcessError(lost)
+            if known is not None:
+                failed = known
+                raise known from error
             raise
         except BaseException as error:
             failed = error

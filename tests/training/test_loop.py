@@ -195,6 +195,35 @@ def test_a_training_that_was_stopped_in_its_evaluation_is_finished_by_resume(
     assert same(weights(resumed), weights(whole))
 
 
+@pytest.mark.parametrize("batch", [6, "auto"])
+def test_a_kill_between_manifest_and_page_leaves_the_page_to_resume(
+    batch: Any, whole: Run, registry: Registry, tmp_path: Path
+) -> None:
+    out = shutil.copytree(whole.folder, tmp_path / whole.folder.name)  # which the page has
+    page = Run(out).report.read_bytes()
+    Run(out).report.unlink()
+    with pytest.raises(RunError, match=r"started with another recipe; these keys differ: train\.seed"):
+        train(recipe({"train.seed": 1}), out, resume=True, registry=registry)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    run = train(recipe({"train.batch": batch}), out, resume=True, registry=registry)
+    assert run.report.read_bytes() == page
+    run.report.unlink()
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_kill_in_the_last_deletion_has_left_is_cleared_by_resume(
+    whole: Run, registry: Registry, tmp_path: Path
+) -> None:
+    out = shutil.copytree(whole.folder, tmp_path / "run")
+    (out / "manifest.json").unlink()
+    half = out / "checkpoints" / ".step-00000004.gone"
+    half.mkdir()
+    (half / "state.json").write_text("{}")
+    run = train(recipe(), out, resume=True, registry=registry)
+    assert run.finished
+    assert not half.exists()
+
+
 def test_a_kill_between_evaluation_and_manifest_changes_no_count_of_bad_rows(
     registry: Registry, tmp_path: Path
 ) -> None:
@@ -271,6 +300,13 @@ def test_a_folder_that_holds_something_is_not_written_into(registry: Registry, t
     with pytest.raises(RunError, match=r"notes\.txt exists; continue it"):
         train(recipe(), tmp_path / "notes.txt", registry=registry)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_process_that_reads_rows_and_is_killed_is_told(registry: Registry, tmp_path: Path) -> None:
+    made = recipe({"sources.heard.deadly": [3], "train.workers": 2, "train.steps": 50})
+    said = r"a process that reads rows was killed \(DataLoader worker .*lower train.workers, and go on with"
+    with pytest.raises(DataError, match=said):
+        train(made, tmp_path / "run", registry=registry)
 
 
 def test_a_finished_run_is_not_resumed(whole: Run, registry: Registry) -> None:

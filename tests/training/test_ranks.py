@@ -127,6 +127,16 @@ def test_running_statistics_that_were_measured_are_those_that_were_saved(
     assert {key: trained[key] for key in keys} == {key: measured[key] for key in keys}
 
 
+def test_statistics_of_one_process_are_told(torchrun: Any, written: Any) -> None:
+    changes = ALIKE | {"encoders.audio": {"name": "toy-normed"}, "train.batch": 6, "train.steps": 1}
+    done = torchrun(2, "-m", "fusion", "train", *written(changes))
+    assert done.returncode == 0, done.stderr
+    said = (
+        "encoders.audio: BatchNorm takes the statistics of 3 rows (those of one process), not of a batch of 6"
+    )
+    assert done.stderr.count(said) == 1
+
+
 def test_a_batch_that_the_ranks_cannot_share_is_refused(torchrun: Any, written: Any, tmp_path: Path) -> None:
     done = torchrun(2, "-m", "fusion", "train", *written({"train.batch": 5}))
     assert done.returncode != 0

@@ -19,7 +19,15 @@ from tests.training.toys import ALIKE, alike, close, lines, recipe, same, weight
 
 SHARDS = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 # a rank has no sound in some steps, and no rank has one in others
-CHANGES = ALIKE | {"objectives": OBJECTIVES, "train.checkpoint_every": 2}
+CHANGES = ALIKE | {
+    "objectives": OBJECTIVES,
+    "train.checkpoint_every": 2,
+    "encoders.text.tune": {"recompute": True},
+}
+BEST = {
+    "train.lr": 0.05,
+    "best": {"by": "-subsets/image/classify/entropy", "sources": {"held": {"name": "toy", "rows": 13}}},
+}
 Start = Callable[..., Any]
 
 
@@ -33,8 +41,8 @@ def start(torchrun: Any, place: Path) -> Start:
     """Train in shards on so many processes into a folder."""
     path = write(recipe(CHANGES), place / "toy.yaml")
 
-    def run(processes: int, name: str, *more: str, **env: str) -> Any:
-        words = ("-m", "fusion", "train", str(path), "--out", str(place / name), *more)
+    def run(processes: int, name: str, *more: str, recipe: Path = path, **env: str) -> Any:
+        words = ("-m", "fusion", "train", str(recipe), "--out", str(place / name), *more)
         return torchrun(processes, *words, **SHARDS, **env)
 
     return run
@@ -115,6 +123,33 @@ def test_a_damaged_checkpoint_is_passed_over_and_another_number_of_processes_goe
     assert done.returncode == 0, done.stderr
     assert f"checkpoint {newest} is damaged: {shard.name}; taking the one before" in done.stderr
     alike(weights(one), weights(Run(place / "fewer")))
+
+
+def test_the_best_by_a_metric_is_that_of_one_process(start: Start, registry: Registry, place: Path) -> None:
+    alone = train(recipe(CHANGES | BEST), place / "best-of-one", registry=registry)
+    assert alone.metrics["train/best_step"] == 2  # of 6: the weights are not those that are in memory
+    path = write(alone.recipe, place / "best.yaml")
+    done = start(2, "best-of-two", recipe=path)
+    assert done.returncode == 0, done.stderr
+    run = Run(place / "best-of-two")
+    for ours, theirs in zip(jsonl(alone), jsonl(run), strict=True):
+        assert theirs == {"step": ours["step"], "score": pytest.approx(ours["score"], abs=1e-5)}
+    assert run.metrics["train/best_step"] == 2
+    alike(weights(alone), weights(run))
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
+        f"step-{step:08d}" for step in (2, 4, 6)
+    ]
+    (run.folder / "manifest.json").unlink()  # as one that was killed in its evaluation
+    left = run.checkpoints / ".step-00000000.gone"
+    left.mkdir()
+    done = start(2, "best-of-two", "--resume", recipe=path)
+    assert done.returncode == 0, done.stderr
+    assert not left.exists()
+    alike(weights(alone), weights(run))
+
+
+def jsonl(run: Run) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run.folder / "scores.jsonl").read_text("utf-8").splitlines()]
 
 
 def test_shards_are_not_taken_for_whole_weights(registry: Registry, stopped: Path) -> None:
