@@ -173,20 +173,18 @@ class Registry:
                 origin, f"is written for plugin API {api}, this fusion has {API}; install one that fits"
             )
             return
-        unmarked = [
-            name
-            for name in vars(hookspecs)
-            if name.startswith("fusion_")
-            and callable(vars(module).get(name))
-            and self._hooks.parse_hookimpl_opts(module, name) is None
-        ]
+        marked = [name for name in dir(module) if self._hooks.parse_hookimpl_opts(module, name) is not None]
+        known = [name for name in vars(hookspecs) if name.startswith("fusion_")]
+        unmarked = [name for name in known if callable(vars(module).get(name)) and name not in marked]
         if unmarked:
             self._quarantine(origin, f"{', '.join(unmarked)} is not marked with @fusion.hookimpl; mark it")
+            return
+        if strange := [name for name in marked if name not in known]:
+            self._quarantine(origin, unknown("hook", strange[0], known))
             return
         try:
             self._hooks.register(module, name=origin.plugin)
             implemented = self._hooks.get_hookcallers(module)
-            self._hooks.check_pending()
         except pluggy.PluginValidationError as error:
             self._hooks.unregister(name=origin.plugin)
             self._quarantine(origin, " ".join(str(error).split()), error)

@@ -54,7 +54,8 @@ def command(
         table(one.columns, one.rows, one.caption)
     for part in found:
         if part.unread:
-            click.echo(f"nothing reads {', '.join(part.unread)} of {part.source}")
+            read = ", ".join((*part.present, *part.targets))
+            click.echo(f"nothing reads {', '.join(part.unread)} of {part.source}; the recipe reads {read}")
     if html is not None:
         click.echo(f"page  {html}")
 

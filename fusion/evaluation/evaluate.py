@@ -86,6 +86,7 @@ def evaluate(
     with crew.leading():
         kept = keeper.kept()
         metrics = {"evaluate/rows": int(kept.first.sum()), "evaluate/bad_rows": len(bad)}
+        expect_modalities(kept, recipe)
         expect_target(every, recipe)
         expect_finite(kept)
         classes = class_vectors(model, recipe)
@@ -149,6 +150,16 @@ def class_vectors(model: Model, recipe: Recipe) -> Tensor | None:
     if zero_shot is None:
         return None
     return prototypes(model, zero_shot.modality, recipe.classes, zero_shot.templates).cpu()
+
+
+def expect_modalities(kept: Kept, recipe: Recipe) -> None:
+    """Raise DataError for a source of which no row has a modality of the recipe."""
+    for number, name in enumerate(recipe.evaluate.sources):
+        if not any(len(at) for at in kept.of_source(number).at.values()):
+            raise DataError(
+                f"evaluate.sources.{name}: no row has any of {', '.join(recipe.modalities)}; `fusion data` "
+                "tells what is in them (a trained run then goes on with --resume)"
+            )
 
 
 def expect_target(tally: Tally, recipe: Recipe) -> None:

@@ -44,7 +44,7 @@ def new_plugin(modality: str, folder: Path, registry: Registry) -> list[Path]:
 
 def _check(name: str, remedy: str) -> None:
     if not KEBAB.fullmatch(name.replace("_", "-")):
-        raise PluginError(f"{name!r} is not made of lower-case words joined by '_'; {remedy}")
+        raise PluginError(f"{name!r} is not made of lower-case words joined by '-' or '_'; {remedy}")
 
 
 def _importable(module: str) -> bool:

@@ -109,7 +109,13 @@ def schema_problems(error: ValidationError, schema: type[BaseModel]) -> list[Pro
             message = "is missing"
         elif detail["type"] == "model_type":
             key = "mode" if path.endswith(".tune") else "name"
-            message = f"{detail['input']!r} has no keys; write it as {{{key}: {detail['input']}}}"
+            given = detail["input"]
+            value = given if isinstance(given, str) and given else key.upper()
+            message = f"{given!r} has no keys; write it as {{{key}: {value}}}"
+            if given is None:
+                message = (
+                    f"is empty; write it as {{{key}: {value}}}, or leave {path.rpartition('.')[2]!r} out"
+                )
         else:
             message = f"{detail['input']!r}: {message[0].lower()}{message[1:]}"
         problems.append(Problem(path, message))

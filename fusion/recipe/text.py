@@ -21,7 +21,10 @@ def read(path: Path) -> str:
         if path.stat().st_size > 4 * MAX_CHARACTERS:  # bytes of UTF-8
             raise OSError(f"more than {MAX_CHARACTERS:,} characters")
         return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        message = f"cannot be read as text: {error}; save it in UTF-8"
+        raise RecipeError([Problem("", message)], str(path)) from error
+    except OSError as error:
         raise RecipeError([Problem("", f"cannot be read as text: {error}")], str(path)) from error
 
 
@@ -40,7 +43,8 @@ def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, 
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise RecipeError([Problem("", f"not YAML: {error.problem}", line)], origin) from error
+        remedy = "; indent with spaces" if "'\\t'" in str(error.problem) else ""
+        raise RecipeError([Problem("", f"not YAML: {error.problem}{remedy}", line)], origin) from error
     except yaml.YAMLError as error:
         raise RecipeError([Problem("", f"not YAML: {error}")], origin) from error
     except RecursionError as error:
@@ -51,7 +55,8 @@ def parse(text: str, origin: str = "recipe") -> tuple[dict[str, Any], dict[str, 
         if loader is not None:
             loader.dispose()
     if not isinstance(data, dict):
-        raise RecipeError([Problem("", f"a recipe is a mapping of keys, not {type(data).__name__}")], origin)
+        message = f"a recipe is a mapping of keys, not {type(data).__name__}; give sources, encoders, ..."
+        raise RecipeError([Problem("", message)], origin)
     return data, lines
 
 

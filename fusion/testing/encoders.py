@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from fusion.encoder import Encoder, Encoding, Processor
 from fusion.errors import DataError, PluginError
 from fusion.recompute import recompute
 from fusion.testing.assets import rebuilt
+from fusion.testing.devices import META, stays
 from fusion.testing.expect import (
     TIMES,
     TOLERANCE,
@@ -21,10 +23,12 @@ from fusion.testing.expect import (
     reached,
     same_bits,
     seed,
+    unchanged,
 )
 from fusion.testing.forms import expect_forms
 from fusion.testing.pickles import travel
 from fusion.testing.signals import expect_signals
+from fusion.testing.sources import same as same_samples
 
 
 def check_encoder(build: Callable[..., Encoder], samples: Sequence[Any], **options: Any) -> list[str]:
@@ -48,8 +52,14 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
     pickled = travel("processor", processor)
     yield "the processor can be pickled and holds no weights"
 
+    before = deepcopy(list(samples))
     inputs = _inputs(processor, samples)
+    expect(
+        same_samples(list(samples), before), "decode changes the sample that it is given", "it left as it is"
+    )
     expect(bool(inputs), "collate gave nothing", "the keyword arguments of forward")
+    for name, part in inputs.items():
+        expect(isinstance(part, Tensor), f"collate gave {name!r}, a {type(part).__name__}", "tensors")
     name, first = next(iter(inputs.items()))
     expect(
         first.shape[:1] == (len(samples),),
@@ -61,9 +71,14 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
     expect(whole, f"count_tokens gave {counts}", "whole numbers from 1 on")
     same = all(same_bits(inputs, _inputs(processor, samples)) for _ in range(TIMES))
     expect(same, "decode gives other numbers each time", "the same bits for the same sample")
-    same = same_bits(inputs, _inputs(pickle.loads(pickled), samples))  # pickled above  # nosec B301
-    expect(same, "the pickled processor gives other numbers", "those of the processor that was pickled")
-    yield f"decode gives the same bits {TIMES} times, and after pickling"
+    copy: Processor = pickle.loads(pickled)  # pickled above  # nosec B301
+    copy.decode(samples[-1])  # as in a loader worker, which begins elsewhere
+    expect(
+        same_bits(inputs, _inputs(copy, samples)),
+        "the pickled processor gives other numbers, once it has decoded another sample",
+        "those of the processor that was pickled; keep nothing from one sample for the next",
+    )
+    yield f"decode gives the same bits {TIMES} times, after pickling too, and leaves samples as they are"
 
     _refuses(processor)
     yield "decode raises DataError for a sample that cannot be read"
@@ -72,7 +87,8 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
     yield f"strangers may give {' or '.join(processor.takes) or 'nothing'}"
 
     with torch.no_grad():
-        encoding = encoder(**inputs)
+        with unchanged("forward", inputs):
+            encoding = encoder(**inputs)
         _expect_shape(encoding, len(samples), encoder.dim)
         yield f"forward gives an Encoding of shape ({len(samples)}, {encoder.dim}) and finite numbers"
 
@@ -109,8 +125,14 @@ def _checks(build: Callable[..., Encoder], samples: Sequence[Any], options: dict
 
     other: Encoder = build_seeded(build, Encoder, 1, **options).eval()
     move_weights(encoder.eval(), other)
+    with torch.no_grad():
+        other(**_inputs(processor, samples[-1:]))  # a run that is loaded begins with other rows
     _expect_equal(encoder, other, inputs, "another build with its saved weights")
     yield "saved weights give another build the same vectors"
+
+    moved: Encoder = build_seeded(build, Encoder, 0, **options).eval()
+    if stays(lambda: moved.to(META)(**{name: part.to(META) for name, part in inputs.items()}).pooled):
+        yield "forward stays on the device of its inputs"
 
     if type(encoder).save_assets is not Encoder.save_assets:
         other = rebuilt(encoder, build, options)

@@ -31,6 +31,19 @@ def seed(number: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def unchanged(what: str, *given: Mapping[str, Tensor]) -> Iterator[None]:
+    """Expect that what happens inside changes none of these mappings and no number in them."""
+    before = [{name: part.detach().clone() for name, part in parts.items()} for parts in given]
+    yield
+    for parts, old in zip(given, before, strict=True):
+        expect(
+            same_bits(parts, old),
+            f"{what} changes what it is given ({', '.join(old)})",
+            "new tensors and mappings: what comes after reads the same ones",
+        )
+
+
 def build_seeded(
     build: Callable[..., Any], kind: type[nn.Module], number: int, *given: Any, **options: Any
 ) -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fusion.embeddings import Embeddings
 from fusion.fuser import Fuser
+from fusion.testing.devices import META, stays
 from fusion.testing.expect import (
     TIMES,
     TOLERANCE,
@@ -18,8 +19,9 @@ from fusion.testing.expect import (
     reached,
     same_bits,
     seed,
+    unchanged,
 )
-from fusion.testing.trial import EVERYTHING, GARBAGE, MIXED, MODALITIES, WIDTH, one_row, trial
+from fusion.testing.trial import EVERYTHING, GARBAGE, MIXED, MODALITIES, WIDTH, moved, one_row, trial
 
 
 class _Outcome(NamedTuple):
@@ -38,6 +40,8 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
         having = "with tokens" if tokens else "without tokens"
         clean = _run(fuser, trial(MIXED, tokens))
         _expect_shape(clean.fused, having)
+        again = torch.equal(_run(fuser, trial(MIXED, tokens)).fused, clean.fused)
+        expect(again, f"{having}: equal batches give other vectors", "nothing kept from one for the next")
         yield f"{having}: the seven subsets, and nothing present, give finite vectors of the shared width"
 
         for garbage in GARBAGE:
@@ -45,8 +49,7 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
             _expect_untouched(clean, dirty, f"{having}: absent slots that hold {garbage}")
         yield f"{having}: what absent slots hold changes no bit of vectors and gradients"
 
-    moved: Fuser = build_seeded(build, Fuser, 0, MODALITIES, WIDTH, **options)
-    _expect_all_count(moved)
+    _expect_all_count(build_seeded(build, Fuser, 0, MODALITIES, WIDTH, **options))
     yield "the vectors of every modality count"
 
     fuser.eval()
@@ -91,13 +94,21 @@ def _checks(build: Callable[..., Fuser], options: dict[str, Any]) -> Iterator[st
     )
     yield "saved weights give another build the same vectors"
 
+    elsewhere: Fuser = build_seeded(build, Fuser, 0, MODALITIES, WIDTH, **options).eval()
+    if stays(lambda: elsewhere.to(META)(moved(trial(MIXED, fuser.reads_tokens), META))):
+        yield "forward stays on the device of its inputs"
+
 
 def _run(fuser: Fuser, embeddings: Embeddings) -> _Outcome:
     fuser.zero_grad()
     pooled = {name: part.clone().requires_grad_() for name, part in embeddings.pooled.items()}
     tokens = {name: part.clone().requires_grad_() for name, part in embeddings.tokens.items()}
-    with seed(0):  # dropout
-        fused = fuser(embeddings._replace(pooled=pooled, tokens=tokens))
+    given = embeddings._replace(
+        pooled={name: part.clone() for name, part in pooled.items()},  # as in a training, no leaves
+        tokens={name: part.clone() for name, part in tokens.items()},
+    )
+    with seed(0), unchanged("forward", *given[:5]):  # dropout
+        fused = fuser(given)
     expect(
         isinstance(fused, Tensor) and fused.requires_grad,
         f"forward gave {type(fused).__name__} without a gradient",

@@ -1,15 +1,15 @@
-"""Check an objective, and a task's answers."""
+"""Check an objective."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fusion.batch import Target
 from fusion.component import Component
 from fusion.embeddings import Embeddings
-from fusion.objective import Objective, Prediction, Task
+from fusion.objective import Objective, Task
+from fusion.testing.devices import META, stays
 from fusion.testing.expect import (
     TOLERANCE,
     build_seeded,
@@ -19,7 +19,9 @@ from fusion.testing.expect import (
     reached,
     same_bits,
     seed,
+    unchanged,
 )
+from fusion.testing.tasks import expect_answers
 from fusion.testing.trial import (
     EVERYTHING,
     GARBAGE,
@@ -29,6 +31,9 @@ from fusion.testing.trial import (
     SOURCES,
     WIDTH,
     Presence,
+    fused_vectors,
+    moved,
+    targets_of,
     trial,
 )
 
@@ -65,6 +70,8 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
 
     clean = run(MIXED)
     _expect_loss(clean, "every subset")
+    again = torch.equal(run(MIXED).loss, clean.loss)
+    expect(again, "equal batches and weights give another loss", "every random number to come from torch")
     for garbage in GARBAGE:
         dirty = run(MIXED, garbage)
         said = f"absent slots that hold {garbage} change the"
@@ -86,9 +93,14 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
 
     other: Objective = build_seeded(build, Objective, 1, *place, **options)
     fresh: Objective = build_seeded(build, Objective, 0, *place, **options)
+    _run(fresh, trial(MIXED))  # a training that is killed has seen rows
     move_weights(fresh, other)
-    far = distance(_run(other, trial(EVERYTHING)).loss, full.loss)
-    expect(far <= TOLERANCE, f"with its saved weights the loss differs by {far:.1e}", "the same loss")
+    far = distance(*(_run(one, trial(EVERYTHING)).loss for one in (other, fresh)))
+    expect(
+        far <= TOLERANCE,
+        f"with its saved weights the loss differs by {far:.1e}",
+        "all that training or chance decide, and what is kept from one batch for the next, in state_dict",
+    )
     yield "saved weights give another build the same loss"
 
     whole, resumed = (build_seeded(build, Objective, 0, *place, **options) for _ in range(2))
@@ -102,23 +114,37 @@ def _checks(build: Callable[..., Objective], options: dict[str, Any]) -> Iterato
     )
     yield "start_step depends on (step, steps) alone"
 
+    elsewhere: Objective = build_seeded(build, Objective, 0, *place, **options)
+    if stays(lambda: _loss(elsewhere.to(META), trial(MIXED), META)):
+        yield "forward stays on the device of its inputs"
+
     if isinstance(fresh, Task):
-        _expect_answers(fresh.eval())
+        expect_answers(fresh.eval())
         yield "predict answers every row, alone as in a batch, and the metrics read its scores"
 
 
 def _run(objective: Objective, embeddings: Embeddings, known: bool = True) -> _Outcome:
     rows = len(embeddings.source)
     pooled = {name: part.clone().requires_grad_() for name, part in embeddings.pooled.items()}
-    fused = _fused(rows).requires_grad_()
-    with seed(0):
-        loss = objective(embeddings._replace(pooled=pooled), fused, _targets(objective, rows, known))
+    fused, targets = fused_vectors(rows).requires_grad_(), targets_of(objective, rows, known)
+    # as in a training, no leaves
+    given = embeddings._replace(pooled={name: part.clone() for name, part in pooled.items()})
+    vectors = fused.clone()
+    with seed(0), unchanged("forward", *given[:5], {"fused": vectors}, targets):
+        loss = objective(given, vectors, targets)
     expect(isinstance(loss, Tensor), f"forward gave a {type(loss).__name__}", "a tensor")
     expect(loss.shape == (), f"the loss has shape {tuple(loss.shape)}", "a scalar, ()")
     expect(loss.requires_grad, "the loss has no gradient", "a differentiable one, also when it is 0")
     loss.backward()
     leaves = {**dict(objective.named_parameters()), **pooled, "fused": fused}
     return _Outcome(objective, loss.detach(), {name: leaf.grad for name, leaf in leaves.items()})
+
+
+def _loss(objective: Objective, embeddings: Embeddings, device: str) -> Tensor:
+    rows = len(embeddings.source)
+    targets = {name: target.to(device) for name, target in targets_of(objective, rows).items()}
+    loss: Tensor = objective(moved(embeddings, device), fused_vectors(rows).to(device), targets)
+    return loss
 
 
 def _expect_loss(outcome: _Outcome, case: str) -> None:
@@ -128,64 +154,3 @@ def _expect_loss(outcome: _Outcome, case: str) -> None:
     for name, gradient in outcome.gradients.items():
         finite = gradient is None or bool(gradient.isfinite().all())
         expect(finite, f"{case}: the gradient of {name} is NaN or infinite", "finite numbers")
-
-
-def _targets(objective: Objective, rows: int, known: bool = True) -> dict[str, Tensor]:
-    """Return 0, 1, 0, 1 ... in each target, or the mark of a missing one."""
-    for name, target in objective.targets.items():
-        expect(isinstance(target, Target), f"targets[{name!r}] is {target!r}", "a fusion.Target")
-    return {
-        name: (torch.arange(rows) % 2)
-        .to(target.dtype)
-        .reshape(-1, *(1 for _ in target.shape))
-        .expand(rows, *target.shape)
-        .clone()
-        .masked_fill(torch.tensor(not known), target.missing)
-        for name, target in objective.targets.items()
-    }
-
-
-def _fused(rows: int) -> Tensor:
-    return torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(1))
-
-
-def _expect_answers(task: Task) -> None:
-    rows = 8
-    expect(
-        task.target in task.targets,
-        f"target is {task.target!r}",
-        f"one of its targets: {', '.join(task.targets) or 'none'}",
-    )
-    with torch.no_grad():
-        answer = task.predict(_fused(rows))
-        expect(
-            isinstance(answer, Prediction), f"predict gave a {type(answer).__name__}", "a fusion.Prediction"
-        )
-        for name, part in answer._asdict().items():
-            shape = tuple(part.shape)
-            expect(shape[:1] == (rows,), f"predict gave a {name} of shape {shape}", f"({rows}, ...)")
-            expect(part.isfinite().all(), f"predict gave a {name} that is NaN or infinite", "finite numbers")
-        for row in range(rows):
-            far = distance(task.predict(_fused(rows)[row : row + 1]).score[0], answer.score[row])
-            expect(far <= TOLERANCE, f"row {row} is predicted otherwise alone", "a row to depend on no other")
-        averaged = task.average([answer.score, answer.score])
-        energy = task.energy(_fused(rows))
-    given = None if energy is None else tuple(energy.shape)
-    expect(given in (None, (rows,)), f"energy gave shape {given}", f"({rows},), or None")
-    if task.probabilities:
-        score, target = answer.score, task.targets[task.target]
-        sums = (
-            score.ndim == 2 and bool((score >= 0).all()) and bool(((score.sum(dim=1) - 1).abs() < 1e-4).all())
-        )
-        said = f"probabilities is True, and predict gave scores of shape {tuple(score.shape)}"
-        whole = not target.dtype.is_floating_point and target.shape == ()
-        expect(sums and whole, said, "(b, classes) that sum to 1, and one class of a row as the target")
-    shape, expected = tuple(averaged.shape), tuple(answer.score.shape)
-    expect(shape == expected, f"average gave shape {shape}", f"{expected}, that of one score")
-    metrics = task.metrics()
-    metrics.update(answer.score, _targets(task, rows)[task.target])
-    measured: Mapping[str, Tensor] = metrics.compute()
-    expect(bool(measured), "metrics() is empty", "a metric at least")
-    for name, value in measured.items():
-        scalar = value.numel() == 1 and bool(value.isfinite())
-        expect(scalar, f"metric {name!r} is {value}", "one finite number")

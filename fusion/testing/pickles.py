@@ -4,7 +4,7 @@ import io
 import pickle
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fusion.errors import PluginError
 from fusion.testing.expect import expect
@@ -34,7 +34,10 @@ class _Pickler(pickle.Pickler):
 
     def persistent_id(self, part: Any) -> None:
         expect(
-            not isinstance(part, nn.Module | nn.Parameter),
+            not (
+                isinstance(part, nn.Module | nn.Parameter)
+                or (isinstance(part, Tensor) and part.requires_grad)
+            ),
             f"holds a {type(part).__name__}",
             "no weights in it: every loader worker would copy them, and nothing would train them",
         )

@@ -1,12 +1,16 @@
-"""Embeddings to try fusers and objectives on: every subset of three modalities, with or without garbage."""
+"""What fusers and objectives are tried on: every subset of three modalities, with or without garbage."""
 
 from collections.abc import Sequence
 from itertools import product
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from fusion.batch import Target
 from fusion.embeddings import Embeddings
+from fusion.objective import Objective
+from fusion.testing.expect import expect
 
 MODALITIES = ("image", "text", "audio")  # names in a trial, where no encoder is behind them
 SOURCES = ("first", "second")  # whose rows take turns
@@ -39,6 +43,14 @@ def trial(presence: Presence, tokens: bool = False, garbage: float = 0.0) -> Emb
     return embeddings
 
 
+def moved(embeddings: Embeddings, device: str) -> Embeddings:
+    """Return the same embeddings on another device."""
+    pooled, present, tokens, mask, content = (
+        {name: part.to(device) for name, part in parts.items()} for parts in embeddings[:5]
+    )
+    return Embeddings(pooled, present, tokens, mask, content, embeddings.source.to(device))
+
+
 def one_row(embeddings: Embeddings, row: int) -> Embeddings:
     """Return a batch of this row alone; as from the model, it has no tokens of what is absent."""
     shown = {name for name, present in embeddings.present.items() if present[row]}
@@ -53,3 +65,22 @@ def one_row(embeddings: Embeddings, row: int) -> Embeddings:
         content,
         embeddings.source[row : row + 1],
     )
+
+
+def fused_vectors(rows: int) -> Tensor:
+    return torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def targets_of(objective: Objective, rows: int, known: bool = True) -> dict[str, Tensor]:
+    """Return 0, 1, 0, 1 ... in each target, or the mark of a missing one."""
+    for name, target in objective.targets.items():
+        expect(isinstance(target, Target), f"targets[{name!r}] is {target!r}", "a fusion.Target")
+    return {
+        name: (torch.arange(rows) % 2)
+        .to(target.dtype)
+        .reshape(-1, *(1 for _ in target.shape))
+        .expand(rows, *target.shape)
+        .clone()
+        .masked_fill(torch.tensor(not known), target.missing)
+        for name, target in objective.targets.items()
+    }

@@ -139,7 +139,10 @@ def _format(files: Iterable[str], given: str, path: str) -> str:
         return found[0]
     if not found:
         known = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
-        raise DataError(f"{path!r} holds no file that is read; suffixes that are: {', '.join(known)}")
+        raise DataError(
+            f"{path!r} holds no file that is read (unpack what is zipped, save a spreadsheet as csv); "
+            f"suffixes that are: {', '.join(known)}"
+        )
     raise DataError(f"{path!r} holds files of several formats; choose one with format: {' or '.join(found)}")
 
 

@@ -58,8 +58,11 @@ def _element(key: str, said: str, column: Column, cells: pa.ChunkedArray, meanin
         case Holds.WORDS if column.folder is not None or column.column in meaning.files or key in FILES:
             return partial(paths.relative, _folder(said, column.folder, meaning.folder))
         case Holds.WORDS if key == TARGET:
-            words = listed(pc.unique(cells.slice(0, LOOKED_AT)).to_pylist())
-            raise DataError(f"{said} ({words}); give {key}: {{column: {column.column}, classes: [...]}}")
+            words = listed(pc.unique(cells.slice(0, LOOKED_AT)).drop_null().to_pylist())
+            raise DataError(
+                f"{said} ({words}); give {key}: {{column: {column.column}, classes: [...]}} in columns, "
+                "beside the other columns that are to be read"
+            )
         case Holds.MEDIA:
             return partial(_media, meaning.folder, meaning.roots)
         case Holds.SPANS:

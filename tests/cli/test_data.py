@@ -67,6 +67,7 @@ def test_rows_of_which_some_have_a_label_are_counted(fusion: Fusion, tmp_path: P
 def test_what_nothing_reads_is_named(fusion: Fusion, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("photo,text,size\na.png,a,3\n,b,4\n")
     source = "sources={all: {name: datasets, data: rows.csv}}"
-    assert "nothing reads photo, size of sources.all" in fusion("data", "bind_digits", source).out
+    said = "nothing reads photo, size of sources.all; the recipe reads image, text, audio, label\n"
+    assert said in fusion("data", "bind_digits", source).out
     told = fusion("data", "bind_digits", source, "--json").json
     assert [part["unread"] for part in told] == [["photo", "size"], []]

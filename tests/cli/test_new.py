@@ -40,7 +40,9 @@ def test_what_is_wrong_is_one_error(fusion: Fusion) -> None:
     )
     badly = fusion("new", "--plugin", "Heart")
     assert badly.code == 1
-    assert badly.err.startswith("error: 'Heart' is not made of lower-case words joined by '_'; use a name")
+    assert badly.err.startswith(
+        "error: 'Heart' is not made of lower-case words joined by '-' or '_'; use a name"
+    )
     nothing = fusion("new")
     assert nothing.code == 2
     assert "Name a folder, such as `fusion new birds`, or a --plugin." in nothing.err

@@ -45,6 +45,10 @@ def gives_a_list(raw: Any, severity: int, rng: np.random.Generator) -> Any:
     return noise(raw, severity, rng).tolist()
 
 
+def gives_nothing(raw: Any, severity: int, rng: np.random.Generator) -> Any:
+    read(raw)
+
+
 def takes_anything(raw: Any, severity: int, rng: np.random.Generator) -> Any:
     return noise(raw, severity, rng) if isinstance(raw, np.ndarray) else raw
 
@@ -58,8 +62,8 @@ def test_a_good_corruption_passes() -> None:
         "it can be pickled",
         "it leaves the samples, and every generator of random numbers but rng, as they were",
         "equal rng gives the same bits 10 times, and after pickling",
-        "every severity gives other samples than the one before",
         "it reads what it gives",
+        "every severity gives other samples than the one before",
         "it raises DataError for a sample that cannot be read",
     ]
 
@@ -76,6 +80,7 @@ def test_a_good_corruption_passes() -> None:
             "severity 5 leaves all 3 samples as severity 4 does; expected each to damage",
         ),
         (gives_a_list, "it cannot read what it gave for sample 0 at severity 1, a list: a wave is an array"),
+        (gives_nothing, "it cannot read what it gave for sample 0 at severity 1, a NoneType"),
         (takes_anything, r"it took a bare object\(\); expected fusion.DataError"),
         (raises_otherwise, r"a bare object\(\) raised AttributeError.*; expected fusion.DataError"),
     ],

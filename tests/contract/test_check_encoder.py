@@ -39,7 +39,7 @@ class Good(Encoder):
         self.net = nn.Linear(1, dim)
 
     def forward(self, x: Tensor, length: Tensor) -> Encoding:
-        mask = torch.arange(x.shape[1]) < length[:, None]
+        mask = torch.arange(x.shape[1], device=x.device) < length[:, None]
         tokens = self.net(x[..., None])
         pooled = (tokens * mask[..., None]).sum(1) / length[:, None]
         return Encoding(pooled, tokens, mask)
@@ -48,6 +48,7 @@ class Good(Encoder):
 def test_a_good_encoder_passes() -> None:
     passed = check_encoder(Good, SAMPLES, dim=6)
     assert "a batch equals its rows one by one to 1e-05" in passed
+    assert "forward stays on the device of its inputs" in passed
     assert not any("assets" in said for said in passed)
 
 
@@ -115,7 +116,10 @@ class Bucketed(Good):
 
 
 def test_only_the_first_tensor_has_a_row_for_each_sample() -> None:
-    assert "a batch equals its rows one by one to 1e-05" in check_encoder(Bucketed, SAMPLES)
+    passed = check_encoder(Bucketed, SAMPLES)
+    assert "a batch equals its rows one by one to 1e-05" in passed
+    # it reads numbers, of which that device has none
+    assert "forward stays on the device of its inputs" not in passed
 
 
 class NoDim(Good):
@@ -180,6 +184,65 @@ class RandomForward(Good):
 class RandomWaves(Waves):
     def decode(self, raw: Any) -> Wave:
         return super().decode(raw) + np.random.default_rng().normal(size=raw.shape).astype(np.float32)
+
+
+class Clamps(Good):
+    """Changes its input, in a way that a second time changes nothing."""
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x.clamp_(max=0.5), length)
+
+
+class OnTheCPU(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        return super().forward(x + torch.zeros(x.shape[1]), length)
+
+
+class LeftBehind(Good):
+    """Its window is no buffer, so that it stays where it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = torch.full((1, 1), 2.0)
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        pooled, tokens, mask = super().forward(x, length)
+        return Encoding(pooled * self.window, tokens, mask)
+
+
+class Elsewhere(Good):
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        pooled, tokens, mask = super().forward(x, length)
+        return Encoding(pooled if x.is_cpu else torch.zeros(pooled.shape), tokens, mask)
+
+
+class Calibrated(Good):
+    """Goes by the first batch that it sees, and a run that is loaded sees another one."""
+
+    def forward(self, x: Tensor, length: Tensor) -> Encoding:
+        if not hasattr(self, "center"):
+            self.center = x.mean().detach()
+        return super().forward(x - self.center, length)
+
+
+class CalibratedWaves(Waves):
+    """Goes by the first sample, which is another one in each loader worker."""
+
+    def decode(self, raw: Any) -> Wave:
+        wave = super().decode(raw)
+        if not hasattr(self, "center"):
+            self.center = wave.mean()
+        return wave - self.center
+
+
+class ListedWaves(Waves):
+    def collate(self, samples: Sequence[Wave]) -> dict[str, Any]:
+        return super().collate(samples) | {"length": [len(sample) for sample in samples]}
+
+
+class LearningWaves(Waves):
+    def __init__(self) -> None:
+        self.gain = torch.ones(1, requires_grad=True)
 
 
 class GreedyWaves(Waves):
@@ -293,7 +356,18 @@ def processed_by(processor: type[Waves]) -> Callable[[], Encoder]:
         (NeighboursLeak, "sample 0 differs by .* alone; .*another row of the batch"),
         (RandomForward, "forward in evaluation gives other numbers each time"),
         (processed_by(RandomWaves), "decode gives other numbers each time"),
-        (processed_by(GreedyWaves), "decode gives other numbers each time"),
+        (processed_by(GreedyWaves), "decode changes the sample that it is given"),
+        (processed_by(ListedWaves), "collate gave 'length', a list; expected tensors"),
+        (processed_by(LearningWaves), "the processor holds a Tensor; expected no weights"),
+        (
+            processed_by(CalibratedWaves),
+            "the pickled processor gives other numbers, once it has decoded another sample",
+        ),
+        (Clamps, r"forward changes what it is given \(x, length\); expected new tensors"),
+        (Calibrated, "another build with its saved weights gives vectors that differ by"),
+        (OnTheCPU, r"forward mixes devices \(Tensor on device cpu .*; expected tensors that are made with"),
+        (LeftBehind, r"forward mixes devices .*register_buffer"),
+        (Elsewhere, "forward gave a tensor on cpu for inputs elsewhere"),
         (processed_by(UncountedWaves), r"count_tokens gave \[.*0.*\]; expected whole numbers from 1 on"),
         (processed_by(NoWaves), "collate gave nothing; expected the keyword arguments of forward"),
         (

@@ -21,7 +21,7 @@ class Sum(Fuser):
 
 
 def test_a_good_fuser_passes() -> None:
-    assert len(check_fuser(Sum)) == 8
+    assert len(check_fuser(Sum)) == 9
 
 
 class Narrow(Sum):
@@ -80,6 +80,34 @@ class BatchNormed(Sum):
 class AlwaysDrops(Sum):
     def forward(self, embeddings: Embeddings) -> Tensor:
         return torch.dropout(super().forward(embeddings), 0.5, train=True)
+
+
+class Counts(Sum):
+    """Keeps how many batches it saw."""
+
+    batches = 0
+
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        self.batches += 1
+        return super().forward(embeddings) * self.batches
+
+
+class Doubles(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        embeddings.pooled["text"].mul_(2)
+        return super().forward(embeddings)
+
+
+class Removes(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        fused = super().forward(embeddings)
+        embeddings.present.pop("text")
+        return fused
+
+
+class OnTheCPU(Sum):
+    def forward(self, embeddings: Embeddings) -> Tensor:
+        return super().forward(embeddings) + torch.zeros(self.mix.out_features)
 
 
 class TakesTwo(Sum):
@@ -159,6 +187,10 @@ def test_shares_are_checked_where_a_fuser_has_them() -> None:
         (Averages, "without tokens: a row with nothing gave NaN or infinity"),
         (BatchNormed, "row 0 differs by .* alone; expected at most 1e-05"),
         (TakesTwo, "what audio gives changes nothing; expected all modalities to count"),
+        (Counts, "without tokens: equal batches give other vectors; expected nothing kept"),
+        (Doubles, r"forward changes what it is given \(image, text, audio\); expected new tensors"),
+        (Removes, r"forward changes what it is given \(image, text, audio\)"),
+        (OnTheCPU, "forward mixes devices"),
         (AlwaysDrops, "evaluation gives other numbers each time"),
         (Spare, "parameter 'spare' gets no gradient"),
         (UnsavedSum, "another build with its saved weights gives vectors that differ"),

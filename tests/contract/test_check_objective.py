@@ -1,11 +1,13 @@
 """Each check of an objective finds the bug that it is there for."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
 
 from fusion import (
     Embeddings,
@@ -14,6 +16,7 @@ from fusion import (
     Target,
     Task,
 )
+from fusion.objectives.metrics import MeanAbsoluteError
 from fusion.testing import check_objective
 
 
@@ -37,15 +40,11 @@ class Votes(Task):
         return Prediction(score[:, 0], score)
 
     def metrics(self) -> Any:
-        from torchmetrics import MetricCollection
-
-        from fusion.objectives.metrics import MeanAbsoluteError
-
         return MetricCollection({"mae": MeanAbsoluteError()})
 
 
 def test_a_good_objective_passes() -> None:
-    assert len(check_objective(Votes)) == 6
+    assert len(check_objective(Votes)) == 7
 
 
 class Counting(Votes):
@@ -58,6 +57,84 @@ class Counting(Votes):
 
     def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         return super().forward(embeddings, fused, targets) * (1 + self.times)
+
+
+class Grows(Votes):
+    """Keeps how many batches it saw, which a resumed training does not know."""
+
+    batches = 0
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        self.batches += 1
+        return super().forward(embeddings, fused, targets) * self.batches
+
+
+class Remembers(Votes):
+    """Keeps the same where it is saved."""
+
+    batches: Tensor
+
+    def __init__(self, modalities: Sequence[str], width: int) -> None:
+        super().__init__(modalities, width)
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        self.batches += 1
+        return super().forward(embeddings, fused, targets) * self.batches.clone()
+
+
+def test_what_is_kept_between_batches_may_be_saved() -> None:
+    assert "saved weights give another build the same loss" in check_objective(Remembers)
+
+
+class Fills(Votes):
+    """Spoils the targets for the objectives that come after."""
+
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        loss = super().forward(embeddings, fused, targets)
+        targets["vote"].nan_to_num_()
+        return loss
+
+
+class Halves(Votes):
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return super().forward(embeddings, fused.div_(2), targets)
+
+
+class Drawn(Votes):
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return super().forward(embeddings, fused, targets) * random.random()
+
+
+class OnTheCPU(Votes):
+    def forward(self, embeddings: Embeddings, fused: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        return super().forward(embeddings, fused * torch.ones(fused.shape[1]), targets)
+
+
+class Stale(Metric):
+    """A mean of scores whose sums are no states, so that nothing empties them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total, self.count = torch.zeros(()), 0
+
+    def update(self, score: Tensor, target: Tensor) -> None:
+        self.total, self.count = self.total + score.sum(), self.count + len(score)
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
+
+
+class StaleMetrics(Votes):
+    def metrics(self) -> Any:
+        return MetricCollection({"mean": Stale()})
+
+
+class OneForAll(Votes):
+    kept = MetricCollection({"mae": MeanAbsoluteError()})
+
+    def metrics(self) -> Any:
+        return self.kept
 
 
 class PerRow(Votes):
@@ -128,8 +205,6 @@ class OtherTarget(Votes):
 
 class NoMetrics(Votes):
     def metrics(self) -> Any:
-        from torchmetrics import MetricCollection
-
         return MetricCollection({})
 
 
@@ -165,6 +240,13 @@ class Weary(Votes):
         (ShortAnswer, r"predict gave a value of shape \(1,\); expected \(8, \.\.\.\)"),
         (RelativeAnswer, "row 0 is predicted otherwise alone"),
         (OtherTarget, "target is 'veto'; expected one of its targets: vote"),
+        (Grows, "with its saved weights the loss differs by .*kept from one batch for the next"),
+        (Fills, r"forward changes what it is given \(vote\); expected new tensors"),
+        (Halves, r"forward changes what it is given \(fused\)"),
+        (Drawn, "equal batches and weights give another loss; expected every random number to come from"),
+        (OnTheCPU, "forward mixes devices"),
+        (StaleMetrics, "metric 'mean' is .* after a reset, and .* when it is fresh"),
+        (OneForAll, r"metrics\(\) gives the same ones again; expected new ones"),
         (NoMetrics, r"metrics\(\) is empty; expected a metric"),
     ],
 )

@@ -700,7 +700,7 @@ TABLE = {"text": ["a", "b"], "animal": ["cat", "dog"], "photo": [b"x", b"y"], "t
         ),
         (
             {"columns": {"label": "animal"}},
-            r"column 'animal' holds words \(cat, dog\); give label: \{column: animal, classes: \[",
+            r"holds words \(cat, dog\); give label: \{column: animal, classes: \[\.\.\.\]\} in columns, b",
         ),
         ({"limit": 0}, "limit is 0; allowed: 1 or more"),
         ({"format": "xml"}, "format is 'xml'; allowed: auto, parquet, csv"),
@@ -725,7 +725,9 @@ def test_data_that_are_not_there_or_not_clear_say_so(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path.parent)  # no hub is asked for what is misspelt in a folder that is here
     with pytest.raises(DataError, match=f"^there is no file or folder '{tmp_path.name}/fotos'; give a path"):
         rows(data=f"{tmp_path.name}/fotos")
-    with pytest.raises(DataError, match=r"holds no file that is read; suffixes that are: \.parquet"):
+    with pytest.raises(
+        DataError, match=r"holds no file that is read \(unpack what is zipped, .*; suffixes that are: \.par"
+    ):
         rows(data=tmp_path)
     with pytest.raises(DataError, match=r"holds no file of the format csv \(\.csv, \.tsv\)"):
         rows(data=tmp_path, format="csv")

@@ -59,7 +59,10 @@ def faults(registry: Registry) -> str:
             "FUSION_API = 99\n" + GOOD,
             "is written for plugin API 99, this fusion has 1; install one that fits",
         ),
-        (GOOD.replace("fusion_fusers", "fusion_fuser"), "unknown hook 'fusion_fuser'"),
+        (
+            GOOD.replace("fusion_fusers", "fusion_fuser"),
+            r"unknown hook 'fusion_fuser'; did you mean 'fusion_fusers'\? known: fusion_attacks, ",
+        ),
         (GOOD.replace("fusers():", "fusers(width):"), r"hook 'fusion_fusers'.*width"),
         (GOOD.replace("return", "1 / 0 #"), r"fusion_fusers\(\) failed: division by zero"),
         (GOOD.replace("return", "raise SystemExit #"), r"fusion_fusers\(\) failed"),

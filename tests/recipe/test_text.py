@@ -92,7 +92,10 @@ def test_words_that_look_like_numbers_stay_words_for_other_readers_too(word: str
     ("text", "message"),
     [
         ("a: 1\nb: {c: 2\nd: 3", r"mine\.yaml:3: not YAML: "),
-        ("a: 1\n\tb: 2", r"mine\.yaml:2: not YAML: found character '\\t' that cannot start any token"),
+        (
+            "a: 1\n\tb: 2",
+            r"mine\.yaml:2: not YAML: found character '\\t' that cannot start any token; indent with spaces$",
+        ),
         ("a: b: c", r"mine\.yaml:1: not YAML: mapping values are not allowed here"),
         ("a: 1\nb: 2\na: 3", r"mine\.yaml:3: not YAML: key 'a' stands twice"),
         ("a:\n  b: 1\n  c: 2\n  b: 3", r"mine\.yaml:4: not YAML: key 'b' stands twice"),
@@ -104,7 +107,7 @@ def test_words_that_look_like_numbers_stay_words_for_other_readers_too(word: str
         ("a: &x {b: *x}", r"mine\.yaml: not YAML that can be read: it is nested too deep"),
         ("[" * 3000, r"mine\.yaml: not YAML that can be read: it is nested too deep"),
         ("- a\n- b", r"mine\.yaml: a recipe is a mapping of keys, not list"),
-        ("digits", r"mine\.yaml: a recipe is a mapping of keys, not str"),
+        ("digits", r"mine\.yaml: a recipe is a mapping of keys, not str; give sources, encoders"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_with_the_line(
@@ -116,5 +119,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_the_line(
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff")
-    with pytest.raises(RecipeError, match=r"mine\.yaml: cannot be read as text: 'utf-8' codec"):
+    with pytest.raises(
+        RecipeError, match=r"mine\.yaml: cannot be read as text: 'utf-8' .*; save it in UTF-8"
+    ):
         read_recipe(tmp_path / "mine.yaml", registry=registry)

@@ -618,6 +618,21 @@ def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
     assert run.metrics["retrieval/image->audio/labelled"] == 9
 
 
+def test_an_evaluation_source_without_a_modality_is_no_empty_report(
+    recipe: Make, registry: Registry, tmp_path: Path
+) -> None:
+    sources = {
+        "test": {"name": "toy", "rows": 9},
+        "other": {"name": "toy", "rows": 9, "view": []},
+    }
+    wrong = recipe({"evaluate": {"sources": sources}})
+    message = r"^evaluate\.sources\.other: no row has any of image, text, audio; `fusion data` tells"
+    with pytest.raises(DataError, match=message):
+        train(wrong, tmp_path / "run", registry=registry)
+    right = recipe({"evaluate": {"sources": {"test": {"name": "toy", "rows": 9}}}})
+    assert train(right, tmp_path / "run", resume=True, registry=registry).metrics["evaluate/rows"] == 9
+
+
 def test_a_stream_says_that_its_order_is_approximate(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,8 @@ def test_a_tuned_run_is_loaded_with_its_adapters(whole: Run, registry: Registry)
     ("tune", "message"),
     [
         ("lora", r"encoders\.audio\.tune: 'lora' has no keys; write it as \{mode: lora\}"),
+        ("", r"encoders\.audio\.tune: is empty; write it as \{mode: MODE\}, or leave 'tune' out"),
+        ("[lora]", r"encoders\.audio\.tune: \['lora'\] has no keys; write it as \{mode: MODE\}"),
         ("{mode: lorra}", r"encoders\.audio\.tune\.mode: unknown tuning 'lorra'; did you mean 'lora'\?"),
         ("{mode: lora, rnk: 4}", r"tune\.rnk: unknown option of lora 'rnk'; did you mean 'rank'\?"),
         ("{mode: lora, rank: 0}", r"encoders\.audio\.tune\.rank: 0 does not fit \(rank: int = 8\)"),
