@@ -619,7 +619,7 @@ def test_a_run_whose_evaluation_failed_goes_on_with_another_evaluation(
 
 
 def test_an_evaluation_source_without_a_modality_is_no_empty_report(
-    recipe: Make, registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
     sources = {
         "test": {"name": "toy", "rows": 9},
