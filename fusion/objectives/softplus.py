@@ -36,8 +36,8 @@ def _softplus_sum(x: Tensor) -> Tensor:
     """Return the sum of softplus of x, (), and leave its derivative, the sigmoid, in x.
 
     It is max(x, 0) + log(1 + e), where e is the exponential of -|x|, and log(1 + e) is 2 artanh(e / (2 + e)):
-    log1p itself takes torch up to fifteen times as long on a processor with AVX-512. Where s is the sigmoid
-    of -|x|, e / (2 + e) is s / (2 - s).
+    log1p itself may take torch a dozen times as long on a processor with AVX-512. Where s is the sigmoid of
+    -|x|, e / (2 + e) is s / (2 - s).
     """
     positive = x.clamp(min=0).sum() if x.numel() and x.amax() > 0 else None
     small = x.sigmoid_() if positive is None else x.abs().neg_().sigmoid_()  # at most one half
